@@ -1,0 +1,30 @@
+//! Plain data that every part of wharf agrees on: ids, references, records, requests, events, figures.
+//!
+//! No I/O, no clock, nothing of ours is imported. Whatever is stored on disk has a `version` field.
+
+pub mod container;
+pub mod digest;
+pub mod event;
+pub mod id;
+pub mod image;
+pub mod progress;
+pub mod reference;
+pub mod request;
+pub mod signal;
+pub mod stats;
+pub mod units;
+
+pub use container::{
+    Container, ContainerConfig, ContainerSummary, HostConfig, LogConfig, Mount, NetworkMode,
+    Resources, RestartPolicy, State, Status,
+};
+pub use digest::Digest;
+pub use event::Event;
+pub use id::ContainerId;
+pub use image::{ImageSummary, Platform};
+pub use progress::{Cancel, Progress};
+pub use reference::Reference;
+pub use stats::Stats;
+
+/// A point in time: RFC 3339 with nanoseconds in JSON.
+pub type Timestamp = jiff::Timestamp;

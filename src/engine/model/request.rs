@@ -1,0 +1,152 @@
+//! Requests: what the command line, the TUI and later the API ask of the engine. One validation path for all doors.
+
+use super::container::{Attach, LogConfig};
+use super::{Mount, NetworkMode, Platform, Resources, RestartPolicy, Timestamp};
+
+/// `create`: everything that was asked for; `None` or empty means "as the image says".
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Create {
+    /// Image: reference, id or id prefix.
+    pub image: String,
+    /// Name; a generated one if `None`.
+    pub name: Option<String>,
+    /// Command and arguments after the image.
+    pub cmd: Vec<String>,
+    /// `--entrypoint`; `Some(vec![])` clears the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// `NAME=value`; the front resolves `NAME` alone and env files.
+    pub env: Vec<String>,
+    /// `key=value` labels.
+    pub labels: Vec<(String, String)>,
+    /// Working directory.
+    pub working_dir: Option<String>,
+    /// User.
+    pub user: Option<String>,
+    /// Host name.
+    pub hostname: Option<String>,
+    /// Allocate a terminal.
+    pub tty: bool,
+    /// Keep stdin open.
+    pub open_stdin: bool,
+    /// Streams that the front will attach.
+    pub attach: Attach,
+    /// Mounts.
+    pub mounts: Vec<Mount>,
+    /// Network.
+    pub network: NetworkMode,
+    /// Restart policy.
+    pub restart: RestartPolicy,
+    /// Remove when it exits.
+    pub auto_remove: bool,
+    /// Read-only root.
+    pub readonly_rootfs: bool,
+    /// Limits.
+    pub resources: Resources,
+    /// Log configuration.
+    pub log: LogConfig,
+    /// Signal for `stop`.
+    pub stop_signal: Option<String>,
+    /// Seconds for `stop`.
+    pub stop_timeout: Option<i64>,
+    /// Platform wanted, checked against the image's.
+    pub platform: Option<Platform>,
+    /// Capabilities to add.
+    pub cap_add: Vec<String>,
+    /// Capabilities to drop.
+    pub cap_drop: Vec<String>,
+    /// `/dev/shm` size.
+    pub shm_size: Option<u64>,
+    /// `host:ip`.
+    pub extra_hosts: Vec<String>,
+}
+
+/// `stop` and `restart`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stop {
+    /// Signal; the container's stop signal if `None`.
+    pub signal: Option<String>,
+    /// Seconds before SIGKILL; the container's timeout if `None`, no limit if negative.
+    pub timeout: Option<i64>,
+}
+
+/// `rm`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Remove {
+    /// Kill it if it runs.
+    pub force: bool,
+    /// Remove its anonymous volumes too.
+    pub volumes: bool,
+}
+
+/// `logs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logs {
+    /// Go on as lines come, until the container ends.
+    pub follow: bool,
+    /// Only the last so many lines; all if `None`.
+    pub tail: Option<u64>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Not after.
+    pub until: Option<Timestamp>,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error.
+    pub stderr: bool,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            follow: false,
+            tail: None,
+            since: None,
+            until: None,
+            stdout: true,
+            stderr: true,
+        }
+    }
+}
+
+/// `exec`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exec {
+    /// Command and arguments.
+    pub cmd: Vec<String>,
+    /// Added to the container's environment.
+    pub env: Vec<String>,
+    /// User; the container's if `None`.
+    pub user: Option<String>,
+    /// Working directory; the container's if `None`.
+    pub working_dir: Option<String>,
+    /// Allocate a terminal.
+    pub tty: bool,
+    /// Forward stdin.
+    pub stdin: bool,
+    /// All capabilities.
+    pub privileged: bool,
+    /// Size of the terminal at the start.
+    pub size: Option<TerminalSize>,
+}
+
+/// Size of a terminal in character cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Columns.
+    pub cols: u16,
+}
+
+/// `import`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Import {
+    /// Tag to give it.
+    pub reference: Option<super::Reference>,
+    /// Comment in the history.
+    pub message: String,
+    /// Dockerfile instructions (`CMD …`, `ENV …`) applied to the configuration.
+    pub changes: Vec<String>,
+    /// Platform; the host's if `None`.
+    pub platform: Option<Platform>,
+}

@@ -1,0 +1,199 @@
+//! Files and directories of our own: atomic writes, locks, removal. Untrusted trees are walked by `at.rs`, not here.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::FlockOperation;
+
+use crate::engine::error::{Attempt, Result};
+
+/// Whether a write must survive a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// `fsync` before the rename.
+    Synced,
+    /// Atomic for other processes, but the page cache decides when it reaches the disk: run-root files and
+    /// records of containers that do not outlive a reboot anyway.
+    Unsynced,
+}
+
+/// Creates a directory and its missing parents with mode 0700; one that exists is left as it is.
+///
+/// # Errors
+/// What mkdir(2) says.
+pub fn create_private_dir(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .attempt(|| format!("create directory {}", path.display()))
+}
+
+/// Writes a file so that readers see either the old or the new content: temporary file, rename. Mode 0600.
+///
+/// # Errors
+/// What the system calls say. On failure the temporary file is removed and the old content is untouched.
+pub fn write_atomic(path: &Path, content: &[u8], durability: Durability) -> Result<()> {
+    let what = || format!("write {}", path.display());
+    let name = path
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    // The name is unique per process and thread: two writers of one file must not share a temporary one.
+    let unique = format!(".{name}.{}.{:x}.tmp", std::process::id(), next_number());
+    let temporary = path.with_file_name(unique);
+    let result = (|| -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(content)?;
+        if durability == Durability::Synced {
+            file.sync_data()?;
+        }
+        fs::rename(&temporary, path)
+    })();
+    if result.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    result.attempt(what)
+}
+
+/// The whole content, or `None` if there is no such file.
+///
+/// # Errors
+/// Anything but "not found".
+pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).attempt(|| format!("read {}", path.display())),
+    }
+}
+
+/// Removes a file; one that is not there is fine.
+///
+/// # Errors
+/// What unlink(2) says otherwise.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).attempt(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory and everything in it without following links; one that is not there is fine.
+///
+/// # Errors
+/// What the system calls say; what could be removed is removed.
+pub fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).attempt(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names of the entries of a directory, sorted; empty if the directory is not there.
+///
+/// # Errors
+/// What opendir(3) and readdir(3) say. Names that are not UTF-8 are left out: we never make any.
+pub fn list_dir(path: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).attempt(|| format!("list {}", path.display())),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.attempt(|| format!("list {}", path.display()))?;
+        names.extend(entry.file_name().into_string());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// A held `flock(2)`; dropping it lets go.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Waits until this process holds the lock file alone. The file is made if missing and never removed while locked.
+///
+/// # Errors
+/// What open(2) and flock(2) say.
+pub fn lock(path: &Path) -> Result<Lock> {
+    take_lock(path, FlockOperation::LockExclusive)
+}
+
+/// Waits until this process holds the lock file together with other readers only.
+///
+/// # Errors
+/// What open(2) and flock(2) say.
+pub fn lock_shared(path: &Path) -> Result<Lock> {
+    take_lock(path, FlockOperation::LockShared)
+}
+
+fn take_lock(path: &Path, operation: FlockOperation) -> Result<Lock> {
+    let what = || format!("lock {}", path.display());
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .attempt(what)?;
+    loop {
+        match rustix::fs::flock(file.as_fd(), operation) {
+            Ok(()) => return Ok(Lock { _file: file }),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(io::Error::from(errno)).attempt(what),
+        }
+    }
+}
+
+/// Appends one line with a single write(2), so that lines of several processes do not mix.
+///
+/// # Errors
+/// What open(2) and write(2) say.
+pub fn append_line(path: &Path, line: &str) -> Result<()> {
+    let mut text = String::with_capacity(line.len() + 1);
+    text.push_str(line);
+    text.push('\n');
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .attempt(|| format!("append to {}", path.display()))
+}
+
+fn next_number() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_atomic_write_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("d");
+        fs::create_dir(&target).unwrap();
+        assert!(write_atomic(&target, b"x", Durability::Synced).is_err());
+        assert_eq!(list_dir(dir.path()).unwrap(), ["d"]);
+    }
+}

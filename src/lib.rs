@@ -1,0 +1,3 @@
+//! wharf: a container workstation. Read the modules in this order.
+
+pub mod engine;
