@@ -1,0 +1,5 @@
+//! An OCI runtime: a specification becomes namespaces, cgroups, mounts and a process, with a monitor as its parent.
+//!
+//! It knows nothing of images, stores or networks: it is given paths and documents.
+
+pub mod channel;
