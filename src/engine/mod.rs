@@ -42,6 +42,15 @@ pub enum Source {
     Stream(Box<dyn Read + Send>),
 }
 
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
 /// What `create` made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {

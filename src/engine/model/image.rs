@@ -87,7 +87,7 @@ pub struct Image {
 pub struct Layer {
     /// Digest of the uncompressed tar.
     pub diff_id: Digest,
-    /// Digest of this layer on top of all below (OCI image-spec, config.md, "Layer ChainID"); names its directory.
+    /// Digest of this layer on top of all below (OCI image-spec, config.md, "Layer `ChainID`"); names its directory.
     pub chain_id: Digest,
     /// Digest of the blob as stored (compressed or not).
     pub blob: Digest,

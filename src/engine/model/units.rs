@@ -31,7 +31,7 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
         clippy::cast_sign_loss,
         reason = "range is checked"
     )]
-    (bytes.is_finite() && bytes >= 0.0 && bytes < 9e18).then_some(bytes as u64)
+    (bytes.is_finite() && (0.0..9e18).contains(&bytes)).then_some(bytes as u64)
 }
 
 /// `4.26MB`: powers of 1000, four significant digits, as Docker prints sizes of images and I/O.

@@ -1,0 +1,12 @@
+//! Privileged tests: the whole program on a real kernel. Each test has its own data and run root (`support.rs`), needs
+//! root, and says `skipped: …` where it has not got it; with `CI=true` a skip is a failure.
+
+#![expect(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test that cannot go on should say where; nothing of a test is reachable"
+)]
+
+mod support;
+
+mod clean;
