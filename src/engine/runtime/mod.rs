@@ -2,4 +2,11 @@
 //!
 //! It knows nothing of images, stores or networks: it is given paths and documents.
 
+pub mod spec;
+
+pub mod cgroup;
+pub mod join;
+pub mod launch;
+pub mod seal;
+
 pub mod channel;
