@@ -20,7 +20,6 @@ pub use error::{Error, Kind, Result};
 use model::image::{Image, Loaded, Removed};
 use model::progress::Report;
 use model::{Cancel, ContainerId, ContainerSummary, Digest, ImageSummary, request};
-use runtime::channel::{Exit, Session};
 use store::Roots;
 
 /// A handle on the two roots. Cheap to clone; any number of processes may hold one.
@@ -60,18 +59,8 @@ pub struct Created {
     pub warnings: Vec<String>,
 }
 
-/// Which streams to attach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AttachTo {
-    /// Forward standard input.
-    pub stdin: bool,
-    /// Deliver standard output.
-    pub stdout: bool,
-    /// Deliver standard error.
-    pub stderr: bool,
-    /// Size of the front's terminal.
-    pub size: Option<request::TerminalSize>,
-}
+pub use model::request::AttachTo;
+pub use runtime::channel::{Exit, Output, Session, SessionReader, SessionWriter};
 
 /// What this engine and its host are: for `version`, `info` and the TUI's header.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -138,6 +138,19 @@ pub struct TerminalSize {
     pub cols: u16,
 }
 
+/// Which streams to attach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct AttachTo {
+    /// Forward standard input.
+    pub stdin: bool,
+    /// Deliver standard output.
+    pub stdout: bool,
+    /// Deliver standard error.
+    pub stderr: bool,
+    /// Size of the front's terminal.
+    pub size: Option<TerminalSize>,
+}
+
 /// `import`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Import {
