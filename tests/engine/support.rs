@@ -111,7 +111,7 @@ pub fn wait_for<T>(what: &str, mut value: impl FnMut() -> Option<T>) -> T {
     clippy::disallowed_methods,
     reason = "the one pause between two looks at a condition that nothing announces"
 )]
-fn pause() {
+pub fn pause() {
     std::thread::sleep(Duration::from_millis(5));
 }
 
@@ -394,7 +394,8 @@ fn kill(pid: i32) {
 }
 
 /// A docker-archive with one layer: busybox under all its names, and the few files that a user look-up needs.
-fn busybox_archive() -> Vec<u8> {
+#[must_use]
+pub fn busybox_archive() -> Vec<u8> {
     let applets = collect(Command::new("busybox").arg("--list"), &[]).stdout;
     let program = fs::read(which("busybox")).unwrap();
     let mut layer = Archive::new();

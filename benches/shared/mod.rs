@@ -1,0 +1,98 @@
+//! What the benchmarks share: repeated timing, medians, a table. They compare with a peer in the same run, turn by turn,
+//! so that a busy machine is busy for both.
+
+use std::time::{Duration, Instant};
+
+/// One thing to time, and what it took so far.
+pub struct Contender<'a> {
+    /// What the table calls it.
+    pub name: String,
+    turn: Box<dyn FnMut() + 'a>,
+    taken: Vec<Duration>,
+    rounds: usize,
+}
+
+impl<'a> Contender<'a> {
+    /// A contender that takes part in `rounds` rounds.
+    pub fn new(name: impl Into<String>, rounds: usize, turn: impl FnMut() + 'a) -> Self {
+        Self {
+            name: name.into(),
+            turn: Box::new(turn),
+            taken: Vec::new(),
+            rounds,
+        }
+    }
+
+    /// The middle one of all turns.
+    pub fn median(&self) -> Duration {
+        median(&self.taken)
+    }
+}
+
+/// Lets all contenders take turns, after one turn each to warm up; the first is what the others are compared with.
+pub fn compete(title: &str, contenders: &mut [Contender<'_>]) {
+    let rounds = contenders.iter().map(|c| c.rounds).max().unwrap_or(0);
+    for contender in contenders.iter_mut() {
+        (contender.turn)();
+    }
+    for round in 0..rounds {
+        for contender in contenders.iter_mut().filter(|c| round < c.rounds) {
+            let start = Instant::now();
+            (contender.turn)();
+            contender.taken.push(start.elapsed());
+        }
+    }
+    let Some(base) = contenders.first().map(Contender::median) else {
+        return;
+    };
+    println!("{title}");
+    println!(
+        "  {:<38} {:>6} {:>10} {:>10} {:>10} {:>8}",
+        "", "rounds", "min", "median", "mean", "ratio"
+    );
+    for contender in contenders {
+        let taken = &contender.taken;
+        let mean = taken.iter().sum::<Duration>() / u32::try_from(taken.len().max(1)).unwrap();
+        println!(
+            "  {:<38} {:>6} {:>10} {:>10} {:>10} {:>8.2}",
+            contender.name,
+            taken.len(),
+            ms(taken.iter().min().copied().unwrap_or_default()),
+            ms(contender.median()),
+            ms(mean),
+            contender.median().as_secs_f64() / base.as_secs_f64(),
+        );
+    }
+    println!();
+}
+
+/// The middle value; zero of nothing.
+pub fn median(values: &[Duration]) -> Duration {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// Milliseconds with two digits.
+pub fn ms(duration: Duration) -> String {
+    format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
+}
+
+/// Kernel and cgroup mode: a figure without them says little.
+pub fn print_host() {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let has = |kind: &str| {
+        mounts
+            .lines()
+            .any(|line| line.split(' ').nth(2) == Some(kind))
+    };
+    let mode = match (has("cgroup"), has("cgroup2")) {
+        (true, true) => "cgroup v1 (hybrid)",
+        (true, false) => "cgroup v1",
+        (false, true) => "cgroup v2",
+        (false, false) => "no cgroups",
+    };
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    println!("linux {}, {mode}, {cpus} CPUs\n", kernel.trim());
+}

@@ -1,0 +1,41 @@
+# The front door. Each recipe is a line or two; continuous integration calls the same commands.
+
+# What there is.
+default:
+    @just --list
+
+# Format, lints and all tests: what has to hold before a change lands.
+test:
+    scripts/test
+
+# Fast: does it compile, without warnings?
+check:
+    cargo clippy --locked --all-targets -- --deny warnings
+
+# The privileged tests alone (needs root), with an optional part of a name.
+priv name="":
+    cargo test --locked --test engine --test e2e -- {{name}}
+
+# Look at changed snapshots.
+snap:
+    cargo insta review
+
+# Rewrite what is generated from the code.
+docs:
+    WHARF_UPDATE=1 cargo test --locked --test tidy
+
+# Benchmarks (needs root), with an optional name.
+bench name="":
+    cargo bench --locked {{ if name == "" { "" } else { "--bench " + name } }}
+
+# The README's picture, drawn from the real program (needs root).
+picture:
+    cargo bench --locked --bench picture
+
+# Fuzz one target (needs nightly and cargo-fuzz).
+fuzz target:
+    cargo +nightly fuzz run {{target}}
+
+# The workstation with the demo's containers (needs root).
+demo:
+    cargo run --release -- demo

@@ -1,0 +1,222 @@
+//! What is easy to let slip: generated documents that are stale, broken links, blank documentation, leftovers, and
+//! licences of dependencies.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[test]
+fn no_documentation_comment_is_blank() {
+    let mut blank = String::new();
+    for (file, text) in texts(&["rs"]) {
+        let mut before_was_doc = false;
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            let is_doc = line.starts_with("///") || line.starts_with("//!");
+            if is_doc && !before_was_doc && line.len() == 3 {
+                let _ = writeln!(blank, "{}:{number}", file.display());
+            }
+            before_was_doc = is_doc;
+        }
+    }
+    assert!(blank.is_empty(), "\n{blank}");
+}
+
+#[test]
+fn nothing_is_left_for_later_in_the_code() {
+    // Put together here, so that this file does not find itself.
+    let marks = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["XX", "X:"].concat(),
+    ];
+    let mut found = String::new();
+    for (file, text) in texts(&["rs", "toml", "sh", "md"]) {
+        for (number, line) in (1..).zip(text.lines()) {
+            if marks.iter().any(|mark| line.contains(mark.as_str())) {
+                let _ = writeln!(found, "{}:{number}: {}", file.display(), line.trim());
+            }
+        }
+    }
+    assert!(found.is_empty(), "write an issue, or do it:\n{found}");
+}
+
+#[test]
+fn no_file_needs_the_machine_that_it_was_written_on() {
+    let here = root().to_string_lossy().into_owned();
+    let mut found = String::new();
+    for (file, text) in texts(&["rs", "toml", "md", "sh", "json", "svg"]) {
+        if text.contains(&here) {
+            let _ = writeln!(found, "{} names {here}", file.display());
+        }
+    }
+    assert!(found.is_empty(), "\n{found}");
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut broken = String::new();
+    for (file, text) in texts(&["md"]) {
+        let dir = root().join(&file).parent().unwrap().to_owned();
+        for target in text.split("](").skip(1).filter_map(|t| t.split(')').next()) {
+            let target = target.split('#').next().unwrap_or_default();
+            let elsewhere = target.is_empty() || target.contains("://") || target.contains(' ');
+            if !elsewhere && !dir.join(target).exists() {
+                let _ = writeln!(broken, "{}: {target}", file.display());
+            }
+        }
+    }
+    assert!(broken.is_empty(), "\n{broken}");
+}
+
+#[test]
+fn decisions_are_numbered_without_gaps() {
+    let mut names: Vec<String> = fs::read_dir(root().join("docs/adr"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    for (number, name) in (1..).zip(&names) {
+        assert!(name.starts_with(&format!("{number:04}-")), "{name}");
+    }
+}
+
+/// `deny.toml` says which licences and sources are welcome; cargo-deny checks more, but is not on every machine.
+#[test]
+fn dependencies_have_licences_and_sources_that_are_welcome() {
+    let deny: toml::Table = fs::read_to_string(root().join("deny.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let allowed: HashSet<&str> = deny["licenses"]["allow"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|licence| licence.as_str().unwrap())
+        .collect();
+    let registry = deny["sources"]["allow-registry"][0].as_str().unwrap();
+    let mut wrong = String::new();
+    for package in dependencies() {
+        let name = package["name"].as_str().unwrap();
+        let licence = package["license"].as_str().unwrap_or("none");
+        if !is_allowed(licence, &allowed) {
+            let _ = writeln!(wrong, "{name}: licence {licence}");
+        }
+        if let Some(source) = package["source"].as_str()
+            && source != format!("registry+{registry}")
+        {
+            let _ = writeln!(wrong, "{name}: source {source}");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn a_licence_expression_needs_one_of_its_choices_and_all_of_its_parts() {
+    let allowed = HashSet::from(["MIT", "ISC", "Unicode-3.0"]);
+    for good in [
+        "MIT",
+        "GPL-3.0 OR MIT",
+        "GPL-3.0/MIT",
+        "(GPL-3.0 OR MIT) AND Unicode-3.0",
+        "MIT AND ISC",
+    ] {
+        assert!(is_allowed(good, &allowed), "{good}");
+    }
+    for bad in [
+        "GPL-3.0",
+        "MIT AND GPL-3.0",
+        "(GPL-3.0 OR LGPL-2.1) AND MIT",
+        "none",
+    ] {
+        assert!(!is_allowed(bad, &allowed), "{bad}");
+    }
+}
+
+/// SPDX expressions as they occur: `OR` (also `/`), `AND`, one level of parentheses around an `OR`.
+fn is_allowed(expression: &str, allowed: &HashSet<&str>) -> bool {
+    let one = |part: &str| allowed.contains(part.trim().trim_matches(['(', ')']));
+    if expression.contains('(') {
+        return expression
+            .split(" AND ")
+            .all(|part| part.split(" OR ").any(one));
+    }
+    expression
+        .replace('/', " OR ")
+        .split(" OR ")
+        .any(|part| part.split(" AND ").all(one))
+}
+
+/// What the program for this machine is made of, tests and build tools included.
+fn dependencies() -> Vec<serde_json::Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked", "--offline"])
+        .arg(format!(
+            "--filter-platform={}-unknown-linux-gnu",
+            std::env::consts::ARCH
+        ))
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo metadata: {text}");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let nodes: HashMap<&str, &serde_json::Value> = metadata["resolve"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| (node["id"].as_str().unwrap(), node))
+        .collect();
+    let mut reached = HashSet::new();
+    let mut open = vec![metadata["resolve"]["root"].as_str().unwrap()];
+    while let Some(id) = open.pop() {
+        if reached.insert(id) {
+            let next = nodes[id]["dependencies"].as_array().unwrap();
+            open.extend(next.iter().map(|dependency| dependency.as_str().unwrap()));
+        }
+    }
+    metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|package| reached.contains(package["id"].as_str().unwrap()))
+        .cloned()
+        .collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All text files of the package with one of these extensions, by path from its root.
+fn texts(extensions: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![root().to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_dir() {
+                if name != "target" && name != ".git" && name != "fixtures" {
+                    open.push(path);
+                }
+            } else if path
+                .extension()
+                .and_then(|e| e.to_str())
+                .is_some_and(|e| extensions.contains(&e))
+            {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path.strip_prefix(root()).unwrap().to_owned(), text));
+            }
+        }
+    }
+    found.sort();
+    found
+}
