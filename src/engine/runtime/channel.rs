@@ -672,10 +672,7 @@ mod tests {
             let received: Report = serde_json::from_str(&text).unwrap();
             let error = received.or_error().unwrap_err();
             assert_eq!(error.kind(), *kind);
-            assert_eq!(
-                (error.message(), error.hint()),
-                ("start web", Some("look"))
-            );
+            assert_eq!((error.message(), error.hint()), ("start web", Some("look")));
         }
     }
 
@@ -713,10 +710,7 @@ mod tests {
         let (channel, other) = pair();
         let (_reader, mut writer) = channel.into_session().split().unwrap();
         drop(other);
-        assert_eq!(
-            writer.stdin(b"x").unwrap_err().kind(),
-            Kind::Unavailable
-        );
+        assert_eq!(writer.stdin(b"x").unwrap_err().kind(), Kind::Unavailable);
     }
 
     proptest! {

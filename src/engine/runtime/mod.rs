@@ -10,3 +10,7 @@ pub mod launch;
 pub mod seal;
 
 pub mod channel;
+pub mod control;
+pub mod exec;
+pub mod monitor;
+pub mod restart;

@@ -1,0 +1,252 @@
+//! The front's side of monitors: spawn one, ask one. Blocking.
+//!
+//! A monitor is a child of the front that spawned it and outlives it. A front that lives on must collect it when it
+//! ends, or it stays a zombie: a thread that only waits does that (see [`spawn`]). Spawning twice, so that the monitor
+//! is nobody's child at once, would cost a fork in every start; a waiting thread costs one page of stack.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::channel::{Attachment, Channel, Exit, Report, Request, Session};
+use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::model::Cancel;
+use crate::engine::model::request::TerminalSize;
+use crate::engine::sys::{lock_record, poll, socket};
+
+/// `argv[0]` of a monitor. Its one argument is the live directory.
+pub const MONITOR: &str = "wharf-monitor";
+
+/// `argv[0]` of an exec supervisor. Its one argument is the live directory.
+pub const EXEC: &str = "wharf-exec";
+
+/// How soon a waiting call notices that it was cancelled.
+const CANCEL_NOTICED: Duration = Duration::from_millis(50);
+
+/// How to start a container.
+#[derive(Debug, Clone, Copy)]
+pub struct Spawn<'a> {
+    /// The wharf binary; this process's own if `None`.
+    pub program: Option<&'a Path>,
+    /// The live directory, with `config.json` and `monitor.json` in it.
+    pub live: &'a Path,
+    /// Attach from the first byte on.
+    pub attach: Option<Attachment>,
+    /// Restarts by policy so far: 0, but when recovery restarts a container.
+    pub restart_count: u32,
+}
+
+/// A process that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// Its pid.
+    pub pid: i32,
+    /// Its streams, if asked for.
+    pub session: Option<Session>,
+}
+
+/// Spawns a monitor and returns when the container's process runs.
+///
+/// # Errors
+/// What the monitor reports; it has then removed the live directory and what else it had made, and recorded the error
+/// in the durable state. [`Kind::Conflict`] if the container has a monitor already.
+pub fn spawn(spawn: &Spawn<'_>) -> Result<Started> {
+    let request = Request::Start {
+        attach: spawn.attach,
+        restart_count: spawn.restart_count,
+    };
+    launch_self(MONITOR, spawn.program, spawn.live, &request)
+}
+
+/// Spawns this binary under another name, gives it the request and waits for its first report.
+pub(super) fn launch_self(
+    name: &str,
+    program: Option<&Path>,
+    live: &Path,
+    request: &Request,
+) -> Result<Started> {
+    let attached = match request {
+        Request::Start { attach, .. } => attach.is_some(),
+        Request::Exec(exec) => exec.attach.is_some(),
+        Request::Attach(_)
+        | Request::Signal { .. }
+        | Request::Stop { .. }
+        | Request::Pause
+        | Request::Unpause
+        | Request::Wait
+        | Request::Resize(_) => false,
+    };
+    let (ours, theirs) = socket::pair()?;
+    let mut command = Command::new(program.unwrap_or(Path::new("/proc/self/exe")));
+    command
+        .arg0(name)
+        .arg(live)
+        // A front's environment may hold secrets, and a supervisor needs none of it.
+        .env_clear()
+        .current_dir("/")
+        .stdin(theirs)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let child = command.spawn().attempt(|| format!("spawn {name}"))?;
+    // The command keeps its copy of the other end, which would hide that the child died.
+    drop(command);
+    collect_later(child);
+
+    let mut channel = Channel::new(ours);
+    channel.request(request)?;
+    match channel.report()? {
+        Some(Report::Started { pid }) => Ok(Started {
+            pid,
+            session: attached.then(|| channel.into_session()),
+        }),
+        Some(Report::Done | Report::Exit(_) | Report::Error { .. }) => Err(Error::new(
+            Kind::Internal,
+            format!("{name}: unexpected report"),
+        )),
+        None => Err(Error::new(
+            Kind::Unavailable,
+            format!("{name} ended before it could report"),
+        )),
+    }
+}
+
+/// Waits for a child on a thread of its own. Without one (the limit of threads is reached) it stays a zombie until this
+/// process ends, which is harmless.
+fn collect_later(mut child: Child) {
+    let wait = move || {
+        let _ = child.wait();
+    };
+    let _ = std::thread::Builder::new()
+        .name("collect".to_owned())
+        .stack_size(32 * 1024)
+        .spawn(wait);
+}
+
+/// The monitor's pid, if the container has a living one: it holds the lock `monitor.lock`.
+///
+/// # Errors
+/// What the file system says.
+pub fn monitor_alive(live: &Path) -> Result<Option<i32>> {
+    lock_record::holder(&live.join("monitor.lock"))
+}
+
+/// A connection to a container's monitor.
+#[derive(Debug)]
+pub struct Control {
+    channel: Channel,
+}
+
+impl Control {
+    /// Connects; `None` if there is no monitor (or one that is just about to be ready, or gone: see
+    /// [`monitor_alive`]).
+    ///
+    /// # Errors
+    /// What connect(2) says.
+    pub fn connect(live: &Path) -> Result<Option<Self>> {
+        let stream: Option<OwnedFd> = socket::connect(&live.join("ctl.sock"))?;
+        Ok(stream.map(|stream| Self {
+            channel: Channel::new(stream),
+        }))
+    }
+
+    /// Sends a signal to the main process.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if it is not running; [`Kind::Unavailable`] if the monitor ended meanwhile.
+    pub fn signal(&mut self, number: i32) -> Result<()> {
+        self.ask(&Request::Signal { number })
+    }
+
+    /// Stops it and returns when it is over: state written, everything torn down. `signal` and `timeout` are the plan's
+    /// if `None`; `keep` prevents the removal that `--rm` asks for.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] if the monitor died meanwhile.
+    pub fn stop(mut self, signal: Option<i32>, timeout: Option<i64>, keep: bool) -> Result<Exit> {
+        self.channel.request(&Request::Stop {
+            signal,
+            timeout,
+            keep,
+        })?;
+        self.exit()
+    }
+
+    /// Freezes all processes.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if it is not running or is paused already.
+    pub fn pause(&mut self) -> Result<()> {
+        self.ask(&Request::Pause)
+    }
+
+    /// Thaws them.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if it is not paused.
+    pub fn unpause(&mut self) -> Result<()> {
+        self.ask(&Request::Unpause)
+    }
+
+    /// Sets the size of its terminal.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if it has none.
+    pub fn resize(&mut self, size: TerminalSize) -> Result<()> {
+        self.ask(&Request::Resize(size))
+    }
+
+    /// Waits until it is over and torn down; `None` when cancelled.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] if the monitor died meanwhile.
+    pub fn wait(mut self, cancel: &Cancel) -> Result<Option<Exit>> {
+        self.channel.request(&Request::Wait)?;
+        while !poll::wait_readable(&self.channel.as_fd(), Some(CANCEL_NOTICED))? {
+            if cancel.is_cancelled() {
+                return Ok(None);
+            }
+        }
+        self.exit().map(Some)
+    }
+
+    /// Joins its streams.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] if the monitor ended meanwhile.
+    pub fn attach(mut self, to: Attachment) -> Result<Session> {
+        self.ask(&Request::Attach(to))?;
+        Ok(self.channel.into_session())
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<()> {
+        self.channel.request(request)?;
+        match self.channel.report()? {
+            Some(Report::Done) => Ok(()),
+            Some(Report::Started { .. } | Report::Exit(_) | Report::Error { .. }) => {
+                Err(unexpected())
+            }
+            None => Err(gone()),
+        }
+    }
+
+    fn exit(&mut self) -> Result<Exit> {
+        match self.channel.report()? {
+            Some(Report::Exit(exit)) => Ok(exit),
+            Some(Report::Started { .. } | Report::Done | Report::Error { .. }) => Err(unexpected()),
+            None => Err(gone()),
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::new(Kind::Unavailable, "the container's monitor is gone")
+}
+
+fn unexpected() -> Error {
+    Error::new(
+        Kind::Internal,
+        "unexpected answer of the container's monitor",
+    )
+}
