@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use oci_spec::runtime::Process;
 
 use crate::engine::error::{Attempt, Error, Kind, Result};
-use crate::engine::model::request::TerminalSize;
+use crate::engine::model::request::{AttachTo, TerminalSize};
 use crate::engine::sys::socket;
 
 /// Length of a frame's header in bytes.
@@ -197,19 +197,6 @@ impl Decoder {
     }
 }
 
-/// Which streams a front wants.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Attachment {
-    /// It sends standard input.
-    pub stdin: bool,
-    /// It receives standard output.
-    pub stdout: bool,
-    /// It receives standard error.
-    pub stderr: bool,
-    /// Size of its terminal.
-    pub size: Option<TerminalSize>,
-}
-
 /// What a front asks of a monitor (or, with [`Request::Exec`], of an exec supervisor): the first frame it sends.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
@@ -217,14 +204,14 @@ pub enum Request {
     /// The first frame on a monitor's descriptor 0. Answer: `started` or `error`; with `attach` the session follows.
     Start {
         /// Attach from the first byte on.
-        attach: Option<Attachment>,
+        attach: Option<AttachTo>,
         /// Restarts by policy so far: not 0 when recovery restarts a container whose monitor died.
         restart_count: u32,
     },
     /// The first frame on an exec supervisor's descriptor 0. Answer: as `start`; without `attach` it then goes on alone.
     Exec(Box<ExecRequest>),
     /// Join the streams. Answer: `done`, then the session.
-    Attach(Attachment),
+    Attach(AttachTo),
     /// Send a signal to the main process. Answer: `done` or `error`.
     Signal {
         /// Its number.
@@ -255,7 +242,7 @@ pub struct ExecRequest {
     /// The process (`runtime::spec::exec_process`).
     pub process: Process,
     /// Streams for the front; `None` runs it detached: the supervisor reports `started` and goes on alone.
-    pub attach: Option<Attachment>,
+    pub attach: Option<AttachTo>,
     /// Id of this exec, 64 hexadecimal digits as Docker's, for events.
     pub exec_id: String,
 }

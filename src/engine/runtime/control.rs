@@ -10,10 +10,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::channel::{Attachment, Channel, Exit, Report, Request, Session};
+use super::channel::{Channel, Exit, Report, Request, Session};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::Cancel;
-use crate::engine::model::request::TerminalSize;
+use crate::engine::model::request::{AttachTo, TerminalSize};
 use crate::engine::sys::{lock_record, poll, socket};
 
 /// `argv[0]` of a monitor. Its one argument is the live directory.
@@ -33,7 +33,7 @@ pub struct Spawn<'a> {
     /// The live directory, with `config.json` and `monitor.json` in it.
     pub live: &'a Path,
     /// Attach from the first byte on.
-    pub attach: Option<Attachment>,
+    pub attach: Option<AttachTo>,
     /// Restarts by policy so far: 0, but when recovery restarts a container.
     pub restart_count: u32,
 }
@@ -215,7 +215,7 @@ impl Control {
     ///
     /// # Errors
     /// [`Kind::Unavailable`] if the monitor ended meanwhile.
-    pub fn attach(mut self, to: Attachment) -> Result<Session> {
+    pub fn attach(mut self, to: AttachTo) -> Result<Session> {
         self.ask(&Request::Attach(to))?;
         Ok(self.channel.into_session())
     }
