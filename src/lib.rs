@@ -1,3 +1,4 @@
 //! wharf: a container workstation. Read the modules in this order.
 
+pub mod demo;
 pub mod engine;

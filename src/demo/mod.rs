@@ -1,0 +1,224 @@
+//! `wharf demo`: real containers to look at, without a network and without any other software. This file says which
+//! containers there are and brings them up or takes them away; `image.rs` makes their images, `workload.rs` is what
+//! runs inside them, `shell.rs` is what `exec` finds there.
+
+mod image;
+mod shell;
+mod workload;
+
+use std::collections::BTreeMap;
+
+use crate::engine::model::request::{Create, Remove};
+use crate::engine::model::{
+    Cancel, ContainerId, ContainerSummary, LogConfig, Progress, Resources, RestartPolicy,
+};
+use crate::engine::{Engine, Error, Kind, Result, Source};
+
+pub use workload::run as run_workload;
+
+/// Every container and image of the demo has it.
+pub const LABEL: &str = "wharf.demo";
+
+/// The hidden verb that runs a workload: `wharf demo-workload web`.
+pub const WORKLOAD_VERB: &str = "demo-workload";
+
+/// The image that the demo's containers run.
+pub const IMAGE: &str = "wharf-demo:latest";
+
+/// The image that is there to be looked at: its layers waste space in every way that there is.
+pub const LAYERS_IMAGE: &str = "wharf-demo-layers:latest";
+
+const MIB: u64 = 1024 * 1024;
+
+/// One container of the demo.
+struct Part {
+    name: &'static str,
+    workload: &'static str,
+    restart: RestartPolicy,
+    resources: fn() -> Resources,
+}
+
+const PARTS: &[Part] = &[
+    Part {
+        name: "demo-web",
+        workload: "web",
+        restart: RestartPolicy::UnlessStopped,
+        resources: || Resources {
+            memory: Some(128 * MIB),
+            pids_limit: Some(64),
+            ..Resources::default()
+        },
+    },
+    Part {
+        name: "demo-ticker",
+        workload: "tick",
+        restart: RestartPolicy::No,
+        resources: Resources::default,
+    },
+    Part {
+        name: "demo-wave",
+        workload: "wave",
+        restart: RestartPolicy::No,
+        resources: || Resources {
+            nano_cpus: Some(500_000_000),
+            ..Resources::default()
+        },
+    },
+    Part {
+        name: "demo-grow",
+        workload: "grow",
+        restart: RestartPolicy::Always,
+        // Swap would only make the end come later.
+        resources: || Resources {
+            memory: Some(64 * MIB),
+            memory_swap: i64::try_from(64 * MIB).ok(),
+            ..Resources::default()
+        },
+    },
+    Part {
+        name: "demo-crash",
+        workload: "crash",
+        restart: RestartPolicy::OnFailure { max: 0 },
+        resources: Resources::default,
+    },
+];
+
+/// Names of the demo's containers, in the order in which they are started.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PARTS.iter().map(|part| part.name)
+}
+
+/// Makes and starts whatever of the demo is missing; `say` gets one line for each thing done, and nothing if all is
+/// there. What was started before a failure stays, for the next call or [`remove`].
+///
+/// # Errors
+/// What the engine says; [`Kind::AlreadyExists`] if one of the names belongs to a container of somebody else.
+pub fn start(engine: &Engine, mut say: impl FnMut(&str)) -> Result<()> {
+    ensure_images(engine, &mut say)?;
+    for part in PARTS {
+        let (id, verb) = match find(engine, part.name)? {
+            Some(found) if found.state.status.is_live() => continue,
+            Some(found) => (found.container.id.clone(), "started"),
+            None => (engine.create(&request(part))?.id, "created"),
+        };
+        engine.start(&id, None)?;
+        say(&format!("{verb} {}", part.name));
+    }
+    Ok(())
+}
+
+/// Takes the demo away: its containers, running or not, and both images. What is not there is not missed.
+///
+/// # Errors
+/// The first that the engine reports; everything else is removed nevertheless.
+pub fn remove(engine: &Engine, mut say: impl FnMut(&str)) -> Result<()> {
+    let mut result = Ok(());
+    let mut keep = |outcome: Result<()>| {
+        if result.is_ok() {
+            result = outcome;
+        }
+    };
+    for found in engine.containers()? {
+        if is_ours(&found) {
+            let force = Remove {
+                force: true,
+                volumes: true,
+            };
+            let outcome = engine.remove(&found.container.id, force);
+            if outcome.is_ok() {
+                say(&format!("removed {}", found.container.name));
+            }
+            keep(outcome);
+        }
+    }
+    for image in [IMAGE, LAYERS_IMAGE] {
+        match engine.remove_image(image, false) {
+            Ok(_) => say(&format!("removed {image}")),
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => keep(Err(error)),
+        }
+    }
+    result
+}
+
+fn ensure_images(engine: &Engine, say: &mut impl FnMut(&str)) -> Result<()> {
+    let build = image::build_label()?;
+    let is_current = |name: &str| match engine.image(name) {
+        Ok(found) => Ok(found.summary.labels.get(LABEL) == Some(&build)),
+        Err(error) if error.kind() == Kind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    };
+    if !is_current(IMAGE)? {
+        load(engine, image::workloads(&build)?)?;
+        say(&format!("made {IMAGE}"));
+    }
+    if !is_current(LAYERS_IMAGE)? {
+        load(engine, image::wasteful(&build)?)?;
+        say(&format!("made {LAYERS_IMAGE}"));
+    }
+    Ok(())
+}
+
+fn load(engine: &Engine, archive: Vec<u8>) -> Result<()> {
+    let source = Source::Stream(Box::new(std::io::Cursor::new(archive)));
+    engine.load(source, &|_: Progress| {}, &Cancel::new())?;
+    Ok(())
+}
+
+fn find(engine: &Engine, name: &str) -> Result<Option<ContainerSummary>> {
+    let id: ContainerId = match engine.resolve(name) {
+        Ok(id) => id,
+        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let found = engine.container(&id)?;
+    if is_ours(&found) {
+        Ok(Some(found))
+    } else {
+        Err(Error::new(
+            Kind::AlreadyExists,
+            format!("start the demo: there is a container named {name} that is not part of it"),
+        )
+        .with_hint("rename or remove that container"))
+    }
+}
+
+fn is_ours(found: &ContainerSummary) -> bool {
+    let labels: &BTreeMap<String, String> = &found.container.config.labels;
+    labels.contains_key(LABEL) && names().any(|name| name == found.container.name)
+}
+
+fn request(part: &Part) -> Create {
+    Create {
+        image: IMAGE.to_owned(),
+        name: Some(part.name.to_owned()),
+        cmd: vec![part.workload.to_owned()],
+        labels: vec![(LABEL.to_owned(), "true".to_owned())],
+        hostname: Some(part.name.trim_start_matches("demo-").to_owned()),
+        restart: part.restart,
+        resources: (part.resources)(),
+        log: LogConfig {
+            max_size: Some(4 * MIB),
+            max_file: 2,
+            ..LogConfig::default()
+        },
+        stop_timeout: Some(2),
+        ..Create::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_has_a_workload_and_a_name_of_its_own() {
+        let mut seen: Vec<&str> = names().collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), PARTS.len());
+        for part in PARTS {
+            assert!(workload::exists(part.workload), "{}", part.workload);
+        }
+    }
+}
