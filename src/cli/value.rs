@@ -1,0 +1,807 @@
+//! The grammars of the flags' values, with Docker's words for what is wrong. Each is read once, here.
+
+use std::str::FromStr;
+
+use crate::engine::model::{
+    LogConfig, Mount, NetworkMode, Platform, RestartPolicy, Timestamp, signal, units,
+};
+
+/// One of `-a`'s streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard input.
+    Stdin,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// `--filter key=value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// Left of the first `=`, lower case, trimmed.
+    pub key: String,
+    /// Right of it, trimmed.
+    pub value: String,
+}
+
+/// Go's `strconv.ParseBool`.
+pub fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(format!(
+            "strconv.ParseBool: parsing {text:?}: invalid syntax"
+        )),
+    }
+}
+
+/// Go's `strconv.ParseInt` in base 10.
+pub fn int(text: &str) -> Result<i64, String> {
+    text.parse::<i64>().map_err(|error| {
+        let why = match error.kind() {
+            std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => {
+                "value out of range"
+            }
+            _ => "invalid syntax",
+        };
+        format!("strconv.ParseInt: parsing {text:?}: {why}")
+    })
+}
+
+/// `64m`.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    units::parse_bytes(text).ok_or_else(|| format!("invalid size: '{text}'"))
+}
+
+/// `--memory-swap`: a size or -1.
+pub fn swap(text: &str) -> Result<i64, String> {
+    if text == "-1" {
+        return Ok(-1);
+    }
+    i64::try_from(bytes(text)?).map_err(|_e| format!("invalid size: '{text}'"))
+}
+
+/// `--cpus`: a decimal number of CPUs, in billionths.
+pub fn nano_cpus(text: &str) -> Result<u64, String> {
+    let wrong = || format!("failed to parse {text} as a rational number");
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+        return Err(wrong());
+    }
+    if fraction.trim_end_matches('0').len() > 9 {
+        return Err("value is too precise".to_owned());
+    }
+    let whole: u64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().map_err(|_e| wrong())?
+    };
+    let nanos: u64 = format!("{:0<9}", fraction.trim_end_matches('0'))
+        .parse()
+        .map_err(|_e| wrong())?;
+    whole
+        .checked_mul(1_000_000_000)
+        .and_then(|n| n.checked_add(nanos))
+        .ok_or_else(wrong)
+}
+
+/// `-a`.
+pub fn stream(text: &str) -> Result<Stream, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "stdin" => Ok(Stream::Stdin),
+        "stdout" => Ok(Stream::Stdout),
+        "stderr" => Ok(Stream::Stderr),
+        _ => Err("valid streams are STDIN, STDOUT and STDERR".to_owned()),
+    }
+}
+
+/// `-e`: a name, perhaps with a value.
+pub fn env(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with('=') {
+        return Err(format!("invalid environment variable: {text}"));
+    }
+    Ok(text.to_owned())
+}
+
+/// `-l`: a key, perhaps with a value.
+pub fn label(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with('=') {
+        return Err(format!("invalid label '{text}': empty name"));
+    }
+    Ok(text.to_owned())
+}
+
+/// `--filter`.
+pub fn filter(text: &str) -> Result<Filter, String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok(Filter {
+            key: key.trim().to_ascii_lowercase(),
+            value: value.trim().to_owned(),
+        }),
+        None => Err("bad format of filter (expected name=value)".to_owned()),
+    }
+}
+
+/// `--add-host host:ip` or `host=ip`, with the address in brackets or not; kept as `host:ip`.
+pub fn extra_host(text: &str) -> Result<String, String> {
+    let wrong = || format!("bad format for add-host: {text:?}");
+    let (host, address) = text
+        .split_once('=')
+        .or_else(|| text.split_once(':'))
+        .ok_or_else(wrong)?;
+    if host.is_empty() {
+        return Err(wrong());
+    }
+    if address == "host-gateway" {
+        return Err("host-gateway needs a bridge network, which is not available yet".to_owned());
+    }
+    let bare = address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(address);
+    let address = std::net::IpAddr::from_str(bare)
+        .map_err(|_e| format!("invalid IP address in add-host: {address:?}"))?;
+    Ok(format!("{host}:{address}"))
+}
+
+/// `--restart`.
+pub fn restart_policy(text: &str) -> Result<RestartPolicy, String> {
+    if text.is_empty() {
+        return Ok(RestartPolicy::No);
+    }
+    let (name, max) = match text.split_once(':') {
+        None => (text, None),
+        Some(("", _)) => {
+            return Err(
+                "invalid restart policy format: no policy provided before colon".to_owned(),
+            );
+        }
+        Some((name, count)) => {
+            let count: i64 = count.parse().map_err(|_e| {
+                "invalid restart policy format: maximum retry count must be an integer".to_owned()
+            })?;
+            (name, Some(count))
+        }
+    };
+    let policy = match name {
+        "no" => RestartPolicy::No,
+        "always" => RestartPolicy::Always,
+        "unless-stopped" => RestartPolicy::UnlessStopped,
+        "on-failure" => {
+            let max = u32::try_from(max.unwrap_or(0)).map_err(|_e| {
+                "invalid restart policy: maximum retry count cannot be negative".to_owned()
+            })?;
+            return Ok(RestartPolicy::OnFailure { max });
+        }
+        _ => {
+            return Err(format!(
+                "invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+            ));
+        }
+    };
+    match max {
+        None | Some(0) => Ok(policy),
+        Some(_) => Err(
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'"
+                .to_owned(),
+        ),
+    }
+}
+
+/// `--network`: a name, or the long form with `name=`.
+pub fn network(text: &str) -> Result<NetworkMode, String> {
+    let name = match text.split_once('=') {
+        None => text,
+        Some(_) => {
+            let mut name = None;
+            for field in text.split(',') {
+                match field.split_once('=') {
+                    Some(("name", value)) => name = Some(value),
+                    Some((key, _)) => {
+                        return Err(format!("--network option {key:?} is not supported yet"));
+                    }
+                    None => return Err(format!("invalid field {field:?} in --network {text:?}")),
+                }
+            }
+            name.ok_or_else(|| format!("--network {text:?} names no network"))?
+        }
+    };
+    match name {
+        "none" => Ok(NetworkMode::None),
+        "host" => Ok(NetworkMode::Host),
+        _ => Err(format!(
+            "network {name:?} is not available yet; use --network none or --network host"
+        )),
+    }
+}
+
+/// `-v source:target[:options]`. `here` is the directory that `./x` is relative to.
+pub fn volume(text: &str, here: &std::path::Path) -> Result<Mount, String> {
+    let wrong = || format!("invalid volume specification: '{text}'");
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, options) = match *parts.as_slice() {
+        [target] => {
+            return Err(if target.starts_with('/') {
+                format!(
+                    "anonymous volumes are not available yet: '{text}'; give a host path, or use --tmpfs {target}"
+                )
+            } else {
+                wrong()
+            });
+        }
+        [source, target] => (source, target, ""),
+        [source, target, options] => (source, target, options),
+        _ => return Err(wrong()),
+    };
+    if source.is_empty() || target.is_empty() {
+        return Err(wrong());
+    }
+    let source = if source.starts_with('/') {
+        source.to_owned()
+    } else if source.starts_with('.') {
+        absolute(source, here)
+    } else {
+        return Err(format!(
+            "named volumes are not available yet: '{text}'; give an absolute host path"
+        ));
+    };
+    let mut readonly = false;
+    let mut propagation = None;
+    let mut access_given = false;
+    for option in options.split(',') {
+        match option {
+            "ro" | "rw" => {
+                if access_given {
+                    return Err(format!("invalid mode: {options}"));
+                }
+                access_given = true;
+                readonly = option == "ro";
+            }
+            // SELinux labels and macOS caching have no meaning here, as in Docker without them.
+            "z" | "Z" | "consistent" | "cached" | "delegated" => {}
+            "" if options.is_empty() => {}
+            other if PROPAGATION.contains(&other) && propagation.is_none() => {
+                propagation = Some(other.to_owned());
+            }
+            _ => return Err(format!("invalid mode: {options}")),
+        }
+    }
+    Ok(Mount::Bind {
+        source,
+        target: mount_target(target).map_err(|why| format!("{}: {why}", wrong()))?,
+        readonly,
+        propagation,
+        create_source: true,
+    })
+}
+
+const PROPAGATION: [&str; 6] = [
+    "private", "rprivate", "shared", "rshared", "slave", "rslave",
+];
+
+/// `--tmpfs target[:options]`.
+pub fn tmpfs(text: &str) -> Result<Mount, String> {
+    let (target, options) = text.split_once(':').unwrap_or((text, ""));
+    Ok(Mount::Tmpfs {
+        target: mount_target(target)
+            .map_err(|why| format!("invalid tmpfs specification: '{text}': {why}"))?,
+        options: options.to_owned(),
+    })
+}
+
+/// `--mount type=bind,source=…,target=…`.
+pub fn mount(text: &str) -> Result<Mount, String> {
+    let mut fields = MountFields::default();
+    for field in csv_fields(text)? {
+        let (key, value) = match field.split_once('=') {
+            Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
+            None => (field.to_ascii_lowercase(), None),
+        };
+        match (key.as_str(), value) {
+            ("readonly" | "ro", None) => fields.readonly = true,
+            ("bind-nonrecursive" | "volume-nocopy", _) => return unsupported_mount(&key),
+            (_, None) => return Err(format!("invalid field '{field}' must be a key=value pair")),
+            (_, Some(value)) => fields.set(&key, value, &field)?,
+        }
+    }
+    fields.finish()
+}
+
+#[derive(Default)]
+struct MountFields {
+    kind: Option<String>,
+    source: Option<String>,
+    target: Option<String>,
+    readonly: bool,
+    propagation: Option<String>,
+    tmpfs: Vec<String>,
+}
+
+impl MountFields {
+    fn set(&mut self, key: &str, value: &str, field: &str) -> Result<(), String> {
+        let invalid = || format!("invalid value for {key}: {value}");
+        match key {
+            "type" => self.kind = Some(value.to_ascii_lowercase()),
+            "source" | "src" => self.source = Some(value.to_owned()),
+            "target" | "dst" | "destination" => self.target = Some(value.to_owned()),
+            "readonly" | "ro" => self.readonly = boolean(value).map_err(|_e| invalid())?,
+            "consistency" => {}
+            "bind-propagation" => {
+                if !PROPAGATION.contains(&value) {
+                    return Err(format!("invalid propagation: {value}"));
+                }
+                self.propagation = Some(value.to_owned());
+            }
+            "tmpfs-size" => self
+                .tmpfs
+                .push(format!("size={}", bytes(value).map_err(|_e| invalid())?)),
+            "tmpfs-mode" => {
+                u32::from_str_radix(value, 8).map_err(|_e| invalid())?;
+                self.tmpfs.push(format!("mode={value}"));
+            }
+            "bind-recursive" if value == "enabled" => {}
+            "bind-recursive" | "volume-subpath" | "volume-label" | "volume-driver"
+            | "volume-opt" | "volume-nocopy" | "image-subpath" | "bind-create-src" => {
+                return unsupported_mount(key).map(|_: Mount| ());
+            }
+            _ => return Err(format!("unknown option '{key}' in '{field}'")),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Mount, String> {
+        let kind = self.kind.as_deref().unwrap_or("volume");
+        let target = self.target.ok_or("target is required")?;
+        let target = mount_target(&target)
+            .map_err(|why| format!("invalid mount config for type \"{kind}\": {why}"))?;
+        match kind {
+            "bind" => {
+                let source = self.source.unwrap_or_default();
+                if source.is_empty() {
+                    return Err(
+                        "invalid mount config for type \"bind\": field Source must not be empty"
+                            .to_owned(),
+                    );
+                }
+                if !source.starts_with('/') {
+                    return Err(format!(
+                        "invalid mount config for type \"bind\": invalid mount path: '{source}' mount path must be absolute"
+                    ));
+                }
+                if !self.tmpfs.is_empty() {
+                    return Err("cannot mix 'tmpfs-*' options with mount type 'bind'".to_owned());
+                }
+                Ok(Mount::Bind {
+                    source,
+                    target,
+                    readonly: self.readonly,
+                    propagation: self.propagation,
+                    create_source: false,
+                })
+            }
+            "tmpfs" => {
+                if self.source.is_some() {
+                    return Err(
+                        "invalid mount config for type \"tmpfs\": field Source must not be specified"
+                            .to_owned(),
+                    );
+                }
+                if self.propagation.is_some() {
+                    return Err("cannot mix 'bind-*' options with mount type 'tmpfs'".to_owned());
+                }
+                let mut options = self.tmpfs;
+                if self.readonly {
+                    options.push("ro".to_owned());
+                }
+                Ok(Mount::Tmpfs {
+                    target,
+                    options: options.join(","),
+                })
+            }
+            "volume" | "image" | "cluster" | "npipe" => {
+                Err(format!("mount type '{kind}' is not available yet"))
+            }
+            _ => Err(format!("mount type unknown: \"{kind}\"")),
+        }
+    }
+}
+
+fn unsupported_mount(key: &str) -> Result<Mount, String> {
+    Err(format!("mount option '{key}' is not supported yet"))
+}
+
+/// One record of RFC 4180 as Go's encoding/csv reads it: a field may be quoted.
+fn csv_fields(text: &str) -> Result<Vec<String>, String> {
+    let mut fields = vec![String::new()];
+    let mut chars = text.chars().peekable();
+    let mut quoted = false;
+    let mut start = true;
+    while let Some(c) = chars.next() {
+        let field = fields.last_mut().expect("there is always a field");
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                field.push('"');
+            }
+            '"' if quoted => quoted = false,
+            '"' if start => quoted = true,
+            '"' => {
+                return Err(format!(
+                    "invalid mount '{text}': bare \" in non-quoted field"
+                ));
+            }
+            ',' if !quoted => {
+                fields.push(String::new());
+                start = true;
+                continue;
+            }
+            c => field.push(c),
+        }
+        start = false;
+    }
+    if quoted {
+        return Err(format!(
+            "invalid mount '{text}': extraneous or missing \" in quoted field"
+        ));
+    }
+    Ok(fields)
+}
+
+fn mount_target(target: &str) -> Result<String, String> {
+    if target.is_empty() {
+        return Err("field Target must not be empty".to_owned());
+    }
+    if !target.starts_with('/') {
+        return Err(format!(
+            "invalid mount path: '{target}' mount path must be absolute"
+        ));
+    }
+    let clean = clean(target);
+    if clean == "/" {
+        return Err("invalid specification: destination can't be '/'".to_owned());
+    }
+    Ok(clean)
+}
+
+/// An absolute path without `.`, `..` and double slashes, by text alone (Go's `path.Clean`).
+pub fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+fn absolute(path: &str, here: &std::path::Path) -> String {
+    clean(&format!("{}/{path}", here.display()))
+}
+
+/// `os[/arch[/variant]]` (containerd's platform specifier).
+pub fn platform(text: &str) -> Result<Platform, String> {
+    let wrong = || {
+        format!(
+            "error parsing specified platform: {text:?}: cannot parse platform specifier: invalid argument"
+        )
+    };
+    let fits = |s: &str| {
+        !s.is_empty()
+            && s.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+    };
+    let parts: Vec<String> = text.split('/').map(str::to_ascii_lowercase).collect();
+    if !parts.iter().all(|p| fits(p)) {
+        return Err(wrong());
+    }
+    let architecture = |name: &str| match name {
+        "x86_64" | "x86-64" => "amd64".to_owned(),
+        "aarch64" => "arm64".to_owned(),
+        "i386" | "i686" => "386".to_owned(),
+        other => other.to_owned(),
+    };
+    let host = Platform::host();
+    let known = |name: &str| {
+        [
+            "amd64", "arm64", "arm", "386", "riscv64", "ppc64le", "s390x", "mips64le", "loong64",
+        ]
+        .contains(&name)
+    };
+    match parts.as_slice() {
+        [one] if known(&architecture(one)) => Ok(Platform {
+            architecture: architecture(one),
+            ..host
+        }),
+        [os] => Ok(Platform {
+            os: os.clone(),
+            ..host
+        }),
+        [os, arch] => Ok(Platform {
+            os: os.clone(),
+            architecture: architecture(arch),
+            variant: None,
+        }),
+        [os, arch, variant] => Ok(Platform {
+            os: os.clone(),
+            architecture: architecture(arch),
+            // The only variant of arm64 that there is is not written.
+            variant: (variant != "v8" || architecture(arch) != "arm64").then(|| variant.clone()),
+        }),
+        _ => Err(wrong()),
+    }
+}
+
+/// `--log-driver` and its `--log-opt`s.
+pub fn log(driver: Option<&str>, options: &[String]) -> Result<LogConfig, String> {
+    let driver = driver.unwrap_or("json-file");
+    match driver {
+        "json-file" | "none" => {}
+        "local" | "journald" | "syslog" | "gelf" | "fluentd" | "awslogs" | "splunk" | "gcplogs"
+        | "etwlogs" => {
+            return Err(format!(
+                "logging driver {driver:?} is not supported yet; use json-file or none"
+            ));
+        }
+        _ => {
+            return Err(format!(
+                "logger: no log driver named '{driver}' is registered"
+            ));
+        }
+    }
+    let mut config = LogConfig {
+        driver: driver.to_owned(),
+        ..LogConfig::default()
+    };
+    for option in options {
+        let (key, value) = option
+            .split_once('=')
+            .ok_or_else(|| format!("invalid logging opt {option:?}, expected name=value"))?;
+        if driver == "none" {
+            return Err(format!(
+                "logging opt '{key}' makes no sense with driver none"
+            ));
+        }
+        match key {
+            "max-size" if value == "-1" => config.max_size = None,
+            "max-size" => {
+                config.max_size = Some(
+                    decimal_bytes(value)
+                        .filter(|n| *n > 0)
+                        .ok_or_else(|| format!("invalid value for max-size: {value}: must be a positive size such as 10m"))?,
+                );
+            }
+            "max-file" => {
+                config.max_file =
+                    value
+                        .parse::<u32>()
+                        .ok()
+                        .filter(|n| *n >= 1)
+                        .ok_or_else(|| {
+                            format!("invalid value for max-file: {value}: must be 1 or more")
+                        })?;
+            }
+            "compress" | "mode" | "max-buffer-size" | "labels" | "labels-regex" | "env"
+            | "env-regex" | "tag" => {
+                return Err(format!("log opt '{key}' is not supported yet"));
+            }
+            _ => return Err(format!("unknown log opt '{key}' for json-file log driver")),
+        }
+    }
+    if config.max_file > 1 && config.max_size.is_none() {
+        return Err("max-size must be set when max-file is greater than 1".to_owned());
+    }
+    Ok(config)
+}
+
+/// `10m` in powers of 1000, as docker/go-units `FromHumanSize` reads it for `max-size`.
+fn decimal_bytes(text: &str) -> Option<u64> {
+    let lower = text.trim().to_ascii_lowercase();
+    let split = lower.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = match lower.get(..split) {
+        Some(number) if split > 0 => (number, lower.get(split..)?),
+        _ => return None,
+    };
+    let factor: u64 = match unit.trim_start().trim_end_matches('b') {
+        "" => 1,
+        "k" => 1_000,
+        "m" => 1_000_000,
+        "g" => 1_000_000_000,
+        "t" => 1_000_000_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// Capabilities without `CAP_`, in upper case; `what` is `CapAdd` or `CapDrop`.
+pub fn capabilities(names: &[String], what: &str) -> Result<Vec<String>, String> {
+    names
+        .iter()
+        .map(|name| {
+            let upper = name.to_ascii_uppercase();
+            let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+            if bare == "ALL" || CAPABILITIES.contains(&bare) {
+                Ok(bare.to_owned())
+            } else {
+                Err(format!(
+                    "invalid {what}: unknown capability: \"CAP_{bare}\""
+                ))
+            }
+        })
+        .collect()
+}
+
+/// capabilities(7).
+const CAPABILITIES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// A signal by name or number.
+pub fn signal_number(text: &str) -> Result<i32, String> {
+    signal::parse(text).ok_or_else(|| format!("invalid signal: {text}"))
+}
+
+/// Lines of an `--env-file` or `--label-file` (docker/cli, `pkg/kvfile`): comments, blank lines, `NAME=value`, `NAME`
+/// alone (then `look_up` tells its value, and a name without one is left out).
+pub fn key_values(
+    content: &[u8],
+    look_up: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<String>, String> {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let mut pairs = Vec::new();
+    for (number, line) in content.split(|b| *b == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = std::str::from_utf8(line)
+            .map_err(|_e| format!("invalid utf8 bytes at line {}", number + 1))?
+            .trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (key, has_value) = match line.split_once('=') {
+            Some((key, _)) => (key, true),
+            None => (line, false),
+        };
+        if key.is_empty() {
+            return Err(format!("no variable name on line '{line}'"));
+        }
+        if key.contains(char::is_whitespace) {
+            return Err(format!("variable '{key}' contains whitespaces"));
+        }
+        if has_value {
+            pairs.push(line.to_owned());
+        } else if let Some(value) = look_up(key) {
+            pairs.push(format!("{key}={value}"));
+        }
+    }
+    Ok(pairs)
+}
+
+/// `--since` and `--until`: seconds since the epoch with a fraction, RFC 3339 in part or in full (local time where no
+/// zone is given), or a Go duration before `now`.
+pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let wrong = || format!("invalid value for time: {text:?} is neither a time nor a duration");
+    if let Some(span) = go_duration(text) {
+        return now
+            .checked_sub(jiff::SignedDuration::from_nanos(span))
+            .map_err(|_e| wrong());
+    }
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let zone = jiff::tz::TimeZone::system();
+    if let Ok(time) = text.parse::<jiff::civil::DateTime>() {
+        return zone.to_timestamp(time).map_err(|_e| wrong());
+    }
+    if let Ok(date) = text.parse::<jiff::civil::Date>() {
+        return zone
+            .to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))
+            .map_err(|_e| wrong());
+    }
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let seconds: i64 = seconds.parse().map_err(|_e| wrong())?;
+    if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let nanos: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
+    let nanos: i32 = nanos.parse().map_err(|_e| wrong())?;
+    Timestamp::new(seconds, nanos).map_err(|_e| wrong())
+}
+
+/// Nanoseconds of Go's `1h30m`, `1.5s`, `-10ms` (time.ParseDuration).
+pub fn go_duration(text: &str) -> Option<i64> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut total = 0_i64;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(end);
+        let end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
+        let (unit, next) = after.split_at(end);
+        let scale: i64 = match unit {
+            "ns" => 1,
+            "us" | "µs" | "μs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return None,
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
+        }
+        let whole: i64 = if whole.is_empty() {
+            0
+        } else {
+            whole.parse().ok()?
+        };
+        total = total.checked_add(whole.checked_mul(scale)?)?;
+        let mut place = scale;
+        for digit in fraction.chars() {
+            place /= 10;
+            total = total.checked_add(i64::from(digit.to_digit(10)?) * place)?;
+        }
+        rest = next;
+    }
+    Some(sign * total)
+}

@@ -1,0 +1,288 @@
+//! The list of verbs: name, operands, flags and the function that does it. Dispatch, help pages, suggestions and shell
+//! completion are all read from it.
+
+use std::fmt::Write as _;
+
+use clap::{ArgMatches, Args, Command};
+
+use super::missing::{self, Flag};
+use super::parse::Arity;
+use super::report::Outcome;
+use super::{Context, args, container, image, system, typed};
+
+/// One verb.
+#[derive(Debug, Clone, Copy)]
+pub struct Verb {
+    /// Its management command, `container` or `image` or `system`, and its names there, the first being the usual.
+    pub inside: Option<(&'static str, &'static [&'static str])>,
+    /// Its name without a management command.
+    pub top: Option<&'static str>,
+    /// What follows the name.
+    pub usage: &'static str,
+    /// How many operands.
+    pub arity: Arity,
+    /// One line.
+    pub about: &'static str,
+    /// Adds its flags.
+    pub build: fn(Command) -> Command,
+    /// Flags that are parsed and refused.
+    pub missing: &'static [Flag],
+    /// Does it.
+    pub run: fn(&Context, &mut ArgMatches) -> Outcome,
+}
+
+impl Verb {
+    /// All its names, for the help page.
+    pub fn names(&self) -> Vec<String> {
+        let inside = self
+            .inside
+            .iter()
+            .flat_map(|(group, names)| names.iter().map(move |n| format!("wharf {group} {n}")));
+        let top = self.top.iter().map(|name| format!("wharf {name}"));
+        inside.chain(top).collect()
+    }
+}
+
+/// Management commands with their help line.
+const GROUPS: &[(&str, &str)] = &[
+    ("container", "Manage containers"),
+    ("image", "Manage images"),
+    ("system", "Manage wharf"),
+];
+
+/// An entry of the list; flags and function come from one args type.
+macro_rules! verb {
+    ($inside:expr, $top:expr, $usage:literal, $arity:expr, $args:ty, $missing:expr, $run:path, $about:literal) => {
+        Verb {
+            inside: $inside,
+            top: $top,
+            usage: $usage,
+            arity: $arity,
+            about: $about,
+            build: <$args as Args>::augment_args,
+            missing: $missing,
+            run: |context, matches| $run(context, &typed::<$args>(matches)),
+        }
+    };
+}
+
+const NONE: &[Flag] = &[];
+const FEW: &str = "container";
+
+/// Every verb, in the order of the help page.
+#[rustfmt::skip]
+pub const VERBS: &[Verb] = &[
+    verb!(Some((FEW, &["run"])), Some("run"), "[OPTIONS] IMAGE [COMMAND] [ARG...]", Arity::AtLeast(1), args::Run, missing::CREATE, container::run, "Create and run a new container from an image"),
+    verb!(Some((FEW, &["exec"])), Some("exec"), "[OPTIONS] CONTAINER COMMAND [ARG...]", Arity::AtLeast(2), args::Exec, NONE, container::exec, "Execute a command in a running container"),
+    verb!(Some((FEW, &["ls", "list", "ps"])), Some("ps"), "[OPTIONS]", Arity::None, args::Ps, NONE, container::ps, "List containers"),
+    verb!(Some(("image", &["ls", "list"])), Some("images"), "[OPTIONS] [REPOSITORY[:TAG]]", Arity::AtMost(1), args::Images, missing::IMAGES, image::images, "List images"),
+    verb!(None, Some("version"), "[OPTIONS]", Arity::None, args::Formatted, NONE, system::version, "Show the wharf version information"),
+    verb!(Some(("system", &["info"])), Some("info"), "[OPTIONS]", Arity::None, args::Formatted, NONE, system::info, "Display system-wide information"),
+    verb!(None, Some("demo"), "[OPTIONS]", Arity::None, args::Demo, NONE, system::demo, "Start (or remove) a set of example containers"),
+    verb!(Some((FEW, &["attach"])), Some("attach"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Attach, NONE, container::attach, "Attach local standard input, output, and error streams to a running container"),
+    verb!(None, Some("completion"), "bash|fish|zsh|elvish|powershell", Arity::Exactly(1), args::Plain, NONE, system::completion, "Print the completion script of a shell"),
+    verb!(Some((FEW, &["create"])), Some("create"), "[OPTIONS] IMAGE [COMMAND] [ARG...]", Arity::AtLeast(1), args::Create, missing::CREATE, container::create, "Create a new container"),
+    verb!(Some(("system", &["events"])), Some("events"), "[OPTIONS]", Arity::None, args::Events, NONE, system::events, "Get real time events from the engine"),
+    verb!(Some(("image", &["history"])), Some("history"), "[OPTIONS] IMAGE", Arity::Exactly(1), args::History, missing::PLATFORM, image::history, "Show the history of an image"),
+    verb!(Some(("image", &["import"])), Some("import"), "[OPTIONS] file|- [REPOSITORY[:TAG]]", Arity::Between(1, 2), args::Import, NONE, image::import, "Import the contents from a tarball to create a filesystem image"),
+    verb!(None, Some("inspect"), "[OPTIONS] NAME|ID [NAME|ID...]", Arity::AtLeast(1), args::Inspect, NONE, system::inspect, "Return low-level information on containers and images"),
+    verb!(Some((FEW, &["inspect"])), None, "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Inspect, NONE, container::inspect, "Display detailed information on one or more containers"),
+    verb!(Some(("image", &["inspect"])), None, "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::Inspect, missing::PLATFORM, image::inspect, "Display detailed information on one or more images"),
+    verb!(Some((FEW, &["kill"])), Some("kill"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Kill, NONE, container::kill, "Kill one or more running containers"),
+    verb!(Some(("image", &["load"])), Some("load"), "[OPTIONS]", Arity::None, args::Load, missing::PLATFORM, image::load, "Load an image from a tar archive or STDIN"),
+    verb!(Some((FEW, &["logs"])), Some("logs"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Logs, NONE, container::logs, "Fetch the logs of a container"),
+    verb!(Some((FEW, &["pause"])), Some("pause"), "CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Plain, NONE, container::pause, "Pause all processes within one or more containers"),
+    verb!(Some((FEW, &["restart"])), Some("restart"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Stop, NONE, container::restart, "Restart one or more containers"),
+    verb!(Some((FEW, &["rm", "remove"])), Some("rm"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Rm, NONE, container::rm, "Remove one or more containers"),
+    verb!(Some(("image", &["rm", "remove"])), Some("rmi"), "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::Rmi, missing::RMI, image::rmi, "Remove one or more images"),
+    verb!(Some(("image", &["save"])), Some("save"), "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::Save, missing::PLATFORM, image::save, "Save one or more images to a tar archive (streamed to STDOUT by default)"),
+    verb!(Some((FEW, &["start"])), Some("start"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Start, missing::START, container::start, "Start one or more stopped containers"),
+    verb!(Some((FEW, &["stats"])), Some("stats"), "[OPTIONS] [CONTAINER...]", Arity::AtLeast(0), args::Stats, NONE, container::stats, "Display a live stream of container(s) resource usage statistics"),
+    verb!(Some((FEW, &["stop"])), Some("stop"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Stop, NONE, container::stop, "Stop one or more running containers"),
+    verb!(Some(("image", &["tag"])), Some("tag"), "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", Arity::Exactly(2), args::Plain, NONE, image::tag, "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+    verb!(Some((FEW, &["unpause"])), Some("unpause"), "CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Plain, NONE, container::unpause, "Unpause all processes within one or more containers"),
+    verb!(Some((FEW, &["wait"])), Some("wait"), "CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Plain, NONE, container::wait, "Block until one or more containers stop, then print their exit codes"),
+];
+
+/// Verbs that the help page names first.
+const COMMON: &[&str] = &["run", "exec", "ps", "images", "version", "info", "demo"];
+
+/// The verb that these words begin with, and how many of them name it.
+pub fn find(words: &[&str]) -> Option<(&'static Verb, usize)> {
+    let first = *words.first()?;
+    if let Some(verb) = VERBS.iter().find(|verb| verb.top == Some(first)) {
+        return Some((verb, 1));
+    }
+    let second = *words.get(1)?;
+    VERBS
+        .iter()
+        .find(|verb| {
+            verb.inside
+                .is_some_and(|(group, names)| group == first && names.contains(&second))
+        })
+        .map(|verb| (verb, 2))
+}
+
+/// A management command's help line.
+pub fn group(name: &str) -> Option<&'static str> {
+    GROUPS
+        .iter()
+        .find(|(group, _)| *group == name)
+        .map(|(_, about)| *about)
+}
+
+/// A management command's help page.
+pub fn group_page(name: &str) -> String {
+    let about = group(name).unwrap_or_default();
+    let mut rows: Vec<(&str, &str)> = VERBS
+        .iter()
+        .filter_map(|verb| match verb.inside {
+            Some((group, names)) if group == name => Some((*names.first()?, verb.about)),
+            _ => None,
+        })
+        .collect();
+    rows.sort_unstable();
+    format!(
+        "Usage:  wharf {name} COMMAND\n\n{about}\n\nCommands:\n{}\nRun 'wharf {name} COMMAND --help' for more information on a command.\n",
+        table(&rows)
+    )
+}
+
+/// The lists of commands on the main help page.
+pub fn overview() -> String {
+    let row = |verb: &Verb| verb.top.map(|name| (name, verb.about));
+    let common: Vec<_> = COMMON
+        .iter()
+        .filter_map(|name| find(&[name]).and_then(|(verb, _)| row(verb)))
+        .collect();
+    let mut others: Vec<_> = VERBS
+        .iter()
+        .filter_map(row)
+        .filter(|(name, _)| !COMMON.contains(name))
+        .collect();
+    others.sort_unstable();
+    format!(
+        "\nCommon Commands:\n{}\nManagement Commands:\n{}\nCommands:\n{}",
+        table(&common),
+        table(GROUPS),
+        table(&others)
+    )
+}
+
+fn table(rows: &[(&str, &str)]) -> String {
+    rows.iter().fold(String::new(), |mut text, (name, about)| {
+        let _ = writeln!(text, "  {name:11} {about}");
+        text
+    })
+}
+
+/// The verb that was probably meant: within two edits of what was typed.
+pub fn nearest(typed: &str) -> Option<&'static str> {
+    VERBS
+        .iter()
+        .filter_map(|verb| verb.top)
+        .chain(GROUPS.iter().map(|(name, _)| *name))
+        .map(|name| (distance(typed, name), name))
+        .filter(|(edits, name)| *edits <= 2 && *edits < name.len())
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein's distance.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (n, a) in left.chars().enumerate() {
+        let mut next = vec![n + 1];
+        for (m, b) in right.iter().enumerate() {
+            let at = |row: &[usize], m: usize| row.get(m).copied().unwrap_or(usize::MAX - 1);
+            let cost = usize::from(a != *b);
+            next.push(
+                (at(&row, m) + cost)
+                    .min(at(&row, m + 1) + 1)
+                    .min(at(&next, m) + 1),
+            );
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// The whole tree as clap sees it: for completion scripts and manual pages, never for parsing.
+pub fn tree() -> Command {
+    let leaf = |verb: &Verb, name: &'static str| {
+        let command = missing::accept(
+            (verb.build)(Command::new(name).about(verb.about)),
+            verb.missing,
+        );
+        command.disable_help_flag(true)
+    };
+    let tops = VERBS.iter().filter_map(|verb| Some(leaf(verb, verb.top?)));
+    let groups = GROUPS.iter().map(|(group, about)| {
+        let leaves = VERBS.iter().filter_map(|verb| match verb.inside {
+            Some((inside, names)) if inside == *group => Some(leaf(verb, names.first()?)),
+            _ => None,
+        });
+        Command::new(*group).about(*about).subcommands(leaves)
+    });
+    let global = args::Global::augment_args(Command::new(""));
+    Command::new("wharf")
+        .about("A container workstation")
+        .args(global.get_arguments().filter(|arg| !arg.is_positional()))
+        .subcommands(tops)
+        .subcommands(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verb_is_found_under_all_its_names() {
+        for (words, used, about) in [
+            (
+                &["run", "x"][..],
+                1,
+                "Create and run a new container from an image",
+            ),
+            (
+                &["container", "run"],
+                2,
+                "Create and run a new container from an image",
+            ),
+            (&["container", "remove"], 2, "Remove one or more containers"),
+            (&["image", "rm"], 2, "Remove one or more images"),
+            (&["rmi"], 1, "Remove one or more images"),
+        ] {
+            let (verb, n) = find(words).unwrap();
+            assert_eq!((n, verb.about), (used, about), "{words:?}");
+        }
+        assert!(find(&["container"]).is_none());
+        assert!(find(&["image", "ps"]).is_none());
+    }
+
+    #[test]
+    fn no_verb_is_both_there_and_missing() {
+        for name in missing::VERBS {
+            let words: Vec<&str> = name.split(' ').collect();
+            assert!(find(&words).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_flag_is_both_there_and_missing() {
+        for verb in VERBS {
+            // clap's own check: it panics on two flags of one name.
+            missing::accept((verb.build)(Command::new("x")), verb.missing)
+                .disable_help_flag(true)
+                .build();
+        }
+    }
+
+    #[test]
+    fn a_typing_error_is_met_with_a_suggestion() {
+        assert_eq!(nearest("psx"), Some("ps"));
+        assert_eq!(nearest("imgaes"), Some("images"));
+        assert_eq!(nearest("zzzzzz"), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! Wrong command lines: Docker 28's text and exit code, in wharf's name.
+
+use super::wharf;
+
+/// The whole of standard error and the exit code; nothing on standard output.
+#[track_caller]
+fn refused(arguments: &[&str], code: i32, stderr: &str) {
+    let ran = wharf(arguments);
+    assert_eq!(ran.stderr, stderr, "{arguments:?}");
+    assert_eq!(ran.code, code, "{arguments:?}");
+    assert_eq!(ran.stdout, "", "{arguments:?}");
+}
+
+/// What follows a wrong flag.
+fn usage(verb: &str, operands: &str) -> String {
+    format!(
+        "\n\nUsage:  wharf {verb} {operands}\n\nRun 'wharf {verb} --help' for more information\n"
+    )
+}
+
+#[test]
+fn a_wrong_flag_is_named_and_ends_with_125() {
+    let run = usage("run", "[OPTIONS] IMAGE [COMMAND] [ARG...]");
+    for (arguments, text) in [
+        (&["run", "--nosuch"][..], "unknown flag: --nosuch"),
+        (&["run", "--nosuch=1", "b"], "unknown flag: --nosuch"),
+        (&["run", "-itz", "b"], "unknown shorthand flag: 'z' in -z"),
+        (&["run", "--name"], "flag needs an argument: --name"),
+        (&["run", "-e"], "flag needs an argument: 'e' in -e"),
+        (
+            &["run", "--rm=foo", "b"],
+            "invalid argument \"foo\" for \"--rm\" flag: strconv.ParseBool: parsing \"foo\": invalid syntax",
+        ),
+        (
+            &["run", "--memory", "x", "b"],
+            "invalid argument \"x\" for \"-m, --memory\" flag: invalid size: 'x'",
+        ),
+        (
+            &["run", "--cpus", "x", "b"],
+            "invalid argument \"x\" for \"--cpus\" flag: failed to parse x as a rational number",
+        ),
+        (
+            &["run", "-a", "foo", "b"],
+            "invalid argument \"foo\" for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR",
+        ),
+        (
+            &["run", "-e", "=x", "b"],
+            "invalid argument \"=x\" for \"-e, --env\" flag: invalid environment variable: =x",
+        ),
+        (
+            &["run", "--add-host", "x", "b"],
+            "invalid argument \"x\" for \"--add-host\" flag: bad format for add-host: \"x\"",
+        ),
+        (
+            &["run", "--mount", "foo", "b"],
+            "invalid argument \"foo\" for \"--mount\" flag: invalid field 'foo' must be a key=value pair",
+        ),
+    ] {
+        refused(arguments, 125, &format!("{text}{run}"));
+    }
+    refused(
+        &["ps", "-nx"],
+        125,
+        &format!(
+            "invalid argument \"x\" for \"-n, --last\" flag: strconv.ParseInt: parsing \"x\": invalid syntax{}",
+            usage("ps", "[OPTIONS]")
+        ),
+    );
+    refused(
+        &["container", "ls", "-f", "foo"],
+        125,
+        &format!(
+            "invalid argument \"foo\" for \"-f, --filter\" flag: bad format of filter (expected name=value){}",
+            usage("container ls", "[OPTIONS]")
+        ),
+    );
+}
+
+#[test]
+fn a_wrong_number_of_operands_ends_with_1() {
+    refused(
+        &["ps", "x"],
+        1,
+        "wharf: 'wharf ps' accepts no arguments\n\nUsage:  wharf ps [OPTIONS]\n\nRun 'wharf ps --help' for more information\n",
+    );
+    refused(
+        &["run"],
+        1,
+        "wharf: 'wharf run' requires at least 1 argument\n\nUsage:  wharf run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\nSee 'wharf run --help' for more information\n",
+    );
+    refused(
+        &["tag", "a"],
+        1,
+        "wharf: 'wharf tag' requires 2 arguments\n\nUsage:  wharf tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]\n\nRun 'wharf tag --help' for more information\n",
+    );
+}
+
+#[test]
+fn an_unknown_verb_ends_with_1() {
+    refused(
+        &["nosuchverb"],
+        1,
+        "wharf: unknown command: wharf nosuchverb\n\nRun 'wharf --help' for more information\n",
+    );
+    refused(
+        &["container", "nosuch"],
+        1,
+        "wharf: unknown command: wharf container nosuch\n\nUsage:  wharf container\n\nRun 'wharf container --help' for more information\n",
+    );
+}
+
+#[test]
+fn what_docker_has_and_wharf_has_not_yet_is_said_in_one_line() {
+    for (arguments, name) in [
+        (&["pull", "busybox"][..], "pull"),
+        (&["network", "ls"], "network"),
+        (&["container", "prune", "-f"], "container prune"),
+        (&["compose", "up", "-d"], "compose"),
+    ] {
+        refused(
+            arguments,
+            1,
+            &format!("wharf: '{name}' is not available yet; 'wharf --help' lists what is\n"),
+        );
+    }
+    for (arguments, name) in [
+        (&["run", "-p", "80:80", "busybox"][..], "publish"),
+        (&["create", "--privileged", "busybox"], "privileged"),
+        (&["run", "--init", "busybox"], "init"),
+        (&["-H", "tcp://x", "ps"], "host"),
+    ] {
+        refused(
+            arguments,
+            125,
+            &format!("wharf: --{name} is not supported yet\n"),
+        );
+    }
+}
+
+#[test]
+fn without_a_verb_and_without_a_terminal_there_is_a_hint_and_exit_code_2() {
+    let ran = wharf(&[]);
+    assert_eq!(ran.code, 2);
+    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+}
+
+#[test]
+fn help_is_printed_for_the_program_for_groups_and_for_verbs() {
+    for arguments in [
+        &["--help"][..],
+        &["help"],
+        &["container"],
+        &["image", "--help"],
+        &["run", "--help"],
+        &["rm", "-h"],
+        &["help", "rm"],
+    ] {
+        let ran = wharf(arguments);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{arguments:?}");
+        assert!(ran.stdout.starts_with("Usage:  wharf"), "{arguments:?}");
+    }
+    assert_eq!(
+        wharf(&["rm", "--help"]).stdout,
+        "Usage:  wharf rm [OPTIONS] CONTAINER [CONTAINER...]\n\n\
+         Remove one or more containers\n\n\
+         Aliases:\n  wharf container rm, wharf container remove, wharf rm\n\n\
+         Options:\n\
+         \x20 -f, --force     Force the removal of a running container (uses SIGKILL)\n\
+         \x20 -l, --link      Remove the specified link\n\
+         \x20 -v, --volumes   Remove anonymous volumes associated with the container\n"
+    );
+}
+
+#[test]
+fn every_shell_gets_its_completion_script() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = wharf(&["completion", shell]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{shell}");
+        assert!(ran.stdout.contains("container"), "{shell}");
+    }
+    assert_eq!(wharf(&["completion", "nosuch"]).code, 1);
+}
