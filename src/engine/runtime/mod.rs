@@ -12,5 +12,7 @@ pub mod seal;
 pub mod channel;
 pub mod control;
 pub mod exec;
+pub mod journal;
+pub mod log_file;
 pub mod monitor;
 pub mod restart;
