@@ -2,7 +2,10 @@
 //!
 //! It knows nothing of images, stores or networks: it is given paths and documents.
 
+pub mod caps;
+pub mod rlimits;
 pub mod spec;
+pub mod user;
 
 pub mod cgroup;
 pub mod join;

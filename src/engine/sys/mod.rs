@@ -6,5 +6,27 @@ pub mod file;
 pub mod inotify;
 pub mod lock_record;
 pub mod poll;
+pub mod rooted;
 pub mod signal;
 pub mod socket;
+
+pub mod bpf;
+pub mod cred;
+pub mod mount;
+pub mod namespace;
+pub mod process;
+pub mod pty;
+pub mod seccomp;
+
+use std::fmt::Display;
+
+/// An error number with what was attempted, on what.
+fn failed(errno: rustix::io::Errno, what: impl Display) -> super::error::Error {
+    super::error::Error::io(what.to_string(), std::io::Error::from(errno))
+}
+
+/// The error number of the libc call that just failed.
+fn last_errno() -> rustix::io::Errno {
+    rustix::io::Errno::from_io_error(&std::io::Error::last_os_error())
+        .unwrap_or(rustix::io::Errno::INVAL)
+}

@@ -1,0 +1,127 @@
+//! Rights of the calling process: capability sets (capabilities(7)), user and groups, `no_new_privs`.
+
+#![expect(unsafe_code, reason = "ambient capabilities are set by raw prctl(2)")]
+
+use rustix::process::{Gid, Uid};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use super::{failed, last_errno};
+use crate::engine::error::Result;
+
+/// A set of capabilities, bit N being capability N (linux/capability.h).
+pub type Capabilities = u64;
+
+/// Largest capability number that a kernel may know.
+const LAST: u32 = 63;
+
+/// Removes from the bounding set what is not in `keep`.
+///
+/// # Errors
+/// `EPERM` without CAP_SETPCAP.
+pub fn limit_bounding(keep: Capabilities) -> Result<()> {
+    for number in 0..=LAST {
+        if keep & (1 << number) != 0 {
+            continue;
+        }
+        // SAFETY: PR_CAPBSET_DROP takes a number; one that the kernel does not know is EINVAL.
+        let result =
+            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) };
+        if result != 0 {
+            match last_errno() {
+                // The kernel's last capability is behind us.
+                rustix::io::Errno::INVAL => break,
+                e => return Err(failed(e, format_args!("drop capability {number}"))),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Capabilities that this process may use.
+///
+/// # Errors
+/// None in practice.
+pub fn permitted() -> Result<Capabilities> {
+    rustix::thread::capabilities(None)
+        .map(|sets| sets.permitted.bits())
+        .map_err(|e| failed(e, "read capabilities"))
+}
+
+/// Sets all three sets at once.
+///
+/// # Errors
+/// `EPERM` for a capability that is not permitted now.
+pub fn set(
+    effective: Capabilities,
+    permitted: Capabilities,
+    inheritable: Capabilities,
+) -> Result<()> {
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: CapabilitySet::from_bits_retain(effective),
+            permitted: CapabilitySet::from_bits_retain(permitted),
+            inheritable: CapabilitySet::from_bits_retain(inheritable),
+        },
+    )
+    .map_err(|e| failed(e, "set capabilities"))
+}
+
+/// Makes the ambient set exactly this. Each must be permitted and inheritable.
+///
+/// # Errors
+/// `EPERM` otherwise.
+pub fn set_ambient(wanted: Capabilities) -> Result<()> {
+    let clear = libc::c_ulong::from(libc::PR_CAP_AMBIENT_CLEAR_ALL.unsigned_abs());
+    // SAFETY: plain values.
+    let result = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, 0, 0, 0) };
+    if result != 0 {
+        return Err(failed(last_errno(), "clear ambient capabilities"));
+    }
+    let raise = libc::c_ulong::from(libc::PR_CAP_AMBIENT_RAISE.unsigned_abs());
+    for number in (0..=LAST).filter(|number| wanted & (1 << number) != 0) {
+        // SAFETY: plain values.
+        let result = unsafe {
+            libc::prctl(
+                libc::PR_CAP_AMBIENT,
+                raise,
+                libc::c_ulong::from(number),
+                0,
+                0,
+            )
+        };
+        if result != 0 {
+            return Err(failed(
+                last_errno(),
+                format_args!("raise ambient capability {number}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Becomes a user: groups, group, user, in this order. Permitted capabilities are kept, effective ones are lost unless
+/// it was and stays root.
+///
+/// # Errors
+/// `EPERM` without CAP_SETUID or CAP_SETGID.
+pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
+    let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    rustix::thread::set_thread_groups(&groups).map_err(|e| failed(e, "set groups"))?;
+    let group = Gid::from_raw(gid);
+    rustix::thread::set_thread_res_gid(group, group, group)
+        .map_err(|e| failed(e, format_args!("become group {gid}")))?;
+    rustix::thread::set_keep_capabilities(true).map_err(|e| failed(e, "keep capabilities"))?;
+    let user = Uid::from_raw(uid);
+    rustix::thread::set_thread_res_uid(user, user, user)
+        .map_err(|e| failed(e, format_args!("become user {uid}")))?;
+    rustix::thread::set_keep_capabilities(false).map_err(|e| failed(e, "keep capabilities"))
+}
+
+/// No exec gives more rights than there are, for ever.
+///
+/// # Errors
+/// None in practice.
+pub fn no_new_privileges() -> Result<()> {
+    rustix::thread::set_no_new_privs(true).map_err(|e| failed(e, "set no_new_privs"))
+}

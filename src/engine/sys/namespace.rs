@@ -1,0 +1,87 @@
+//! Entering and leaving namespaces, and the two things that a fresh one needs: a host name and a loopback that is up.
+
+#![expect(unsafe_code, reason = "interface requests are raw ioctl(2) calls")]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
+
+use super::process::Namespaces;
+use super::{failed, last_errno};
+use crate::engine::error::Result;
+
+/// Leaves namespaces for new ones. Only namespace flags are passed on.
+///
+/// # Errors
+/// What unshare(2) says.
+pub fn unshare(namespaces: Namespaces) -> Result<()> {
+    let flags = UnshareFlags::from_bits_truncate(u32::try_from(namespaces).unwrap_or(0))
+        .difference(UnshareFlags::FILES | UnshareFlags::FS);
+    // SAFETY: without CLONE_FILES and CLONE_FS no descriptor table or directory is split between threads, which is
+    // what makes unshare unsafe.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(|e| failed(e, "unshare namespaces"))
+}
+
+/// Enters namespaces of a process, all at once. For the pid namespace that concerns later children only.
+///
+/// # Errors
+/// What setns(2) says.
+pub fn enter(pidfd: BorrowedFd<'_>, namespaces: Namespaces) -> Result<()> {
+    let flags = ThreadNameSpaceType::from_bits_retain(u32::try_from(namespaces).unwrap_or(0));
+    rustix::thread::move_into_thread_name_spaces(pidfd, flags)
+        .map_err(|e| failed(e, "enter the container's namespaces"))
+}
+
+/// Enters the namespace that a file stands for (`/proc/<pid>/ns/net`).
+///
+/// # Errors
+/// What setns(2) says.
+pub fn enter_file(file: BorrowedFd<'_>, label: &str) -> Result<()> {
+    rustix::thread::move_into_link_name_space(file, None)
+        .map_err(|e| failed(e, format_args!("enter namespace {label}")))
+}
+
+/// Sets the host name of this UTS namespace.
+///
+/// # Errors
+/// `EINVAL` if it is longer than 64 bytes.
+pub fn set_host_name(name: &str) -> Result<()> {
+    rustix::system::sethostname(name.as_bytes())
+        .map_err(|e| failed(e, format_args!("set host name {name}")))
+}
+
+/// Sets the NIS domain name of this UTS namespace.
+///
+/// # Errors
+/// `EINVAL` if it is longer than 64 bytes.
+pub fn set_domain_name(name: &str) -> Result<()> {
+    rustix::system::setdomainname(name.as_bytes())
+        .map_err(|e| failed(e, format_args!("set domain name {name}")))
+}
+
+/// Brings up `lo` of this network namespace; the kernel then gives it its addresses.
+///
+/// # Errors
+/// What ioctl(2) says.
+pub fn loopback_up() -> Result<()> {
+    let socket = rustix::net::socket_with(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|e| failed(e, "open a socket for lo"))?;
+    // SAFETY: `ifreq` is plain data for which all zeros is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (slot, byte) in request.ifr_name.iter_mut().zip(b"lo") {
+        *slot = byte.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).unwrap_or(1);
+    // SAFETY: SIOCSIFFLAGS reads an `ifreq`, which outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(failed(last_errno(), "bring up lo"))
+    }
+}

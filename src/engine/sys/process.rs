@@ -1,0 +1,571 @@
+//! Making, signalling and collecting processes: clone3(2), pidfd_open(2), waitid(2), execve(2), prctl(2), close_range(2).
+
+#![expect(
+    unsafe_code,
+    reason = "clone3(2), execve(2) and prctl(2) have no safe wrappers"
+)]
+
+use std::ffi::{CStr, CString};
+use std::fmt::Display;
+use std::io::{IoSlice, IoSliceMut, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+use super::{failed, last_errno};
+use crate::engine::error::{Error, Kind, Result};
+
+/// `CLONE_NEW…` flags (namespaces(7)).
+pub type Namespaces = u64;
+/// Mount namespace.
+pub const NEWNS: Namespaces = 0x0002_0000;
+/// cgroup namespace.
+pub const NEWCGROUP: Namespaces = 0x0200_0000;
+/// Host and domain name.
+pub const NEWUTS: Namespaces = 0x0400_0000;
+/// System V IPC and POSIX message queues.
+pub const NEWIPC: Namespaces = 0x0800_0000;
+/// User namespace.
+pub const NEWUSER: Namespaces = 0x1000_0000;
+/// Process ids.
+pub const NEWPID: Namespaces = 0x2000_0000;
+/// Network stack.
+pub const NEWNET: Namespaces = 0x4000_0000;
+/// Boot and monotonic clocks.
+pub const NEWTIME: Namespaces = 0x80;
+
+/// Put the child into the cgroup that a descriptor refers to (since Linux 5.7).
+const INTO_CGROUP: u64 = 0x2_0000_0000;
+/// Give the parent a pidfd of the child.
+const PIDFD: u64 = 0x1000;
+
+/// `struct clone_args` of clone3(2), first version with `cgroup`.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// On which side of a clone we are.
+#[derive(Debug)]
+pub enum Cloned {
+    /// The new process.
+    Child,
+    /// The old one.
+    Parent {
+        /// The child's id as we see it.
+        pid: i32,
+        /// The child's descriptor, close-on-exec.
+        pidfd: OwnedFd,
+    },
+}
+
+/// Copies this process into new namespaces, and into a v2 cgroup if one is given.
+///
+/// # Errors
+/// [`Kind::Internal`] if this process has several threads: the child could wait for ever for a lock that another thread
+/// held. Otherwise what clone3(2) says.
+pub fn clone_process(
+    namespaces: Namespaces,
+    into_cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Cloned> {
+    // Two entries of every directory, and one for each thread.
+    let threads = rustix::fs::stat("/proc/self/task")
+        .map_err(|e| failed(e, "count threads in /proc/self/task"))?
+        .st_nlink;
+    if threads > 3 {
+        return Err(Error::new(
+            Kind::Internal,
+            "a process with several threads may not clone a container",
+        ));
+    }
+    let mut pidfd: RawFd = -1;
+    let mut args = CloneArgs {
+        flags: namespaces | PIDFD,
+        pidfd: (&raw mut pidfd).addr() as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = into_cgroup {
+        args.flags |= INTO_CGROUP;
+        args.cgroup = u64::try_from(cgroup.as_raw_fd()).unwrap_or(u64::MAX);
+    }
+    // SAFETY: no CLONE_VM, so the child has a copy of all memory and a null stack means "continue on the copied one";
+    // this process is single-threaded (checked above), so the copy is consistent; `args` and `pidfd` outlive the call.
+    let result =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    match result {
+        0 => Ok(Cloned::Child),
+        pid if pid > 0 => {
+            // SAFETY: CLONE_PIDFD succeeded, so `pidfd` is a new descriptor that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Cloned::Parent {
+                pid: i32::try_from(pid).unwrap_or(0),
+                pidfd,
+            })
+        }
+        _ => Err(failed(last_errno(), "clone the container's first process")),
+    }
+}
+
+/// Ends this process at once: no destructors, no buffers written. For a child that could not execute.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit(2) takes any value and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Executes a program. Returns only with an error.
+pub fn execute(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
+    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
+        list.iter()
+            .map(|text| text.as_ptr())
+            .chain([std::ptr::null()])
+            .collect()
+    };
+    let (args, env) = (pointers(args), pointers(env));
+    // SAFETY: all strings are NUL-terminated, both lists end with a null pointer, and all of them outlive the call.
+    unsafe { libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()) };
+    last_errno()
+}
+
+/// Executes what a descriptor refers to. Returns only with an error.
+pub fn execute_fd(program: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Errno {
+    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
+        list.iter()
+            .map(|text| text.as_ptr())
+            .chain([std::ptr::null()])
+            .collect()
+    };
+    let (args, env) = (pointers(args), pointers(env));
+    // SAFETY: as in `execute`; the empty path with AT_EMPTY_PATH means the descriptor itself (execveat(2)).
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            c"".as_ptr(),
+            args.as_ptr(),
+            env.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    last_errno()
+}
+
+/// Opens a descriptor of a process, which never means another one later.
+///
+/// # Errors
+/// `ESRCH` if there is no such process.
+pub fn open_pidfd(pid: i32) -> Result<OwnedFd> {
+    let id =
+        Pid::from_raw(pid).ok_or_else(|| Error::invalid(format!("{pid} is not a process id")))?;
+    rustix::process::pidfd_open(id, PidfdFlags::empty())
+        .map_err(|e| failed(e, format_args!("open process {pid}")))
+}
+
+/// Sends a signal. A process that has ended is fine.
+///
+/// # Errors
+/// What pidfd_send_signal(2) says; `EINVAL` for a number that is no signal.
+pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
+    // SAFETY: all arguments are plain values; a null info means the same as kill(2) sends.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => match last_errno() {
+            Errno::SRCH => Ok(()),
+            e => Err(failed(e, format_args!("send signal {signal}"))),
+        },
+    }
+}
+
+/// Whether a wait may block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Until the child ends.
+    Block,
+    /// Not at all.
+    Poll,
+}
+
+/// Collects a child that has ended: exit code, or 128 + signal. `None` if it runs (never with [`Wait::Block`]).
+///
+/// # Errors
+/// `ECHILD` if it is not our child or was collected before.
+pub fn wait(pidfd: BorrowedFd<'_>, wait: Wait) -> Result<Option<i32>> {
+    let options = match wait {
+        Wait::Block => WaitIdOptions::EXITED,
+        Wait::Poll => WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+    };
+    loop {
+        match rustix::process::waitid(WaitId::PidFd(pidfd), options) {
+            Ok(None) => return Ok(None),
+            Ok(Some(status)) => {
+                let code = status
+                    .exit_status()
+                    .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+                return Ok(code);
+            }
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(failed(e, "wait for a process")),
+        }
+    }
+}
+
+/// When a process was started, in clock ticks since boot (proc(5), stat field 22).
+///
+/// # Errors
+/// [`Kind::NotFound`] if there is no such process.
+pub fn start_time(pid: i32) -> Result<u64> {
+    let path = format!("/proc/{pid}/stat");
+    let mut buffer = [0u8; 1024];
+    let length = std::fs::File::open(&path)
+        .and_then(|mut file| file.read(&mut buffer))
+        .map_err(|e| Error::io(format!("read {path}"), e))?;
+    parse_start_time(buffer.get(..length).unwrap_or_default())
+        .ok_or_else(|| Error::new(Kind::NotFound, format!("process {pid} is gone")))
+}
+
+/// Field 22. The second field is a name in parentheses that may hold anything, also parentheses.
+fn parse_start_time(stat: &[u8]) -> Option<u64> {
+    let text = String::from_utf8_lossy(stat);
+    let (_, rest) = text.rsplit_once(") ")?;
+    rest.split(' ').nth(19)?.trim_end().parse().ok()
+}
+
+/// The signal that this process gets when its parent ends.
+///
+/// # Errors
+/// None in practice.
+pub fn die_with_parent() -> Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|e| failed(e, "set the parent-death signal"))
+}
+
+/// Nobody may trace this process or look into its `/proc` directory without privilege, until the next exec.
+///
+/// # Errors
+/// None in practice.
+pub fn hide_from_tracers() -> Result<()> {
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(|e| failed(e, "make the process undumpable"))
+}
+
+/// Every descriptor from `first` on is closed by the next exec.
+///
+/// # Errors
+/// What close_range(2) says.
+pub fn close_on_exec_from(first: RawFd) -> Result<()> {
+    close_range(first, libc::CLOSE_RANGE_CLOEXEC.cast_signed())
+}
+
+/// Closes every descriptor from 3 on but those given. Whoever owns one of the others must not use or drop it any more:
+/// this is for a child that ends by exec or `_exit`.
+///
+/// # Errors
+/// What close_range(2) says.
+pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<()> {
+    let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    kept.dedup();
+    let mut first = 3;
+    for fd in kept {
+        if fd > first {
+            close_span(first, fd - 1)?;
+        }
+        first = first.max(fd + 1);
+    }
+    close_range(first, 0)
+}
+
+fn close_range(first: RawFd, flags: i32) -> Result<()> {
+    // SAFETY: plain values.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+    check(result, "close_range")
+}
+
+fn close_span(first: RawFd, last: RawFd) -> Result<()> {
+    // SAFETY: plain values; see `close_all_but` for what becomes of the owners.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    check(result, "close_range")
+}
+
+fn check(result: libc::c_long, what: impl Display) -> Result<()> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(failed(last_errno(), what))
+    }
+}
+
+/// Makes a descriptor standard input, output or error (`number` 0, 1 or 2), open across exec.
+///
+/// # Errors
+/// What dup3(2) says.
+pub fn make_standard(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
+    if fd.as_raw_fd() == number {
+        return rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())
+            .map_err(|e| failed(e, format_args!("keep descriptor {number}")));
+    }
+    // SAFETY: plain values; 0, 1 and 2 are owned by nobody in particular.
+    let result = unsafe { libc::dup2(fd.as_raw_fd(), number) };
+    if result == number {
+        Ok(())
+    } else {
+        Err(failed(
+            last_errno(),
+            format_args!("make descriptor {number}"),
+        ))
+    }
+}
+
+/// One of our own standard descriptors.
+#[must_use]
+pub fn standard(number: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: 0, 1 and 2 are open in every process of ours from start to end (the Rust runtime sees to it).
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// A pair of connected message sockets, close-on-exec.
+///
+/// # Errors
+/// What socketpair(2) says.
+pub fn message_pair() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::net::socketpair(
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::SEQPACKET,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|e| failed(e, "make a socket pair"))
+}
+
+/// Sends one message, with a descriptor if one is given.
+///
+/// # Errors
+/// `EPIPE` if the other side is gone.
+pub fn send_message(
+    socket: BorrowedFd<'_>,
+    message: &[u8],
+    fd: Option<BorrowedFd<'_>>,
+) -> Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds: Vec<BorrowedFd<'_>> = fd.into_iter().collect();
+    if !fds.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+    }
+    loop {
+        match rustix::net::sendmsg(
+            socket,
+            &[IoSlice::new(message)],
+            &mut control,
+            SendFlags::NOSIGNAL,
+        ) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(failed(e, "send a message")),
+        }
+    }
+}
+
+/// Receives one message of at most `buffer` bytes and a descriptor that may come with it. Length 0: the other side is
+/// gone.
+///
+/// # Errors
+/// What recvmsg(2) says.
+pub fn receive_message(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> Result<(usize, Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let result = loop {
+        match rustix::net::recvmsg(
+            socket,
+            &mut [IoSliceMut::new(buffer)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        ) {
+            Err(Errno::INTR) => {}
+            // The child ended with unread bytes on its side: the same as gone.
+            Err(Errno::CONNRESET) => return Ok((0, None)),
+            Err(e) => return Err(failed(e, "receive a message")),
+            Ok(result) => break result,
+        }
+    };
+    let mut fd = None;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            fd = fds.into_iter().next();
+        }
+    }
+    if result.flags.contains(ReturnFlags::TRUNC) {
+        return Err(Error::new(Kind::Internal, "a message is too long"));
+    }
+    Ok((result.bytes, fd))
+}
+
+/// A pipe, close-on-exec: read end, write end.
+///
+/// # Errors
+/// What pipe2(2) says.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e, "make a pipe"))
+}
+
+/// Waits until a process has ended, at most so long. `false` if it still runs.
+///
+/// # Errors
+/// What poll(2) says.
+pub fn wait_ended(pidfd: BorrowedFd<'_>, patience: std::time::Duration) -> Result<bool> {
+    let deadline = std::time::Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let timeout = rustix::time::Timespec::try_from(left).ok();
+        let mut fds = [rustix::event::PollFd::new(
+            &pidfd,
+            rustix::event::PollFlags::IN,
+        )];
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(0) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(failed(e, "wait for a process")),
+        }
+    }
+}
+
+/// Lets the process be its own session's leader.
+///
+/// # Errors
+/// `EPERM` if it leads a process group already.
+pub fn new_session() -> Result<()> {
+    rustix::process::setsid()
+        .map(|_| ())
+        .map_err(|e| failed(e, "setsid"))
+}
+
+/// Every signal gets its default action and none is blocked: what a payload expects.
+///
+/// # Errors
+/// None in practice.
+pub fn reset_signals() -> Result<()> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set it is given.
+    unsafe { libc::sigemptyset(all.as_mut_ptr()) };
+    // SAFETY: the set was initialised above; a null pointer for the old set is allowed.
+    let result =
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut()) };
+    if result != 0 {
+        return Err(failed(last_errno(), "unblock signals"));
+    }
+    // Ignored signals stay ignored over exec; those that the Rust runtime or a front may ignore are put back.
+    for signal in [
+        libc::SIGPIPE,
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGTERM,
+        libc::SIGQUIT,
+        libc::SIGCHLD,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+        libc::SIGWINCH,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+    ] {
+        // SAFETY: SIG_DFL is a valid disposition for each of them.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    Ok(())
+}
+
+/// Changes the working directory and proves that it is below the root directory: with a directory from outside, getcwd(2)
+/// says `(unreachable)` (CVE-2024-21626).
+///
+/// # Errors
+/// What chdir(2) says; [`Kind::Denied`] if it leads outside.
+pub fn change_directory(path: &Path) -> Result<()> {
+    rustix::process::chdir(path).map_err(|e| failed(e, path.display()))?;
+    let cwd = rustix::process::getcwd(Vec::new()).map_err(|e| failed(e, "getcwd"))?;
+    if cwd.as_bytes().starts_with(b"/") {
+        Ok(())
+    } else {
+        Err(Error::new(
+            Kind::Denied,
+            format!("{} leads out of the container", path.display()),
+        ))
+    }
+}
+
+/// Sets a resource limit by its kernel number (getrlimit(2)).
+///
+/// # Errors
+/// `EPERM` for more than the hard limit without privilege.
+pub fn set_limit(resource: u32, soft: u64, hard: u64, name: &str) -> Result<()> {
+    let limit = libc::rlimit64 {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
+    // SAFETY: `limit` outlives the call; a null old limit is allowed; pid 0 is this process.
+    let result = unsafe {
+        libc::prlimit64(
+            0,
+            resource,
+            &raw const limit,
+            std::ptr::null_mut::<libc::rlimit64>(),
+        )
+    };
+    check(result.into(), format_args!("set limit {name}"))
+}
+
+/// Owner of what a descriptor refers to.
+///
+/// # Errors
+/// What fchown(2) says.
+pub fn give_to(fd: impl AsFd, uid: u32, gid: Option<u32>) -> Result<()> {
+    rustix::fs::fchown(
+        fd.as_fd(),
+        Some(rustix::fs::Uid::from_raw(uid)),
+        gid.map(rustix::fs::Gid::from_raw),
+    )
+    .map_err(|e| failed(e, "change the owner of a standard stream"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_move_the_start_time() {
+        let stat = b"7 (a) b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20\n";
+        assert_eq!(parse_start_time(stat), Some(4242));
+        assert_eq!(parse_start_time(b"7 (x"), None);
+        assert!(start_time(std::process::id().cast_signed()).is_ok());
+    }
+}

@@ -1,0 +1,295 @@
+//! A directory tree whose content is not trusted: every path is resolved inside it by openat2(2), so that no symbolic
+//! link and no `..` leads out, whatever is changed meanwhile.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::failed;
+use crate::engine::error::{Error, Kind, Result};
+
+/// The root of such a tree.
+#[derive(Debug)]
+pub struct Rooted {
+    fd: OwnedFd,
+}
+
+impl Rooted {
+    /// Opens a trusted path.
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub fn open(path: &Path) -> Result<Self> {
+        let fd = rustix::fs::openat(
+            CWD,
+            path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|e| failed(e, format_args!("open root {}", path.display())))?;
+        Ok(Self { fd })
+    }
+
+    /// Takes a directory that is open already.
+    #[must_use]
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    /// Resolves a path to an `O_PATH` descriptor. Symbolic links are followed, with absolute ones starting at this root.
+    ///
+    /// # Errors
+    /// What openat2(2) says.
+    pub fn resolve(&self, path: &Path) -> Result<OwnedFd> {
+        self.find(path, OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::empty())
+            .map_err(|e| failed(e, path.display()))
+    }
+
+    /// The same, but a symbolic link anywhere in the path is an error (`ELOOP`).
+    ///
+    /// # Errors
+    /// What openat2(2) says.
+    pub fn resolve_plain(&self, path: &Path) -> Result<OwnedFd> {
+        self.find(
+            path,
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            ResolveFlags::NO_SYMLINKS,
+        )
+        .map_err(|e| failed(e, path.display()))
+    }
+
+    /// The same as [`Self::resolve`]; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// What openat2(2) says otherwise.
+    pub fn resolve_optional(&self, path: &Path) -> Result<Option<OwnedFd>> {
+        match self.find(path, OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::empty()) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(e) => Err(failed(e, path.display())),
+        }
+    }
+
+    /// Reads a regular file of at most `limit` bytes; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidInput`] if it is anything but a regular file (a FIFO would block, a device might act) or too long.
+    pub fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        // Looked at by O_PATH first: opening a device node can have effects of its own.
+        let Some(seen) = self.resolve_optional(path)? else {
+            return Ok(None);
+        };
+        if file_type(seen.as_fd(), path)? != FileType::RegularFile {
+            return Err(Error::invalid(format!(
+                "{} is not a regular file",
+                path.display()
+            )));
+        }
+        let fd = self
+            .find(path, flags, ResolveFlags::empty())
+            .map_err(|e| failed(e, format_args!("open {}", path.display())))?;
+        if file_type(fd.as_fd(), path)? != FileType::RegularFile {
+            return Err(Error::invalid(format!(
+                "{} is not a regular file",
+                path.display()
+            )));
+        }
+        let mut content = Vec::new();
+        File::from(fd)
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut content)
+            .map_err(|e| Error::io(format!("read {}", path.display()), e))?;
+        if u64::try_from(content.len()).is_ok_and(|n| n > limit) {
+            return Err(Error::invalid(format!(
+                "{} is longer than {limit} bytes",
+                path.display()
+            )));
+        }
+        Ok(Some(content))
+    }
+
+    /// Resolves a directory, making what is missing with mode 0755 (owner: the caller).
+    ///
+    /// # Errors
+    /// `ENOTDIR` if something in the way is not a directory, and what mkdirat(2) says.
+    pub fn make_dirs(&self, path: &Path) -> Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match self.find(path, flags, ResolveFlags::empty()) {
+            Ok(fd) => return Ok(fd),
+            Err(Errno::NOENT) => {}
+            Err(e) => return Err(failed(e, format_args!("make directory {}", path.display()))),
+        }
+        let fail = |e| failed(e, format_args!("make directory {}", path.display()));
+        let parts = components(path)?;
+        // The longest part that exists is resolved as a whole, so that links in it work; below it nothing exists yet,
+        // so what is made there cannot be a link, unless somebody races, and then NO_SYMLINKS ends it.
+        let mut existing = parts.len();
+        let mut dir = loop {
+            let prefix: std::path::PathBuf = parts.iter().take(existing).collect();
+            match self.find(&prefix, flags, ResolveFlags::empty()) {
+                Ok(fd) => break fd,
+                Err(Errno::NOENT) if existing > 0 => existing -= 1,
+                Err(e) => return Err(fail(e)),
+            }
+        };
+        for part in parts.iter().skip(existing) {
+            match rustix::fs::mkdirat(dir.as_fd(), *part, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(e) => return Err(fail(e)),
+            }
+            dir = rustix::fs::openat(dir.as_fd(), *part, flags | OFlags::NOFOLLOW, Mode::empty())
+                .map_err(fail)?;
+        }
+        Ok(dir)
+    }
+
+    /// Resolves a file, making an empty one (mode 0644) and the directories above it where nothing is.
+    ///
+    /// # Errors
+    /// What the system calls say.
+    pub fn make_file(&self, path: &Path) -> Result<OwnedFd> {
+        if let Some(fd) = self.resolve_optional(path)? {
+            return Ok(fd);
+        }
+        let parts = components(path)?;
+        let Some((name, parents)) = parts.split_last() else {
+            return Err(Error::invalid(format!(
+                "{} does not name a file",
+                path.display()
+            )));
+        };
+        let parent = self.make_dirs(&parents.iter().collect::<std::path::PathBuf>())?;
+        let made = rustix::fs::openat(
+            parent.as_fd(),
+            *name,
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::from_raw_mode(0o644),
+        );
+        match made {
+            // EXIST: a dangling link, or somebody was faster; it is resolved like anything else.
+            Ok(_) | Err(Errno::EXIST) => self.resolve(path),
+            Err(e) => Err(failed(e, format_args!("make file {}", path.display()))),
+        }
+    }
+
+    fn find(
+        &self,
+        path: &Path,
+        flags: OFlags,
+        resolve: ResolveFlags,
+    ) -> rustix::io::Result<OwnedFd> {
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        let resolve = resolve | ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let mut tries = 0;
+        loop {
+            match rustix::fs::openat2(self.fd.as_fd(), path, flags, Mode::empty(), resolve) {
+                // A rename or mount elsewhere made the kernel unsure about a `..` (openat2(2), ERRORS).
+                Err(Errno::AGAIN) if tries < 128 => tries += 1,
+                Err(Errno::INTR) => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+impl AsFd for Rooted {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The type of what a descriptor refers to.
+///
+/// # Errors
+/// What fstat(2) says.
+pub fn file_type(fd: BorrowedFd<'_>, path: &Path) -> Result<FileType> {
+    rustix::fs::fstat(fd)
+        .map(|stat| FileType::from_raw_mode(stat.st_mode))
+        .map_err(|e| failed(e, format_args!("stat {}", path.display())))
+}
+
+/// The names of a path that goes down only. `..` is refused: where it leads depends on links.
+fn components(path: &Path) -> Result<Vec<&std::ffi::OsStr>> {
+    path.components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(Ok(name)),
+            Component::RootDir | Component::CurDir => None,
+            Component::ParentDir | Component::Prefix(_) => Some(Err(Error::new(
+                Kind::InvalidInput,
+                format!("{} contains ..", path.display()),
+            ))),
+        })
+        .collect()
+}
+
+/// Whether the kernel said that something is not there.
+#[must_use]
+pub fn is_missing(error: &Error) -> bool {
+    error
+        .raw_os_error()
+        .is_some_and(|raw| raw == io::Error::from(Errno::NOENT).raw_os_error().unwrap_or(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_link_to_outside_leads_to_inside() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("etc")).unwrap();
+        std::fs::write(root.join("etc/passwd"), "inside").unwrap();
+        std::fs::write(dir.path().join("passwd"), "outside").unwrap();
+        symlink("/etc", root.join("absolute")).unwrap();
+        symlink("../../../..", root.join("up")).unwrap();
+        let rooted = Rooted::open(&root).unwrap();
+        for path in ["absolute/passwd", "up/etc/passwd", "/etc/../../etc/passwd"] {
+            let content = rooted.read(Path::new(path), 100).unwrap();
+            assert_eq!(content.as_deref(), Some(&b"inside"[..]), "{path}");
+        }
+        assert_eq!(rooted.read(Path::new("up/passwd"), 100).unwrap(), None);
+    }
+
+    #[test]
+    fn missing_directories_are_made_inside_even_behind_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("real")).unwrap();
+        symlink("/real", root.join("w")).unwrap();
+        symlink("/nowhere", root.join("dangling")).unwrap();
+        let rooted = Rooted::open(&root).unwrap();
+        rooted.make_dirs(Path::new("/w/a/b")).unwrap();
+        assert!(root.join("real/a/b").is_dir());
+        assert!(rooted.make_dirs(Path::new("/dangling/x")).is_err());
+        assert!(rooted.make_dirs(Path::new("/q/../../x")).is_err());
+        rooted.make_file(Path::new("/new/file")).unwrap();
+        assert!(root.join("new/file").is_file());
+        assert!(!dir.path().join("x").exists());
+    }
+
+    #[test]
+    fn a_fifo_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        rustix::fs::mknodat(
+            CWD,
+            dir.path().join("f"),
+            FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let rooted = Rooted::open(dir.path()).unwrap();
+        assert!(rooted.read(Path::new("f"), 10).is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! Installs a system call filter (seccomp(2)). Making one is for `runtime::seccomp`.
+
+#![expect(unsafe_code, reason = "seccomp(2) has no safe wrapper")]
+
+use super::{failed, last_errno};
+use crate::engine::error::{Error, Result};
+
+/// One instruction of classic BPF: `struct sock_filter` (linux/filter.h).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instruction {
+    /// Operation.
+    pub code: u16,
+    /// Instructions skipped if a comparison holds.
+    pub jt: u8,
+    /// Instructions skipped if it does not.
+    pub jf: u8,
+    /// Operand.
+    pub k: u32,
+}
+
+/// `struct sock_fprog`.
+#[repr(C)]
+struct Program {
+    length: libc::c_ushort,
+    filter: *const Instruction,
+}
+
+/// Installs the filter for this process and all its descendants, for ever. Needs `no_new_privs` or CAP_SYS_ADMIN.
+///
+/// # Errors
+/// `EINVAL` for a malformed program, `EACCES` without the right.
+pub fn install(program: &[Instruction]) -> Result<()> {
+    let length = libc::c_ushort::try_from(program.len()).map_err(|e| {
+        Error::invalid(format!(
+            "a seccomp filter of {} instructions",
+            program.len()
+        ))
+        .caused_by(e)
+    })?;
+    let program = Program {
+        length,
+        filter: program.as_ptr(),
+    };
+    // SAFETY: `program` points to `length` instructions of the kernel's layout; both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(failed(last_errno(), "install the seccomp filter"))
+    }
+}
