@@ -1,9 +1,11 @@
 //! The program: by `argv[0]` a monitor, an exec supervisor or the command line.
 
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use wharf::demo;
 use wharf::engine::runtime::{exec, monitor};
 
 fn main() -> ExitCode {
@@ -14,6 +16,19 @@ fn main() -> ExitCode {
     match name.as_bytes() {
         b"wharf-monitor" => ExitCode::from(monitor::main(Path::new(&live()))),
         b"wharf-exec" => ExitCode::from(exec::main(Path::new(&live()))),
-        _ => wharf::cli::main(Path::new(&name), arguments),
+        // The demo's containers have nothing but this program in them: it is their shell, too.
+        b"sh" | b"-sh" | b"/bin/sh" => {
+            demo::run_workload([OsString::from("sh")].into_iter().chain(arguments))
+        }
+        _ => {
+            let mut arguments = arguments.peekable();
+            if arguments
+                .next_if(|verb| verb == demo::WORKLOAD_VERB)
+                .is_some()
+            {
+                return demo::run_workload(arguments);
+            }
+            wharf::cli::main(Path::new(&name), arguments)
+        }
     }
 }

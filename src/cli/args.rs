@@ -483,8 +483,11 @@ pub struct Events {
 /// `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
+    /// Start the containers without opening the workstation
+    #[arg(short, long, alias = "no-tui")]
+    pub detach: bool,
     /// Take everything away that the demo made
-    #[arg(long)]
+    #[arg(long, conflicts_with = "detach")]
     pub remove: bool,
     #[arg(hide = true)]
     pub operands: Vec<String>,

@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod container;
+pub mod demo;
 pub mod image;
 pub mod missing;
 pub mod output;

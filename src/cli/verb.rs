@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, Command};
 use super::missing::{self, Flag};
 use super::parse::Arity;
 use super::report::Outcome;
-use super::{Context, args, container, image, system, typed};
+use super::{Context, args, container, demo, image, system, typed};
 
 /// One verb.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +78,7 @@ pub const VERBS: &[Verb] = &[
     verb!(Some(("image", &["ls", "list"])), Some("images"), "[OPTIONS] [REPOSITORY[:TAG]]", Arity::AtMost(1), args::Images, missing::IMAGES, image::images, "List images"),
     verb!(None, Some("version"), "[OPTIONS]", Arity::None, args::Formatted, NONE, system::version, "Show the wharf version information"),
     verb!(Some(("system", &["info"])), Some("info"), "[OPTIONS]", Arity::None, args::Formatted, NONE, system::info, "Display system-wide information"),
-    verb!(None, Some("demo"), "[OPTIONS]", Arity::None, args::Demo, NONE, system::demo, "Start (or remove) a set of example containers"),
+    verb!(None, Some("demo"), "[OPTIONS]", Arity::None, args::Demo, NONE, demo::demo, "Start a set of example containers and look at them"),
     verb!(Some((FEW, &["attach"])), Some("attach"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Attach, NONE, container::attach, "Attach local standard input, output, and error streams to a running container"),
     verb!(None, Some("completion"), "bash|fish|zsh|elvish|powershell", Arity::Exactly(1), args::Plain, NONE, system::completion, "Print the completion script of a shell"),
     verb!(Some((FEW, &["create"])), Some("create"), "[OPTIONS] IMAGE [COMMAND] [ARG...]", Arity::AtLeast(1), args::Create, missing::CREATE, container::create, "Create a new container"),

@@ -149,15 +149,20 @@ impl Host {
     /// is empty.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(WHARF);
+        command.args(args);
+        self.dress(&mut command);
         command
-            .args(args)
+    }
+
+    /// Gives a command this host's roots, nothing of the caller's environment but the search path, and no input.
+    pub fn dress(&self, command: &mut Command) {
+        command
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("HOME", self.dir())
             .env("WHARF_ROOT", self.data())
             .env("WHARF_RUN_ROOT", self.run())
             .stdin(Stdio::null());
-        command
     }
 
     /// Runs `wharf` to its end.

@@ -1,0 +1,13 @@
+//! The whole program in a terminal, as a person meets it: keys in, cells out, real containers behind it.
+
+#![expect(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test that cannot go on should say where; nothing of a test is reachable"
+)]
+
+#[path = "../engine/support.rs"]
+mod support;
+mod terminal;
+
+mod plain;
