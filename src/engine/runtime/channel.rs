@@ -421,6 +421,12 @@ impl Channel {
         Session { channel: self }
     }
 
+    /// The socket alone: what was received and not yet taken is dropped.
+    #[must_use]
+    pub(super) fn into_stream(self) -> OwnedFd {
+        self.stream
+    }
+
     /// What is said next can be seen coming with poll(2), unless something is here already.
     #[must_use]
     pub fn has_pending(&self) -> bool {
