@@ -10,10 +10,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
-
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::Event;
+use crate::engine::sys::file::{self, LockKind};
 
 /// The journal is rotated when it is longer than this many bytes.
 pub const LIMIT: u64 = 4 << 20;
@@ -41,7 +40,7 @@ fn append_limited(path: &Path, event: &Event, limit: u64) -> Result<()> {
         .map_err(|error| Error::new(Kind::Internal, "encode event").caused_by(error))?;
     line.push(b'\n');
     loop {
-        let Some(mut file) = open_current(path, FlockOperation::LockShared).attempt(what)? else {
+        let Some(mut file) = open_current(path, LockKind::Shared).attempt(what)? else {
             continue;
         };
         file.write_all(&line).attempt(what)?;
@@ -55,7 +54,7 @@ fn append_limited(path: &Path, event: &Event, limit: u64) -> Result<()> {
 }
 
 fn rotate(path: &Path, limit: u64) -> io::Result<()> {
-    let Some(file) = open_current(path, FlockOperation::LockExclusive)? else {
+    let Some(file) = open_current(path, LockKind::Alone)? else {
         // Somebody else did it.
         return Ok(());
     };
@@ -66,19 +65,13 @@ fn rotate(path: &Path, limit: u64) -> io::Result<()> {
 }
 
 /// The locked journal; `None` if it was rotated out while we waited for the lock.
-fn open_current(path: &Path, lock: FlockOperation) -> io::Result<Option<File>> {
+fn open_current(path: &Path, lock: LockKind) -> io::Result<Option<File>> {
     let file = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
         .open(path)?;
-    loop {
-        match rustix::fs::flock(&file, lock) {
-            Ok(()) => break,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
+    file::lock_open(&file, lock)?;
     let own = file.metadata()?;
     match fs::metadata(path) {
         Ok(now) if (now.dev(), now.ino()) == (own.dev(), own.ino()) => Ok(Some(file)),

@@ -469,7 +469,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("container.log");
         let mut log = LogFile::open(&path, &config(Some(1000), 1)).unwrap();
-        let burst: String = (0..100).map(|n| format!("line {n}\n")).collect();
+        let burst = (0..100)
+            .map(|n| format!("line {n}\n"))
+            .collect::<Vec<_>>()
+            .concat();
         log.append(Stream::Stdout, burst.as_bytes(), time(1));
         assert!(fs::metadata(&path).unwrap().len() <= 1000);
         assert_eq!(texts(&path).last().unwrap(), "line 99\n");

@@ -13,9 +13,11 @@ pub mod launch;
 pub mod seal;
 
 pub mod channel;
+mod client;
 pub mod control;
 pub mod exec;
 pub mod journal;
 pub mod log_file;
 pub mod monitor;
 pub mod restart;
+mod switchboard;

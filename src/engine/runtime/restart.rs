@@ -7,7 +7,7 @@ use crate::engine::model::RestartPolicy;
 /// Delay before the first restart.
 const FIRST: Duration = Duration::from_millis(100);
 /// The delay doubles up to this.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// A run that lasted so long was a success: the delay starts from the beginning.
 const GOOD_RUN: Duration = Duration::from_secs(10);
 

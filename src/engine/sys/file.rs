@@ -161,6 +161,33 @@ fn take_lock(path: &Path, operation: FlockOperation) -> Result<Lock> {
     }
 }
 
+/// Waits for the `flock(2)` of an open file; it lasts until the file is closed.
+///
+/// # Errors
+/// What flock(2) says.
+pub fn lock_open(file: &File, kind: LockKind) -> io::Result<()> {
+    let operation = match kind {
+        LockKind::Shared => FlockOperation::LockShared,
+        LockKind::Alone => FlockOperation::LockExclusive,
+    };
+    loop {
+        match rustix::fs::flock(file.as_fd(), operation) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Who else may hold a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockKind {
+    /// Others that share it.
+    Shared,
+    /// Nobody.
+    Alone,
+}
+
 /// Appends one line with a single write(2), so that lines of several processes do not mix.
 ///
 /// # Errors

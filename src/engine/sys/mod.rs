@@ -5,10 +5,12 @@
 pub mod file;
 pub mod inotify;
 pub mod lock_record;
+pub mod own;
 pub mod poll;
 pub mod rooted;
 pub mod signal;
 pub mod socket;
+pub mod stream;
 
 pub mod bpf;
 pub mod cred;

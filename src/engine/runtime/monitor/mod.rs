@@ -106,15 +106,14 @@ fn begin(live: &Path, front: &mut Channel) -> Result<(Monitor, Option<AttachTo>,
         let pid = monitor.launch(attach.and_then(|to| to.size))?;
         Ok((monitor, attach, pid))
     });
-    result.map_err(|error| {
+    result.inspect_err(|error| {
         let failed = State {
-            exit_code: code_of(&error),
+            exit_code: code_of(error),
             error: error.to_string(),
             ..before
         };
         // What cannot be torn down now is found by whoever looks next; the first error is the one to report.
         let _ = tear_down(live, &plan, &failed, Fate::AsPlanned);
-        error
     })
 }
 
@@ -252,11 +251,7 @@ impl Monitor {
         let connected = self
             .board
             .plug(streams)
-            .and_then(|()| {
-                self.board
-                    .poller()
-                    .add(&process.pidfd, PROCESS, READ)
-            })
+            .and_then(|()| self.board.poller().add(&process.pidfd, PROCESS, READ))
             .and_then(|()| self.write_live_state());
         if let Err(error) = connected {
             // It must not run where nobody can reach it; the teardown removes what is left of it.
@@ -377,7 +372,7 @@ impl Monitor {
                     &mut asked,
                 );
                 for Asked { front, request } in asked {
-                    self.serve(front, request);
+                    self.serve(front, &request);
                 }
             }
         }
@@ -398,7 +393,7 @@ impl Monitor {
         }
     }
 
-    fn serve(&mut self, front: usize, request: Request) {
+    fn serve(&mut self, front: usize, request: &Request) {
         let result = match request {
             Request::Wait => {
                 self.let_wait(front);
@@ -412,17 +407,17 @@ impl Monitor {
                 self.let_wait(front);
                 self.state.stopped_by_user = true;
                 self.stop_asked = true;
-                if keep {
+                if *keep {
                     self.fate = Fate::Kept;
                 }
-                self.stop(signal, timeout);
+                self.stop(*signal, *timeout);
                 return;
             }
-            Request::Signal { number } => self.signal(number),
+            Request::Signal { number } => self.signal(*number),
             Request::Pause => self.pause(),
             Request::Unpause => self.unpause(),
             Request::Resize(size) => {
-                if self.board.resize(size) {
+                if self.board.resize(*size) {
                     Ok(())
                 } else {
                     Err(self.conflict("has no terminal"))
@@ -670,11 +665,7 @@ impl Monitor {
     }
 
     fn write_live_state(&self) -> Result<()> {
-        write_state(
-            &live_state(&self.live),
-            &self.state,
-            Durability::Unsynced,
-        )
+        write_state(&live_state(&self.live), &self.state, Durability::Unsynced)
     }
 }
 

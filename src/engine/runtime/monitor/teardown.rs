@@ -1,0 +1,247 @@
+//! What is done when a container has ended, by its monitor or, if that died, by the next front that looks.
+//!
+//! The order is such that a process may die between any two steps and the next caller goes on from there:
+//!
+//! 1. the live `state.json` says how it ended;
+//! 2. what is left of its processes is killed, its cgroup removed;
+//! 3. with `--rm` its files are removed (the name first, its directory last); otherwise the durable state is written;
+//! 4. the live directory is renamed away, which is the moment from which the container can be started again, and
+//!    removed.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::Plan;
+use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::model::{Event, State, Status, Timestamp, event};
+use crate::engine::runtime::cgroup::Hierarchy;
+use crate::engine::runtime::restart::{self, Ended};
+use crate::engine::runtime::{control, journal};
+use crate::engine::sys::file::{self, Durability};
+use crate::engine::sys::lock_record;
+
+/// Exit code of a container whose monitor died: it was killed.
+const KILLED: i32 = 137;
+
+/// How long processes that were killed may take to end.
+const DYING: Duration = Duration::from_secs(10);
+
+/// `state.json` of a live directory.
+pub(super) fn live_state(live: &Path) -> PathBuf {
+    live.join("state.json")
+}
+
+/// Writes a state.
+pub(super) fn write_state(path: &Path, state: &State, durability: Durability) -> Result<()> {
+    let mut text = serde_json::to_vec(state)
+        .map_err(|error| Error::new(Kind::Internal, "encode state").caused_by(error))?;
+    text.push(b'\n');
+    file::write_atomic(path, &text, durability).attempt(|| "write the container's state")
+}
+
+/// Reads a state; `None` if there is none or it is damaged.
+pub(super) fn read_state(path: &Path) -> Result<Option<State>> {
+    let content = file::read_optional(path)?;
+    Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
+}
+
+/// Appends one event of the container; a journal that cannot be written stops nothing.
+pub(super) fn record(plan: &Plan, action: &str, more: &[(&str, String)]) {
+    let mut attributes = plan.labels.clone();
+    attributes.insert("image".to_owned(), plan.image.clone());
+    attributes.insert("name".to_owned(), plan.name.clone());
+    for (name, value) in more {
+        attributes.insert((*name).to_owned(), value.clone());
+    }
+    let event = Event {
+        time: Timestamp::now(),
+        kind: event::Kind::Container,
+        action: action.to_owned(),
+        id: plan.id.to_string(),
+        attributes,
+    };
+    let _ = journal::append(&plan.events, &event);
+}
+
+/// What becomes of the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It stays, or goes if its plan says so.
+    AsPlanned,
+    /// It stays, because it is about to be started again.
+    Kept,
+}
+
+/// Steps 2 to 4. Goes on past failures and says what they were.
+pub(super) fn tear_down(live: &Path, plan: &Plan, state: &State, fate: Fate) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let mut note = |result: Result<()>| errors.extend(result.err());
+    note(remove_cgroup(plan));
+    match (&plan.auto_remove, fate) {
+        (Some(paths), Fate::AsPlanned) => {
+            for path in paths {
+                note(remove(path));
+            }
+            record(plan, "destroy", &[]);
+        }
+        (Some(_) | None, Fate::AsPlanned | Fate::Kept) => {
+            let durability = match plan.auto_remove {
+                Some(_) => Durability::Unsynced,
+                None => Durability::Synced,
+            };
+            note(write_state(&plan.state, state, durability));
+        }
+    }
+    note(retire(live));
+    errors
+}
+
+/// Kills whatever is left in the container's cgroup and removes it.
+fn remove_cgroup(plan: &Plan) -> Result<()> {
+    let cgroup = Hierarchy::detect()?.container(&plan.id);
+    let deadline = Instant::now() + DYING;
+    loop {
+        // One whose main process shared the host's pid namespace, or that is just ending, may have more.
+        if !cgroup.pids()?.is_empty() {
+            cgroup.kill_all()?;
+        }
+        match cgroup.remove() {
+            Err(error) if error.kind() == Kind::Conflict && Instant::now() < deadline => {}
+            result => return result.attempt(|| "remove the container's cgroup"),
+        }
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => file::remove_tree(path),
+        Ok(_) => file::remove_file(path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).attempt(|| format!("look at {}", path.display())),
+    }
+}
+
+/// Takes the live directory away in one step, then removes it.
+fn retire(live: &Path) -> Result<()> {
+    let name = live.file_name().unwrap_or_default().to_string_lossy();
+    let gone = live.with_file_name(format!(".{name}.{}.gone", std::process::id()));
+    match std::fs::rename(live, &gone) {
+        Ok(()) => file::remove_tree(&gone),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).attempt(|| format!("remove {}", live.display())),
+    }
+}
+
+/// Removes what a process that died in the middle of removing a live directory has left in the directory of all of
+/// them.
+///
+/// # Errors
+/// What the file system says.
+pub fn sweep(live_directories: &Path) -> Result<()> {
+    for name in file::list_dir(live_directories)? {
+        let Some(owner) = name
+            .strip_prefix('.')
+            .and_then(|rest| rest.strip_suffix(".gone"))
+            .and_then(|rest| rest.rsplit_once('.'))
+            .and_then(|(_, pid)| pid.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let lives = Path::new("/proc").join(owner.to_string()).exists();
+        if !lives {
+            file::remove_tree(&live_directories.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// What [`recover`] found and did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recovered {
+    /// The container's plan.
+    pub plan: Plan,
+    /// How it ended, as it is now recorded in the durable state.
+    pub state: State,
+    /// The restart policy wants it started again, with this restart count.
+    pub restart: Option<u32>,
+}
+
+/// Cleans up after a monitor that died: kills what is left of the container, records exit 137, writes the durable
+/// state, removes cgroup and live directory (and, with `--rm`, the container). `None` if there is nothing to do: the
+/// monitor lives, or nothing was ever started here (a live directory without a plan is removed).
+///
+/// The caller holds the container's lock, so that no front is starting it and no other is recovering it.
+///
+/// # Errors
+/// The first thing that could not be removed; calling it again goes on from there.
+pub fn recover(live: &Path) -> Result<Option<Recovered>> {
+    if !live.exists() || control::monitor_alive(live)?.is_some() {
+        return Ok(None);
+    }
+    // Kept until the end: a second process that recovers without the container's lock is turned away.
+    let Some(_lock) = lock_record::take(&live.join("monitor.lock"))? else {
+        return Ok(None);
+    };
+    let Ok(Some(plan)) = Plan::read(live) else {
+        retire(live)?;
+        return Ok(None);
+    };
+    let durable = read_state(&plan.state)?;
+    let Some(mut state) = read_state(&live_state(live))? else {
+        // It died before the container ran.
+        let state = durable.unwrap_or_default();
+        let errors = tear_down(live, &plan, &state, Fate::Kept);
+        return first(errors).map(|()| None);
+    };
+    let mut restart = None;
+    if state.status.is_live() {
+        restart = end_abandoned(&plan, &mut state);
+        write_state(&live_state(live), &state, Durability::Unsynced)?;
+        record(&plan, "die", &[("exitCode", state.exit_code.to_string())]);
+    }
+    // With a restart to come, `--rm` (which cannot be combined with it) does not matter.
+    first(tear_down(live, &plan, &state, Fate::AsPlanned))?;
+    Ok(Some(Recovered {
+        plan,
+        state,
+        restart,
+    }))
+}
+
+/// The state of a container whose monitor died while it ran; whether the policy wants a restart.
+fn end_abandoned(plan: &Plan, state: &mut State) -> Option<u32> {
+    let now = Timestamp::now();
+    let was_running = state.status != Status::Restarting;
+    if was_running {
+        state.exit_code = KILLED;
+        state.finished_at = Some(now);
+    }
+    let ran = state
+        .started_at
+        .map(|start| now.duration_since(start))
+        .and_then(|ran| Duration::try_from(ran).ok())
+        .unwrap_or_default();
+    let delay = restart::decide(
+        plan.restart,
+        Ended {
+            code: state.exit_code,
+            ran,
+            stopped: state.stopped_by_user,
+            restarts: state.restart_count,
+            delay: None,
+        },
+    );
+    state.status = Status::Exited;
+    state.pid = None;
+    state.pid_start = 0;
+    state.monitor = None;
+    // A restart that was waiting for its time is in the count already.
+    delay.map(|_| state.restart_count + u32::from(was_running))
+}
+
+fn first(errors: Vec<Error>) -> Result<()> {
+    match errors.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
