@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::FlockOperation;
@@ -30,6 +30,30 @@ pub fn create_private_dir(path: &Path) -> Result<()> {
         .mode(0o700)
         .create(path)
         .attempt(|| format!("create directory {}", path.display()))
+}
+
+/// Creates a directory and its missing parents with the usual mode 0755; one that exists is left as it is.
+///
+/// # Errors
+/// What mkdir(2) says.
+pub fn create_dir_all(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).attempt(|| format!("create directory {}", path.display()))
+}
+
+/// Creates a directory with the mode and owner of another one (0755 and root's without one): the upper directory of an
+/// overlay gives the merged root its mode.
+///
+/// # Errors
+/// What mkdir(2), stat(2), chmod(2) and chown(2) say; the directory may be left behind.
+pub fn create_dir_like(path: &Path, model: Option<&Path>) -> Result<()> {
+    let what = || format!("create directory {}", path.display());
+    fs::create_dir(path).attempt(what)?;
+    let Some(model) = model else {
+        return fs::set_permissions(path, fs::Permissions::from_mode(0o755)).attempt(what);
+    };
+    let like = fs::metadata(model).attempt(|| format!("look at {}", model.display()))?;
+    std::os::unix::fs::chown(path, Some(like.uid()), Some(like.gid())).attempt(what)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(like.mode() & 0o7777)).attempt(what)
 }
 
 /// Writes a file so that readers see either the old or the new content: temporary file, rename. Mode 0600.
@@ -63,6 +87,22 @@ pub fn write_atomic(path: &Path, content: &[u8], durability: Durability) -> Resu
     result.attempt(what)
 }
 
+/// Writes a file that everybody may read (mode 0644), in place: files that are bound into a container.
+///
+/// # Errors
+/// What open(2) and write(2) say; the file may then be cut short.
+pub fn write_public(path: &Path, content: &[u8]) -> Result<()> {
+    let what = || format!("write {}", path.display());
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(path)
+        .attempt(what)?;
+    file.write_all(content).attempt(what)
+}
+
 /// The whole content, or `None` if there is no such file.
 ///
 /// # Errors
@@ -73,6 +113,14 @@ pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).attempt(|| format!("read {}", path.display())),
     }
+}
+
+/// Renames, replacing an empty directory or a file (rename(2)).
+///
+/// # Errors
+/// What rename(2) says; nothing has changed then.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).attempt(|| format!("rename {} to {}", from.display(), to.display()))
 }
 
 /// Removes a file; one that is not there is fine.
@@ -99,6 +147,14 @@ pub fn remove_tree(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Opens a directory, to name it to the kernel by descriptor.
+///
+/// # Errors
+/// What open(2) says.
+pub fn open_dir(path: &Path) -> Result<File> {
+    File::open(path).attempt(|| format!("open directory {}", path.display()))
 }
 
 /// Names of the entries of a directory, sorted; empty if the directory is not there.
@@ -132,6 +188,22 @@ pub struct Lock {
 /// What open(2) and flock(2) say.
 pub fn lock(path: &Path) -> Result<Lock> {
     take_lock(path, FlockOperation::LockExclusive)
+}
+
+/// Takes the lock if nobody has it; `None` if somebody does. The file is made if its directory is there.
+///
+/// # Errors
+/// What open(2) and flock(2) say.
+pub fn try_lock(path: &Path) -> Result<Option<Lock>> {
+    match take_lock(path, FlockOperation::NonBlockingLockExclusive) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error)
+            if error.raw_os_error() == Some(rustix::io::Errno::WOULDBLOCK.raw_os_error()) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Waits until this process holds the lock file together with other readers only.

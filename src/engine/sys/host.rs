@@ -1,0 +1,53 @@
+//! What the kernel says of the machine and of this process.
+
+/// Node name, release and machine (uname(2)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uname {
+    /// Host name.
+    pub node: String,
+    /// Kernel release.
+    pub release: String,
+    /// Machine, such as `x86_64`.
+    pub machine: String,
+}
+
+/// uname(2), which cannot fail.
+#[must_use]
+pub fn uname() -> Uname {
+    let uname = rustix::system::uname();
+    let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
+    Uname {
+        node: text(uname.nodename()),
+        release: text(uname.release()),
+        machine: text(uname.machine()),
+    }
+}
+
+/// Whether this process acts as root (geteuid(2)).
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Random bytes from the kernel's generator (getrandom(2)); blocks only before it is seeded, right after boot.
+#[must_use]
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        let Some(rest) = bytes.get_mut(filled..) else {
+            break;
+        };
+        // Interrupted before the generator is seeded: ask again.
+        filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty()).unwrap_or(0);
+    }
+    bytes
+}
+
+/// The monotonic clock in nanoseconds (clock_gettime(2), CLOCK_MONOTONIC).
+#[must_use]
+pub fn monotonic_nanos() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
