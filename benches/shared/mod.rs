@@ -1,5 +1,10 @@
-//! What the benchmarks share: repeated timing, medians, a table. They compare with a peer in the same run, turn by turn,
+//! What the benchmarks share: repeated timing, medians, a table, memory and CPU time of a process. They compare with a peer in the same run, turn by turn,
 //! so that a busy machine is busy for both.
+
+#![expect(
+    dead_code,
+    reason = "shared by several benchmarks, each of which uses a part of it"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -95,4 +100,44 @@ pub fn print_host() {
     };
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     println!("linux {}, {mode}, {cpus} CPUs\n", kernel.trim());
+}
+
+/// A process's memory in KiB (proc(5), `smaps_rollup`).
+pub struct Memory {
+    /// Its pages, shared ones divided by their users.
+    pub pss: u64,
+    /// Pages that nobody else has.
+    pub private: u64,
+    /// All its pages.
+    pub rss: u64,
+}
+
+impl Memory {
+    /// As it is now.
+    pub fn of(pid: i32) -> Self {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+        let field = |name: &str| -> u64 {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .and_then(|value| value.split_whitespace().next()?.parse().ok())
+                .unwrap_or(0)
+        };
+        Self {
+            pss: field("Pss"),
+            private: field("Private_Clean") + field("Private_Dirty"),
+            rss: field("Rss"),
+        }
+    }
+}
+
+/// User and system time of a process so far: the sum over its threads in nanoseconds (proc(5), `schedstat`), as the
+/// hundredths of a second in `stat` are too coarse for an idle program.
+pub fn cpu_time(pid: i32) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let nanos: u64 = tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
+        .sum();
+    Duration::from_nanos(nanos)
 }

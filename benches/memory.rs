@@ -1,0 +1,53 @@
+//! What a running container costs in memory besides itself: its monitor's proportional and private pages.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a benchmark prints, and may end where it fails"
+)]
+
+mod shared;
+#[path = "../tests/engine/support.rs"]
+mod support;
+
+use shared::Memory;
+use support::Host;
+
+fn main() {
+    let Some(host) = support::privileged() else {
+        return;
+    };
+    let Some(image) = host.busybox_image() else {
+        return;
+    };
+    shared::print_host();
+    println!("memory of a monitor (median of all), KiB");
+    println!(
+        "  {:<38} {:>8} {:>8} {:>8}",
+        "containers", "Pss", "private", "Rss"
+    );
+    let mut running = 0;
+    for count in [1, 20] {
+        while running < count {
+            host.ok(["run", "-d", "--network", "none", image, "sleep", "1000"]);
+            running += 1;
+        }
+        let mut all: Vec<Memory> = monitors(&host).into_iter().map(Memory::of).collect();
+        all.sort_unstable_by_key(|memory| memory.pss);
+        let middle = &all[all.len() / 2];
+        println!(
+            "  {count:<38} {:>8} {:>8} {:>8}",
+            middle.pss, middle.private, middle.rss
+        );
+    }
+    println!();
+}
+
+/// Pids of this host's monitors.
+fn monitors(host: &Host) -> Vec<i32> {
+    host.processes()
+        .into_iter()
+        .filter(|pid| support::command_line(*pid).starts_with("wharf-monitor"))
+        .collect()
+}
