@@ -540,3 +540,269 @@ enum Leave {
     /// It closed, died or misbehaved.
     Lost,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{PipeReader, PipeWriter, Read, Write};
+
+    use super::*;
+    use crate::engine::model::request::AttachTo;
+    use crate::engine::runtime::channel::{Channel, Output, SessionReader, SessionWriter};
+    use crate::engine::sys::socket;
+
+    const ALL: AttachTo = AttachTo {
+        stdin: true,
+        stdout: true,
+        stderr: true,
+        size: None,
+    };
+
+    /// A process made of pipes: we are the process.
+    struct Rig {
+        board: Switchboard,
+        stdin: Option<PipeReader>,
+        stdout: Option<PipeWriter>,
+        stderr: Option<PipeWriter>,
+        log: Vec<u8>,
+    }
+
+    fn rig(stdin_once: bool) -> Rig {
+        let (stdin, to_stdin) = std::io::pipe().unwrap();
+        let (from_stdout, stdout) = std::io::pipe().unwrap();
+        let (from_stderr, stderr) = std::io::pipe().unwrap();
+        let mut board = Switchboard::new(stdin_once).unwrap();
+        board
+            .plug(Streams::Pipes {
+                stdin: Some(to_stdin.into()),
+                stdout: from_stdout.into(),
+                stderr: from_stderr.into(),
+            })
+            .unwrap();
+        Rig {
+            board,
+            stdin: Some(stdin),
+            stdout: Some(stdout),
+            stderr: Some(stderr),
+            log: Vec::new(),
+        }
+    }
+
+    impl Rig {
+        fn attach(&mut self, first: bool) -> (SessionReader, SessionWriter) {
+            let (ours, theirs) = socket::pair().unwrap();
+            let mut client = Client::new(theirs);
+            client.attached = Some(ALL);
+            client.first = first;
+            self.board.connect(client);
+            Channel::new(ours).into_session().split().unwrap()
+        }
+
+        /// Runs until nothing happens any more.
+        fn settle(&mut self) {
+            let mut asked = Vec::new();
+            loop {
+                let soon = Instant::now() + Duration::from_millis(20);
+                let all = self.board.wait(Some(soon)).unwrap();
+                if all.is_empty() {
+                    return;
+                }
+                for ready in all {
+                    let log = &mut self.log;
+                    let sink = &mut |_: Stream, bytes: &[u8]| log.extend_from_slice(bytes);
+                    self.board.handle(ready, sink, &mut asked);
+                }
+            }
+        }
+
+        fn write(&mut self, bytes: &[u8]) {
+            self.stdout.as_mut().unwrap().write_all(bytes).unwrap();
+        }
+    }
+
+    fn exit(code: i32) -> Exit {
+        Exit {
+            code,
+            oom_killed: false,
+        }
+    }
+
+    /// Everything up to the exit.
+    fn collect(reader: &mut SessionReader) -> (Vec<u8>, Option<Exit>) {
+        let mut bytes = Vec::new();
+        loop {
+            match reader.next().unwrap() {
+                Some(Output::Stdout(part) | Output::Stderr(part)) => bytes.extend(part),
+                Some(Output::Exited(exit)) => return (bytes, Some(exit)),
+                None => return (bytes, None),
+            }
+        }
+    }
+
+    #[test]
+    fn output_goes_to_the_log_and_to_everybody_who_wants_it() {
+        let mut rig = rig(false);
+        let (mut a, _wa) = rig.attach(true);
+        let (mut b, _wb) = rig.attach(false);
+        rig.write(b"hello");
+        rig.settle();
+        rig.stderr.as_mut().unwrap().write_all(b"!").unwrap();
+        rig.settle();
+        assert_eq!(rig.log, b"hello!");
+        let Rig { board, .. } = rig;
+        board.finish(exit(3));
+        assert_eq!(collect(&mut a), (b"hello!".to_vec(), Some(exit(3))));
+        assert_eq!(collect(&mut b), (b"hello!".to_vec(), Some(exit(3))));
+    }
+
+    #[test]
+    fn a_front_that_does_not_read_holds_the_output_up_and_loses_nothing() {
+        let mut rig = rig(false);
+        let (mut reader, _writer) = rig.attach(true);
+        let mut stdout = rig.stdout.take().unwrap();
+        const TOTAL: usize = 8 << 20;
+        let process = std::thread::spawn(move || {
+            let block: Vec<u8> = (0..=255).collect();
+            for _ in 0..TOTAL / block.len() {
+                stdout.write_all(&block).unwrap();
+            }
+        });
+        rig.settle();
+        let held = rig.log.len();
+        assert!(held < 1 << 20, "{held} bytes were read for nobody");
+        assert!(!process.is_finished());
+        let front = std::thread::spawn(move || collect(&mut reader));
+        rig.settle();
+        process.join().unwrap();
+        rig.settle();
+        assert_eq!(rig.log.len(), TOTAL);
+        let Rig { board, log, .. } = rig;
+        board.finish(exit(0));
+        let (bytes, end) = front.join().unwrap();
+        assert_eq!(end, Some(exit(0)));
+        assert!(bytes == log);
+    }
+
+    #[test]
+    fn what_was_written_before_the_end_is_delivered_to_a_front_that_reads_late() {
+        let mut rig = rig(false);
+        let (mut reader, _writer) = rig.attach(true);
+        rig.stderr = None;
+        // More than the session takes unread, so that some of it stays in the pipe.
+        let mut stdout = rig.stdout.take().unwrap();
+        let writer = std::thread::spawn(move || {
+            for number in 0..100_000u32 {
+                if stdout.write_all(&number.to_be_bytes()).is_err() {
+                    break;
+                }
+            }
+        });
+        rig.settle();
+        // The process is "killed" here: what is in the pipe counts, and nothing else comes.
+        let log = &mut rig.log;
+        rig.board
+            .unplug(&mut |_, bytes| log.extend_from_slice(bytes));
+        writer.join().unwrap();
+        let Rig { board, log, .. } = rig;
+        board.finish(exit(137));
+        let (bytes, end) = collect(&mut reader);
+        assert_eq!(end, Some(exit(137)));
+        assert!(bytes == log);
+        assert!(bytes.len() > 64 * 1024);
+    }
+
+    #[test]
+    fn input_arrives_and_ends_only_where_it_is_asked_for() {
+        for stdin_once in [true, false] {
+            let mut rig = rig(stdin_once);
+            let (_reader, mut writer) = rig.attach(true);
+            writer.stdin(b"abc").unwrap();
+            writer.close_stdin().unwrap();
+            rig.settle();
+            assert_eq!(rig.board.input.is_none(), stdin_once);
+            let mut bytes = [0; 3];
+            rig.stdin.take().unwrap().read_exact(&mut bytes).unwrap();
+            assert_eq!(&bytes, b"abc");
+        }
+    }
+
+    #[test]
+    fn a_process_that_does_not_read_stops_the_front_not_us() {
+        let mut rig = rig(true);
+        let (_reader, mut writer) = rig.attach(true);
+        const TOTAL: usize = 4 << 20;
+        let front = std::thread::spawn(move || {
+            writer.stdin(&vec![7; TOTAL]).unwrap();
+            writer.close_stdin().unwrap();
+            writer
+        });
+        rig.settle();
+        assert!(!front.is_finished());
+        assert!(rig.board.input.as_ref().unwrap().queue.len() < 2 * INPUT_HIGH);
+        let mut stdin = rig.stdin.take().unwrap();
+        let process = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            stdin.read_to_end(&mut bytes).unwrap();
+            bytes.len()
+        });
+        rig.settle();
+        let _writer = front.join().unwrap();
+        rig.settle();
+        assert_eq!(process.join().unwrap(), TOTAL);
+    }
+
+    #[test]
+    fn a_process_that_closed_its_input_harms_nobody() {
+        let mut rig = rig(true);
+        let (mut reader, mut writer) = rig.attach(true);
+        rig.stdin = None;
+        writer.stdin(b"abc").unwrap();
+        rig.settle();
+        writer.stdin(b"abc").unwrap();
+        rig.write(b"still here");
+        rig.settle();
+        rig.board.finish(exit(0));
+        assert_eq!(collect(&mut reader).0, b"still here");
+    }
+
+    #[test]
+    fn detaching_keeps_the_input_open_and_dying_ends_it() {
+        let mut rig = rig(true);
+        let (mut reader, mut writer) = rig.attach(true);
+        writer.stdin(b"a").unwrap();
+        writer.detach();
+        rig.settle();
+        assert_eq!(collect(&mut reader), (Vec::new(), None));
+        assert!(rig.board.input.is_some());
+        let (reader, writer) = rig.attach(false);
+        drop((reader, writer));
+        rig.settle();
+        assert!(rig.board.input.is_none());
+    }
+
+    #[test]
+    fn malformed_bytes_end_the_conversation_only() {
+        let mut rig = rig(false);
+        let (ours, theirs) = socket::pair().unwrap();
+        rig.board.connect(Client::new(theirs));
+        socket::send_all(&ours, &[0xff; 100]).unwrap();
+        rig.settle();
+        assert_eq!(socket::receive(&ours, &mut [0; 8]).unwrap(), 0);
+        rig.write(b"x");
+        rig.settle();
+        assert_eq!(rig.log, b"x");
+    }
+
+    #[test]
+    fn an_idle_board_does_not_spin() {
+        let mut rig = rig(true);
+        let (reader, writer) = rig.attach(true);
+        drop((reader, writer));
+        rig.stdout = None;
+        rig.stderr = None;
+        rig.settle();
+        // Every stream is closed from the other side; nothing of that may be reported for ever.
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert_eq!(rig.board.wait(Some(soon)).unwrap(), []);
+        assert!(Instant::now() >= soon);
+    }
+}

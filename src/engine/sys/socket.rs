@@ -162,16 +162,20 @@ pub fn shutdown(stream: &impl AsFd) -> Result<()> {
         .attempt(|| "shut a socket down")
 }
 
-/// Lets the kernel hold at least so many bytes for the reader, who gets them even after the sender has gone.
+/// Lets the kernel hold so many bytes more for the reader, who gets them even after the sender has gone.
 ///
 /// # Errors
-/// What setsockopt(2) says.
+/// What getsockopt(2) and setsockopt(2) say.
 pub fn grow_send_buffer(stream: &impl AsFd, bytes: usize) -> Result<()> {
     let what = || "grow a socket's buffer";
-    // The kernel counts its own overhead in: `SO_SNDBUF` is twice what is asked for (socket(7)).
-    match rustix::net::sockopt::set_socket_send_buffer_size_force(stream, bytes) {
+    // Both what it holds already and the kernel's own overhead count; what is set is doubled for the latter (socket(7)).
+    let held = rustix::net::sockopt::socket_send_buffer_size(stream)
+        .map_err(io::Error::from)
+        .attempt(what)?;
+    let wanted = held.saturating_add(bytes);
+    match rustix::net::sockopt::set_socket_send_buffer_size_force(stream, wanted) {
         Ok(()) => Ok(()),
-        Err(Errno::PERM) => rustix::net::sockopt::set_socket_send_buffer_size(stream, bytes)
+        Err(Errno::PERM) => rustix::net::sockopt::set_socket_send_buffer_size(stream, wanted)
             .map_err(io::Error::from)
             .attempt(what),
         Err(errno) => Err(io::Error::from(errno)).attempt(what),

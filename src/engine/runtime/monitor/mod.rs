@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 use oci_spec::runtime::Spec;
 
 pub use plan::{PLAN_VERSION, Plan};
-use teardown::{Fate, live_state, read_state, record, tear_down, write_state};
+pub(super) use teardown::record;
+use teardown::{Fate, live_state, read_state, tear_down, write_state};
 pub use teardown::{Recovered, recover, sweep};
 
 use super::cgroup::{Cgroup, Hierarchy, OomWatch};
@@ -667,6 +668,14 @@ impl Monitor {
     fn write_live_state(&self) -> Result<()> {
         write_state(&live_state(&self.live), &self.state, Durability::Unsynced)
     }
+}
+
+/// What a living monitor says its container is doing; `None` if it has not said anything.
+///
+/// # Errors
+/// What the file system says.
+pub fn read_live_state(live: &Path) -> Result<Option<State>> {
+    read_state(&live_state(live))
 }
 
 /// The signal that a container's `stop` sends, from its configuration.

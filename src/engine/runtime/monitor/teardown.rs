@@ -46,7 +46,7 @@ pub(super) fn read_state(path: &Path) -> Result<Option<State>> {
 }
 
 /// Appends one event of the container; a journal that cannot be written stops nothing.
-pub(super) fn record(plan: &Plan, action: &str, more: &[(&str, String)]) {
+pub(in crate::engine::runtime) fn record(plan: &Plan, action: &str, more: &[(&str, String)]) {
     let mut attributes = plan.labels.clone();
     attributes.insert("image".to_owned(), plan.image.clone());
     attributes.insert("name".to_owned(), plan.name.clone());
