@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod events;
+pub mod images;
 pub mod logs;
 pub mod model;
 pub mod runtime;

@@ -1,0 +1,365 @@
+//! Streams: what compresses them, their digests, and a decoder that works ahead on a thread of its own.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use sha2::Digest as _;
+
+use crate::engine::model::{Cancel, Digest};
+
+/// How a blob is compressed, told by its first bytes and never by what a document says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    Plain,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+/// Bytes that [`Compression::sniff`] wants.
+pub const MAGIC: usize = 6;
+
+/// Largest zstd window: 32 MiB is what the highest level of the usual tools makes, and bounds the memory of one
+/// decoder.
+const WINDOW_LOG: u32 = 25;
+
+/// Size of a chunk handed between threads.
+pub const CHUNK: usize = 256 << 10;
+
+impl Compression {
+    /// The compression of a stream that starts so.
+    ///
+    /// # Errors
+    /// The name of a compression that is recognised but not supported.
+    pub fn sniff(start: &[u8]) -> Result<Self, &'static str> {
+        match start {
+            [0x1f, 0x8b, ..] => Ok(Self::Gzip),
+            // A frame, or a skippable frame in front of one.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
+            [0xfd, b'7', b'z', b'X', b'Z', ..] => Err("xz"),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Err("bzip2"),
+            _ => Ok(Self::Plain),
+        }
+    }
+
+    /// The media type of a layer compressed so (OCI image-spec, layer.md).
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Plain => "application/vnd.oci.image.layer.v1.tar",
+            Self::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Self::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+        }
+    }
+}
+
+/// Reads at most `limit` bytes, fewer only at the end.
+///
+/// # Errors
+/// What the source says.
+pub fn read_start(input: &mut dyn Read, limit: usize) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    input.take(limit).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// The uncompressed form of a stream, in constant memory.
+///
+/// # Errors
+/// What the source says, or `Unsupported` naming the compression.
+pub fn decode<'a>(mut input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let start = read_start(&mut input, MAGIC)?;
+    let compression = Compression::sniff(&start).map_err(|name| {
+        let text = format!("{name} compression is not supported (gzip and zstd are)");
+        io::Error::new(io::ErrorKind::Unsupported, text)
+    })?;
+    let input = Cursor::new(start).chain(input);
+    Ok(match compression {
+        Compression::Plain => Box::new(BufReader::with_capacity(CHUNK, input)),
+        Compression::Gzip => {
+            let input = BufReader::with_capacity(CHUNK, input);
+            Box::new(flate2::bufread::MultiGzDecoder::new(input))
+        }
+        Compression::Zstd => {
+            let input = BufReader::with_capacity(CHUNK, input);
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
+            decoder.window_log_max(WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+    })
+}
+
+/// A SHA-256 in the making.
+#[derive(Clone, Default)]
+pub struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest's 32 bytes.
+    #[must_use]
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+
+    /// The digest.
+    #[must_use]
+    pub fn digest(self) -> Digest {
+        Digest::from_sha256(&self.finish())
+    }
+}
+
+/// The digest of a document.
+#[must_use]
+pub fn digest_of(bytes: &[u8]) -> Digest {
+    let mut hasher = Hasher::default();
+    hasher.update(bytes);
+    hasher.digest()
+}
+
+/// Copies a stream into a file and hashes it on the way: digest, length and the first bytes.
+///
+/// # Errors
+/// What source or file say; `Interrupted` is not among them. A cancelled copy ends with [`cancelled`].
+pub fn copy_hashed(
+    input: &mut dyn Read,
+    output: &mut File,
+    cancel: &Cancel,
+    mut progress: impl FnMut(u64),
+) -> io::Result<(Digest, u64)> {
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0_u8; CHUNK];
+    let mut length = 0_u64;
+    loop {
+        if cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        let read = match input.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else {
+            return Ok((hasher.digest(), length));
+        };
+        hasher.update(chunk);
+        output.write_all(chunk)?;
+        length = length.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+        progress(length);
+    }
+}
+
+/// What a cancelled stream ends with.
+#[must_use]
+pub fn cancelled() -> io::Error {
+    io::Error::other(Cancelled)
+}
+
+/// Marks an `io::Error` as "somebody asked to stop".
+#[derive(Debug, thiserror::Error)]
+#[error("cancelled")]
+pub struct Cancelled;
+
+/// Whether a stream ended because somebody asked.
+#[must_use]
+pub fn is_cancelled(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
+}
+
+/// Decompresses and hashes on a thread of its own while the chunks are unpacked on this one.
+pub struct Ahead<'scope> {
+    chunks: Option<Receiver<io::Result<Vec<u8>>>>,
+    spent: SyncSender<Vec<u8>>,
+    current: Vec<u8>,
+    position: usize,
+    worker: Option<ScopedJoinHandle<'scope, Digest>>,
+}
+
+impl<'scope> Ahead<'scope> {
+    /// Starts to decode.
+    pub fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        blob: impl Read + Send + 'scope,
+        cancel: Cancel,
+        progress: impl Fn(u64) + Send + 'scope,
+    ) -> Self {
+        let (full, chunks) = sync_channel(4);
+        let (spent, empty) = sync_channel::<Vec<u8>>(8);
+        let worker = scope.spawn(move || {
+            let mut hasher = Hasher::default();
+            let mut length = 0_u64;
+            let mut input = match decode(blob) {
+                Ok(input) => input,
+                Err(error) => {
+                    let _ = full.send(Err(error));
+                    return hasher.digest();
+                }
+            };
+            loop {
+                let mut buffer = empty.try_recv().unwrap_or_default();
+                buffer.resize(CHUNK, 0);
+                let filled = if cancel.is_cancelled() {
+                    Err(cancelled())
+                } else {
+                    fill(&mut *input, &mut buffer)
+                };
+                match filled {
+                    Ok(0) => return hasher.digest(),
+                    Ok(filled) => {
+                        buffer.truncate(filled);
+                        hasher.update(&buffer);
+                        length = length.saturating_add(u64::try_from(filled).unwrap_or(0));
+                        progress(length);
+                        // The reader has gone: nobody wants the rest or the digest.
+                        if full.send(Ok(buffer)).is_err() {
+                            return hasher.digest();
+                        }
+                    }
+                    Err(error) => {
+                        let _ = full.send(Err(error));
+                        return hasher.digest();
+                    }
+                }
+            }
+        });
+        Self {
+            chunks: Some(chunks),
+            spent,
+            current: Vec::new(),
+            position: 0,
+            worker: Some(worker),
+        }
+    }
+
+    /// Reads what is left and says the digest of the whole uncompressed stream.
+    ///
+    /// # Errors
+    /// What the decoder says.
+    pub fn finish(mut self) -> io::Result<Digest> {
+        while self.refill()? {}
+        let digest = self.worker.take().and_then(|worker| worker.join().ok());
+        digest.ok_or_else(|| io::Error::other("the decoder's thread ended early"))
+    }
+
+    /// Takes the next chunk; `false` at the end.
+    fn refill(&mut self) -> io::Result<bool> {
+        let Some(chunks) = &self.chunks else {
+            return Ok(false);
+        };
+        match chunks.recv() {
+            Ok(Ok(chunk)) => {
+                let spent = std::mem::replace(&mut self.current, chunk);
+                let _ = self.spent.try_send(spent);
+                self.position = 0;
+                Ok(true)
+            }
+            Ok(Err(error)) => {
+                self.chunks = None;
+                Err(error)
+            }
+            Err(_closed) => {
+                self.chunks = None;
+                self.current.clear();
+                self.position = 0;
+                Ok(false)
+            }
+        }
+    }
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        // Wakes a decoder that waits for room, so that the scope can end.
+        self.chunks = None;
+    }
+}
+
+impl Read for Ahead<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let mut rest = self.current.get(self.position..).unwrap_or(&[]);
+            if !rest.is_empty() {
+                let read = rest.read(buffer)?;
+                self.position += read;
+                return Ok(read);
+            }
+            if !self.refill()? {
+                return Ok(0);
+            }
+        }
+    }
+}
+
+fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn decoded(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut output = Vec::new();
+        decode(bytes)?.read_to_end(&mut output)?;
+        Ok(output)
+    }
+
+    #[test]
+    fn compression_is_told_by_the_content_alone() {
+        let text = b"hello".repeat(1000);
+        assert_eq!(decoded(&text).unwrap(), text);
+        assert_eq!(decoded(&gzip(&text)).unwrap(), text);
+        let twice = [gzip(&text), gzip(&text)].concat();
+        assert_eq!(decoded(&twice).unwrap(), text.repeat(2));
+        let zstd = zstd::encode_all(&*text, 3).unwrap();
+        assert_eq!(decoded(&zstd).unwrap(), text);
+        assert_eq!(decoded(b"").unwrap(), b"");
+    }
+
+    #[test]
+    fn a_cut_stream_or_an_unknown_compression_is_an_error() {
+        let text = b"hello".repeat(1000);
+        let whole = gzip(&text);
+        assert!(decoded(&whole[..whole.len() - 1]).is_err());
+        let whole = zstd::encode_all(&*text, 3).unwrap();
+        assert!(decoded(&whole[..whole.len() - 1]).is_err());
+        let error = decoded(b"\xfd7zXZ\0").unwrap_err();
+        assert!(error.to_string().contains("xz"), "{error}");
+    }
+
+    #[test]
+    fn decoding_ahead_gives_the_same_bytes_and_their_digest() {
+        let text: Vec<u8> = (0_u32..400_000).flat_map(u32::to_le_bytes).collect();
+        let blob = gzip(&text);
+        std::thread::scope(|scope| {
+            let mut ahead = Ahead::start(scope, &*blob, Cancel::new(), |_| ());
+            let mut start = vec![0; 1_000_000];
+            ahead.read_exact(&mut start).unwrap();
+            assert_eq!(start, text[..1_000_000]);
+            assert_eq!(ahead.finish().unwrap(), digest_of(&text));
+            drop(Ahead::start(scope, &*blob, Cancel::new(), |_| ()));
+        });
+    }
+}

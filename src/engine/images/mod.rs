@@ -1,0 +1,5 @@
+//! Images.
+pub mod codec;
+pub mod index;
+pub mod tarball;
+pub mod unpack;
