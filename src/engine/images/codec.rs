@@ -125,7 +125,7 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
     hasher.digest()
 }
 
-/// Copies a stream into a file and hashes it on the way: digest, length and the first bytes.
+/// Copies a stream into a file and hashes it on the way: digest and length.
 ///
 /// # Errors
 /// What source or file say; `Interrupted` is not among them. A cancelled copy ends with [`cancelled`].
@@ -133,7 +133,6 @@ pub fn copy_hashed(
     input: &mut dyn Read,
     output: &mut File,
     cancel: &Cancel,
-    mut progress: impl FnMut(u64),
 ) -> io::Result<(Digest, u64)> {
     let mut hasher = Hasher::default();
     let mut buffer = vec![0_u8; CHUNK];
@@ -152,7 +151,6 @@ pub fn copy_hashed(
         hasher.update(chunk);
         output.write_all(chunk)?;
         length = length.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
-        progress(length);
     }
 }
 
@@ -187,14 +185,12 @@ impl<'scope> Ahead<'scope> {
     pub fn start<'env>(
         scope: &'scope Scope<'scope, 'env>,
         blob: impl Read + Send + 'scope,
-        cancel: Cancel,
-        progress: impl Fn(u64) + Send + 'scope,
+        stop: impl Fn() -> bool + Send + 'scope,
     ) -> Self {
         let (full, chunks) = sync_channel(4);
         let (spent, empty) = sync_channel::<Vec<u8>>(8);
         let worker = scope.spawn(move || {
             let mut hasher = Hasher::default();
-            let mut length = 0_u64;
             let mut input = match decode(blob) {
                 Ok(input) => input,
                 Err(error) => {
@@ -205,7 +201,7 @@ impl<'scope> Ahead<'scope> {
             loop {
                 let mut buffer = empty.try_recv().unwrap_or_default();
                 buffer.resize(CHUNK, 0);
-                let filled = if cancel.is_cancelled() {
+                let filled = if stop() {
                     Err(cancelled())
                 } else {
                     fill(&mut *input, &mut buffer)
@@ -215,8 +211,6 @@ impl<'scope> Ahead<'scope> {
                     Ok(filled) => {
                         buffer.truncate(filled);
                         hasher.update(&buffer);
-                        length = length.saturating_add(u64::try_from(filled).unwrap_or(0));
-                        progress(length);
                         // The reader has gone: nobody wants the rest or the digest.
                         if full.send(Ok(buffer)).is_err() {
                             return hasher.digest();
@@ -354,12 +348,12 @@ mod tests {
         let text: Vec<u8> = (0_u32..400_000).flat_map(u32::to_le_bytes).collect();
         let blob = gzip(&text);
         std::thread::scope(|scope| {
-            let mut ahead = Ahead::start(scope, &*blob, Cancel::new(), |_| ());
+            let mut ahead = Ahead::start(scope, &*blob, || false);
             let mut start = vec![0; 1_000_000];
             ahead.read_exact(&mut start).unwrap();
             assert_eq!(start, text[..1_000_000]);
             assert_eq!(ahead.finish().unwrap(), digest_of(&text));
-            drop(Ahead::start(scope, &*blob, Cancel::new(), |_| ()));
+            drop(Ahead::start(scope, &*blob, || false));
         });
     }
 }

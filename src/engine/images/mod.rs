@@ -1,5 +1,414 @@
-//! Images.
+//! Images: the content store, unpacked layers, archives, and what images are called.
+//!
+//! On disk, below the data root: `images.json` (which images, which names), `blobs/sha256/` (documents and layers as
+//! they came), `layers/<chain id>/fs` (unpacked, a lower directory for overlayfs) with `layers/<chain id>/index` (what is
+//! in it). Everything is changed under the lock `images.lock`, and built in a [`workspace`] before.
+
+pub mod catalog;
 pub mod codec;
+mod commit;
+pub mod document;
 pub mod index;
+mod layers;
+mod load;
 pub mod tarball;
 pub mod unpack;
+mod workspace;
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use load::Source;
+
+use super::error::{Attempt, Error, Kind, Result};
+use super::model::digest::ImageId;
+use super::model::image::{HistoryEntry, Image, Loaded};
+use super::model::progress::Report;
+use super::model::{Cancel, ContainerConfig, Digest, ImageSummary, Platform, Reference, Timestamp};
+use super::store::{self, Roots};
+use super::sys::at::Dir;
+use super::sys::file::{self, Durability, Lock};
+use catalog::{Catalog, Stored};
+use commit::Plan;
+use document::{Config, History, Process, RootFs};
+use layers::{Closing, Pool};
+use workspace::Workspace;
+
+/// The images of one data root. Any number of processes may have it open.
+#[derive(Debug, Clone)]
+pub struct Images {
+    roots: Roots,
+    dirs: Arc<Dirs>,
+}
+
+#[derive(Debug)]
+struct Dirs {
+    blobs: Dir,
+    layers: Dir,
+}
+
+impl Images {
+    /// Opens the store, making its directories if they are missing.
+    ///
+    /// # Errors
+    /// What mkdir(2) and open(2) say.
+    pub fn open(roots: &Roots) -> Result<Self> {
+        let (blobs, layers) = (roots.blobs(), roots.layers());
+        file::create_private_dir(&blobs)?;
+        file::create_private_dir(&layers)?;
+        Ok(Self {
+            roots: roots.clone(),
+            dirs: Arc::new(Dirs {
+                blobs: Dir::open(&blobs)?,
+                layers: Dir::open(&layers)?,
+            }),
+        })
+    }
+
+    /// Brings in every image of an archive.
+    ///
+    /// # Errors
+    /// `InvalidInput` with what is wrong with the archive; `Cancelled`; what the file system says. Nothing of it is
+    /// left then.
+    pub fn load(&self, source: Source, report: Report<'_>, cancel: &Cancel) -> Result<Vec<Loaded>> {
+        let catalog = self.catalog()?;
+        self.bring_in(report, cancel, |work, pool| {
+            // A blob that is known needs no unpacking, most likely: `commit` asks if it does.
+            let wanted = |digest: &Digest| catalog.knows(digest).is_none();
+            load::read(source, work, pool, &wanted, cancel)
+        })
+        .map(|loaded| {
+            let mut lines = Vec::new();
+            for (id, names) in loaded {
+                if names.is_empty() {
+                    lines.push(Loaded::Untagged(id));
+                }
+                lines.extend(names.iter().map(|name| Loaded::Tagged(name.familiar())));
+            }
+            lines
+        })
+    }
+
+    /// Makes an image of layers that were generated: each is what made it and a tar, bottom first.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn assemble(
+        &self,
+        reference: &Reference,
+        config: &ContainerConfig,
+        layers: Vec<(String, Box<dyn Read + Send + '_>)>,
+        cancel: &Cancel,
+    ) -> Result<ImageId> {
+        let now = Timestamp::now();
+        let history = |created_by| History {
+            created: Some(now),
+            created_by,
+            ..History::default()
+        };
+        let made = self.bring_in(&|_| (), cancel, |work, pool| {
+            let mut blobs = Vec::new();
+            let mut steps = Vec::new();
+            for (created_by, mut tar) in layers {
+                let blob = work.spool(&mut tar, cancel)?;
+                pool.ask(&blob);
+                blobs.push(blob);
+                steps.push(history(created_by));
+            }
+            let config = self.configuration(
+                Process::of(config),
+                &Platform::host(),
+                now,
+                &blobs,
+                steps,
+                pool,
+            )?;
+            let names = vec![reference.clone().with_default_tag()];
+            Ok(vec![commit::plan_without_manifest(config, blobs, names)?])
+        })?;
+        first_id(made)
+    }
+
+    /// The configuration document of an image that is made here.
+    fn configuration(
+        &self,
+        process: Process,
+        platform: &Platform,
+        created: Timestamp,
+        blobs: &[workspace::Spooled],
+        history: Vec<History>,
+        pool: &Pool<'_>,
+    ) -> Result<Vec<u8>> {
+        let mut diff_ids = Vec::new();
+        for blob in blobs {
+            diff_ids.push(pool.peek_diff_id(blob)?);
+        }
+        commit::encode(&Config {
+            architecture: platform.architecture.clone(),
+            os: platform.os.clone(),
+            variant: platform.variant.clone().unwrap_or_default(),
+            created: Some(created),
+            author: String::new(),
+            config: process,
+            rootfs: RootFs {
+                kind: "layers".to_owned(),
+                diff_ids,
+            },
+            history,
+        })
+    }
+
+    /// Runs what finds or makes images in a workspace with threads that unpack, and commits the result.
+    fn bring_in(
+        &self,
+        report: Report<'_>,
+        cancel: &Cancel,
+        read: impl FnOnce(&Workspace, &Pool<'_>) -> Result<Vec<Plan>>,
+    ) -> Result<Vec<(ImageId, Vec<Reference>)>> {
+        let work = {
+            let lock = self.lock()?;
+            Workspace::create(&self.dirs.layers, &lock)?
+        };
+        let pool = Pool::new(&work, report, cancel);
+        std::thread::scope(|scope| {
+            let _closing = Closing(&pool);
+            pool.start(scope);
+            let plans = read(&work, &pool)?;
+            let ids = commit::commit(self, &work, &pool, &plans, cancel)?;
+            let names = plans.into_iter().map(|plan| plan.names);
+            Ok(ids.into_iter().zip(names).collect())
+        })
+    }
+
+    /// All images, newest first.
+    ///
+    /// # Errors
+    /// What reading the records says.
+    pub fn list(&self) -> Result<Vec<ImageSummary>> {
+        let catalog = self.catalog()?;
+        let mut list = Vec::new();
+        for (id, stored) in &catalog.images {
+            match self.read_config(id, stored) {
+                Ok(config) => list.push(summary(&catalog, id, stored, &config)),
+                // It was removed while we were reading.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        list.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+        Ok(list)
+    }
+
+    /// One image by reference, id or unambiguous beginning of an id.
+    ///
+    /// # Errors
+    /// `NotFound` in Docker's words, `InvalidInput` if several fit.
+    pub fn resolve(&self, name: &str) -> Result<Image> {
+        let catalog = self.catalog()?;
+        let id = catalog.resolve(name)?;
+        let stored = stored(&catalog, &id)?;
+        let config = self.read_config(&id, stored)?;
+        let layers: Vec<_> = stored.layers.iter().map(catalog::StoredLayer::layer).collect();
+        let mut sizes = layers.iter().map(|layer| layer.size);
+        let mut history: Vec<HistoryEntry> = Vec::new();
+        for step in &config.history {
+            let size = if step.empty_layer {
+                0
+            } else {
+                sizes.next().unwrap_or(0)
+            };
+            history.push(HistoryEntry {
+                created: step.created,
+                created_by: step.created_by.clone(),
+                comment: step.comment.clone(),
+                size,
+                empty: step.empty_layer,
+            });
+        }
+        // Layers that the history does not tell of.
+        history.extend(sizes.map(|size| HistoryEntry {
+            created: config.created,
+            created_by: String::new(),
+            comment: String::new(),
+            size,
+            empty: false,
+        }));
+        let newest = config.history.last();
+        Ok(Image {
+            summary: summary(&catalog, &id, stored, &config),
+            author: config.author.clone(),
+            comment: newest.map(|step| step.comment.clone()).unwrap_or_default(),
+            config: config.container_config(),
+            layers,
+            history,
+            manifest: stored.manifest.clone(),
+        })
+    }
+
+    /// Unpacked layers of an image, topmost first, as overlayfs wants them.
+    #[must_use]
+    pub fn layer_dirs(&self, image: &Image) -> Vec<PathBuf> {
+        let layers = image.layers.iter().rev();
+        layers.map(|layer| self.layer_dir(&layer.chain_id)).collect()
+    }
+
+    /// The unpacked tree of one layer.
+    #[must_use]
+    pub fn layer_dir(&self, chain_id: &Digest) -> PathBuf {
+        self.roots.layers().join(chain_id.hex()).join("fs")
+    }
+
+    /// Gives an image another name; a name that meant another image is taken from it.
+    ///
+    /// # Errors
+    /// `NotFound` for the source; `InvalidInput` for a target that is no name, or has a digest.
+    pub fn tag(&self, source: &str, target: &str) -> Result<()> {
+        let name = target
+            .parse::<Reference>()
+            .map_err(|error| Error::invalid(error.to_string()))?;
+        if name.digest().is_some() {
+            return Err(Error::invalid("refusing to create a tag with a digest reference"));
+        }
+        let lock = self.lock()?;
+        let mut catalog = self.catalog()?;
+        let id = catalog.resolve(source)?;
+        catalog.names.insert(name.with_default_tag(), id);
+        self.save_catalog(&catalog, &lock)
+    }
+
+    /// Keeps every image and layer where it is until the guard is dropped: for the time between choosing an image and
+    /// writing the record of a container that uses it. A thread that holds it must not call what changes the store.
+    ///
+    /// # Errors
+    /// What flock(2) says.
+    pub fn hold(&self) -> Result<Lock> {
+        file::lock_shared(&self.lock_path())
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.roots.data.join("images.lock")
+    }
+
+    fn lock(&self) -> Result<Lock> {
+        file::lock(&self.lock_path())
+    }
+
+    fn catalog_path(&self) -> PathBuf {
+        self.roots.data.join("images.json")
+    }
+
+    fn catalog(&self) -> Result<Catalog> {
+        let path = self.catalog_path();
+        let Some(catalog) = store::read_record::<Catalog>(&path)? else {
+            return Ok(Catalog::default());
+        };
+        if catalog.version == catalog::VERSION {
+            return Ok(catalog);
+        }
+        Err(Error::unsupported(format!(
+            "{} has version {}, this wharf knows {}",
+            path.display(),
+            catalog.version,
+            catalog::VERSION
+        )))
+    }
+
+    fn save_catalog(&self, catalog: &Catalog, _lock: &Lock) -> Result<()> {
+        store::write_record(&self.catalog_path(), catalog, Durability::Synced)
+    }
+
+    fn layers_dir(&self) -> &Dir {
+        &self.dirs.layers
+    }
+
+    fn blobs_dir(&self) -> &Dir {
+        &self.dirs.blobs
+    }
+
+    /// The head of an unpacked layer's index; `None` if it is not there.
+    fn layer_summary(&self, chain_id: &Digest) -> Result<Option<index::Summary>> {
+        let Some(dir) = self.dirs.layers.find_dir(chain_id.hex().as_bytes())? else {
+            return Ok(None);
+        };
+        let mut file = match dir.open_file(index::FILE.as_bytes()) {
+            Ok(file) => file,
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        index::read_summary(&mut file).map(Some).map_err(|error| {
+            Error::new(Kind::Internal, format!("layer {}", chain_id.short())).caused_by(error)
+        })
+    }
+
+    /// What is in an unpacked layer, sorted by path; nothing but its index is read.
+    ///
+    /// # Errors
+    /// `NotFound` if the layer is not there; `Internal` for a damaged index.
+    pub fn layer_index(&self, chain_id: &Digest) -> Result<(index::Summary, Vec<index::Entry>)> {
+        let name = format!("{}/{}", chain_id.hex(), index::FILE);
+        let mut bytes = Vec::new();
+        self.dirs
+            .layers
+            .open_file(name.as_bytes())?
+            .read_to_end(&mut bytes)
+            .attempt(|| format!("read index of layer {}", chain_id.short()))?;
+        index::read(&bytes).map_err(|error| {
+            Error::new(Kind::Internal, format!("layer {}", chain_id.short())).caused_by(error)
+        })
+    }
+
+    /// A document of the store, checked against its digest.
+    fn read_document(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(document::LIMIT).unwrap_or(u64::MAX);
+        self.dirs
+            .blobs
+            .open_file(digest.hex().as_bytes())?
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .attempt(|| format!("read blob {digest}"))?;
+        if codec::digest_of(&bytes) == *digest {
+            return Ok(bytes);
+        }
+        Err(
+            Error::new(Kind::Internal, format!("blob {digest} is damaged"))
+                .with_hint("remove the image and load it again"),
+        )
+    }
+
+    fn read_config(&self, id: &ImageId, stored: &Stored) -> Result<Config> {
+        let bytes = self.read_document(id)?;
+        commit::parse_config(&bytes, stored.layers.len()).attempt(|| format!("image {}", id.short()))
+    }
+}
+
+fn first_id(made: Vec<(ImageId, Vec<Reference>)>) -> Result<ImageId> {
+    let nothing = || Error::new(Kind::Internal, "no image was made");
+    made.into_iter().next().map(|(id, _)| id).ok_or_else(nothing)
+}
+
+fn stored<'a>(catalog: &'a Catalog, id: &ImageId) -> Result<&'a Stored> {
+    let missing = || Error::not_found(format!("No such image: {}", id.short()));
+    catalog.images.get(id).ok_or_else(missing)
+}
+
+fn summary(catalog: &Catalog, id: &ImageId, stored: &Stored, config: &Config) -> ImageSummary {
+    let (digests, tags): (Vec<_>, Vec<_>) = catalog
+        .names_of(id)
+        .partition(|name| name.digest().is_some());
+    let familiar = |names: Vec<&Reference>| {
+        let mut names: Vec<String> = names.into_iter().map(Reference::familiar).collect();
+        names.sort_unstable();
+        names
+    };
+    ImageSummary {
+        id: id.clone(),
+        tags: familiar(tags),
+        digests: familiar(digests),
+        created: config.created,
+        size: stored.layers.iter().map(|layer| layer.size).sum(),
+        labels: config.config.labels.clone(),
+        platform: config.platform(),
+    }
+}

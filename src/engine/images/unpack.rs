@@ -468,7 +468,7 @@ impl Layer {
         let stat = at::file_stat(&source).attempt(|| "examine")?;
         let mut copy = own.make_file(name)?.ok_or_else(missing)?;
         let cancel = crate::engine::model::Cancel::new();
-        let (digest, size) = codec::copy_hashed(&mut source, &mut copy, &cancel, |_| ())
+        let (digest, size) = codec::copy_hashed(&mut source, &mut copy, &cancel)
             .attempt(|| "copy from the layer below")?;
         at::set_file_attributes(&copy, stat.uid, stat.gid, stat.mode).attempt(|| "set mode")?;
         let xattrs = at::file_xattrs(&source).attempt(|| "read attributes")?;
@@ -775,7 +775,7 @@ fn is_opaque(dir: &Dir) -> Result<bool> {
 
 /// The path without empty parts, `.` and `..`; `None` if `..` would leave the root. Absolute paths are taken as
 /// relative to the root, as every container engine does.
-fn clean(path: &[u8]) -> Option<Vec<u8>> {
+pub fn clean(path: &[u8]) -> Option<Vec<u8>> {
     let mut clean: Vec<&[u8]> = Vec::new();
     for part in path.split(|b| *b == b'/') {
         match part {
@@ -794,7 +794,7 @@ fn parts_of(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
         .filter(|part| !part.is_empty() && *part != b".")
 }
 
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|b| *b == b'/') {
         Some(slash) => (
             path.get(..slash).unwrap_or(&[]),
@@ -804,7 +804,7 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+pub fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
     if parent.is_empty() {
         name.to_vec()
     } else {

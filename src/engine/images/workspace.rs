@@ -1,0 +1,205 @@
+//! The place where one operation builds before anything becomes visible: a locked directory next to the layers, so that
+//! what is done moves into place by rename. A killed process leaves its directory behind; the next operation finds it
+//! unlocked and removes it.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::codec::{self, Compression, Hasher};
+use super::unpack::stream_error;
+use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::model::{Cancel, Digest};
+use crate::engine::sys::at::{self, Dir};
+use crate::engine::sys::file::Lock;
+
+const PREFIX: &str = ".tmp-";
+
+/// A private directory on the file system of the layers; removed when dropped.
+#[derive(Debug)]
+pub struct Workspace {
+    layers: Dir,
+    name: String,
+    dir: Dir,
+    next: AtomicU64,
+}
+
+/// A blob on disk, hashed while it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spooled {
+    /// Its name in the workspace.
+    pub name: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its first bytes, at most 512.
+    pub start: Vec<u8>,
+}
+
+impl Workspace {
+    /// Makes the directory, and removes those of processes that have gone. `_store` proves that the caller holds the
+    /// store's lock: a directory that is being made is not locked yet.
+    ///
+    /// # Errors
+    /// What the system calls say.
+    pub fn create(layers: &Dir, _store: &Lock) -> Result<Self> {
+        for name in layers.names()? {
+            if name.starts_with(PREFIX.as_bytes())
+                && let Some(stale) = layers.find_dir(&name)?
+                && stale.try_lock()?
+            {
+                layers.remove_tree(&name)?;
+            }
+        }
+        let number = u64::from_le_bytes(at::random_bytes()?);
+        let name = format!("{PREFIX}{number:016x}");
+        layers.make_dir(name.as_bytes())?;
+        let opened = layers.find_dir(name.as_bytes())?;
+        let dir = opened.ok_or_else(|| Error::new(Kind::Internal, "the workspace has gone"))?;
+        dir.try_lock()?;
+        Ok(Self {
+            layers: layers.try_clone()?,
+            name,
+            dir,
+            next: AtomicU64::new(0),
+        })
+    }
+
+    /// The directory itself.
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    fn new_name(&self, prefix: char) -> String {
+        format!("{prefix}{}", self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Makes a subdirectory: its name and handle.
+    ///
+    /// # Errors
+    /// What mkdirat(2) says.
+    pub fn make_dir(&self) -> Result<(String, Dir)> {
+        let name = self.new_name('d');
+        self.dir.make_dir(name.as_bytes())?;
+        let opened = self.dir.find_dir(name.as_bytes())?;
+        let gone = || Error::new(Kind::Internal, "the workspace has gone");
+        Ok((name, opened.ok_or_else(gone)?))
+    }
+
+    /// Writes a stream to a file, hashing it on the way.
+    ///
+    /// # Errors
+    /// What the source or the file system say; the file is then removed with the workspace.
+    pub fn spool(&self, input: &mut dyn Read, cancel: &Cancel) -> Result<Spooled> {
+        let (name, mut file) = self.make_file()?;
+        let start = codec::read_start(input, 512).map_err(stream_error)?;
+        let mut whole = start.as_slice().chain(input);
+        let (digest, size) =
+            codec::copy_hashed(&mut whole, &mut file, cancel).map_err(stream_error)?;
+        Ok(Spooled {
+            name,
+            digest,
+            size,
+            start,
+        })
+    }
+
+    /// Writes a document to a file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn keep(&self, document: &[u8]) -> Result<Spooled> {
+        let mut document = document;
+        self.spool(&mut document, &Cancel::new())
+    }
+
+    fn make_file(&self) -> Result<(String, File)> {
+        let name = self.new_name('b');
+        let taken = || Error::new(Kind::Internal, "a name of the workspace is taken");
+        let file = self.dir.make_file(name.as_bytes())?.ok_or_else(taken)?;
+        Ok((name, file))
+    }
+
+    /// Opens a spooled blob.
+    ///
+    /// # Errors
+    /// What openat2(2) says.
+    pub fn open(&self, blob: &Spooled) -> Result<File> {
+        self.dir.open_file(blob.name.as_bytes())
+    }
+
+    /// The whole content of a small spooled blob.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is larger than `limit`; what read(2) says.
+    pub fn read(&self, blob: &Spooled, limit: usize) -> Result<Vec<u8>> {
+        if usize::try_from(blob.size).map_or(true, |size| size > limit) {
+            return Err(Error::invalid(format!(
+                "a document of {} bytes is too large ({limit} are read)",
+                blob.size
+            )));
+        }
+        let mut content = Vec::new();
+        self.open(blob)?
+            .read_to_end(&mut content)
+            .attempt(|| format!("read {}", blob.digest))?;
+        Ok(content)
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        // What cannot be removed now is found and removed by the next operation.
+        if let Err(error) = self.layers.remove_tree(self.name.as_bytes()) {
+            tracing::warn!(%error, "workspace left behind");
+        }
+    }
+}
+
+impl Spooled {
+    /// How it is compressed.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming the compression.
+    pub fn compression(&self) -> Result<Compression> {
+        Compression::sniff(&self.start).map_err(|name| {
+            let text = format!("blob {}: {name} compression is not supported", self.digest);
+            Error::unsupported(text).with_hint("gzip, zstd and no compression are")
+        })
+    }
+
+    /// It is probably a layer: compressed, or a tar with the usual magic (tar(5)).
+    #[must_use]
+    pub fn looks_like_layer(&self) -> bool {
+        match Compression::sniff(&self.start) {
+            Ok(Compression::Plain) => self.start.get(257..262) == Some(b"ustar"),
+            Ok(Compression::Gzip | Compression::Zstd) => true,
+            Err(_) => false,
+        }
+    }
+}
+
+/// The digest of a blob's uncompressed form.
+///
+/// # Errors
+/// What reading and decoding say.
+pub fn diff_id_of(file: &mut File, stop: &dyn Fn() -> bool) -> io::Result<Digest> {
+    file.rewind()?;
+    let mut input = codec::decode(file)?;
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0_u8; codec::CHUNK];
+    loop {
+        if stop() {
+            return Err(codec::cancelled());
+        }
+        let read = match input.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        match buffer.get(..read).filter(|read| !read.is_empty()) {
+            Some(read) => hasher.update(read),
+            None => return Ok(hasher.digest()),
+        }
+    }
+}
