@@ -11,3 +11,4 @@ mod support;
 
 mod clean;
 mod demo;
+mod images;

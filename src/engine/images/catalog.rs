@@ -75,7 +75,8 @@ impl Default for Catalog {
 impl Catalog {
     /// Names of an image, sorted.
     pub fn names_of<'a>(&'a self, id: &'a ImageId) -> impl Iterator<Item = &'a Reference> {
-        let of_it = move |(name, named): (&'a Reference, &'a ImageId)| (named == id).then_some(name);
+        let of_it =
+            move |(name, named): (&'a Reference, &'a ImageId)| (named == id).then_some(name);
         self.names.iter().filter_map(of_it)
     }
 
@@ -175,7 +176,11 @@ mod tests {
 
     fn catalog() -> Catalog {
         let mut catalog = Catalog::default();
-        for (name, start) in [("busybox:latest", "abc1"), ("u/app:2", "abc2"), ("cafe", "12")] {
+        for (name, start) in [
+            ("busybox:latest", "abc1"),
+            ("u/app:2", "abc2"),
+            ("cafe", "12"),
+        ] {
             let image = Stored {
                 manifest: id(&format!("9{start}")),
                 layers: vec![],
@@ -226,7 +231,10 @@ mod tests {
             ),
         ] {
             let error = catalog.resolve(text).unwrap_err();
-            assert_eq!((error.kind(), error.to_string()), (kind, message.to_owned()));
+            assert_eq!(
+                (error.kind(), error.to_string()),
+                (kind, message.to_owned())
+            );
         }
     }
 }

@@ -91,8 +91,7 @@ fn prepare(
                 .complete(&lowers)
                 .map_err(|error| error.attempting(format!("layer {}", blob.digest.short())))?;
             let bytes = index::encode(tree.entries(), diff_id, chain);
-            let size = index::read_summary(&mut bytes.as_slice())
-                .map_or(0, |summary| summary.size);
+            let size = index::read_summary(&mut bytes.as_slice()).map_or(0, |summary| summary.size);
             write(&ready.dir, index::FILE, &bytes)?;
             verified.insert(pair, ());
             let name = ready.name;
@@ -107,7 +106,9 @@ fn prepare(
             verified.insert(pair, ());
         }
         let opened = match fitted.get(chain) {
-            Some(fitted) => work.dir().find_dir(format!("{}/fs", fitted.name).as_bytes())?,
+            Some(fitted) => work
+                .dir()
+                .find_dir(format!("{}/fs", fitted.name).as_bytes())?,
             None => images
                 .layers_dir()
                 .find_dir(format!("{}/fs", chain.hex()).as_bytes())?,
@@ -179,14 +180,11 @@ fn publish(
             place(images, work, document)?;
         }
         let id = config.digest;
-        catalog
-            .images
-            .entry(id.clone())
-            .or_insert_with(|| Stored {
-                manifest: manifest.digest,
-                layers,
-                added: Timestamp::now(),
-            });
+        catalog.images.entry(id.clone()).or_insert_with(|| Stored {
+            manifest: manifest.digest,
+            layers,
+            added: Timestamp::now(),
+        });
         for name in &plan.names {
             catalog.names.insert(name.clone(), id.clone());
         }

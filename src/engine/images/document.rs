@@ -196,10 +196,16 @@ pub struct Config {
 #[serde(rename_all = "PascalCase", default)]
 pub struct Process {
     /// `user[:group]`.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub user: String,
     /// `80/tcp`.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub exposed_ports: BTreeMap<String, Empty>,
     /// `NAME=value`.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
@@ -211,16 +217,28 @@ pub struct Process {
     #[serde(deserialize_with = "words", skip_serializing_if = "Vec::is_empty")]
     pub cmd: Vec<String>,
     /// Paths of anonymous volumes.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub volumes: BTreeMap<String, Empty>,
     /// Working directory.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub working_dir: String,
     /// Labels.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub labels: BTreeMap<String, String>,
     /// Signal that stops it.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub stop_signal: String,
     /// Health probe, as Docker writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -399,7 +417,10 @@ pub fn read(bytes: &[u8], expected: &str) -> Result<Document, Error> {
     }
     let manifest: Manifest = json(bytes, "manifest")?;
     check_schema(manifest.schema_version)?;
-    if !matches!(manifest.config.media_type.as_str(), OCI_CONFIG | DOCKER_CONFIG | "") {
+    if !matches!(
+        manifest.config.media_type.as_str(),
+        OCI_CONFIG | DOCKER_CONFIG | ""
+    ) {
         return Err(Error::MediaType {
             what: "image configuration",
             media_type: manifest.config.media_type,
@@ -504,9 +525,9 @@ fn check_layer_type(media_type: &str) -> Result<(), Error> {
         ]
         .iter()
         .any(|known| {
-            media_type.strip_prefix(known).is_some_and(|rest| {
-                matches!(rest, "" | "+gzip" | "+zstd" | ".gzip" | ".zstd")
-            })
+            media_type
+                .strip_prefix(known)
+                .is_some_and(|rest| matches!(rest, "" | "+gzip" | "+zstd" | ".gzip" | ".zstd"))
         });
     if layer {
         Ok(())

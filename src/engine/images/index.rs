@@ -538,8 +538,7 @@ mod tests {
         let bytes = || prop::collection::vec(any::<u8>(), 0..20);
         let kind = prop_oneof![
             any::<Option<[u8; 32]>>().prop_map(|content| Kind::File { content }),
-            any::<(bool, bool)>()
-                .prop_map(|(opaque, implied)| Kind::Directory { opaque, implied }),
+            any::<(bool, bool)>().prop_map(|(opaque, implied)| Kind::Directory { opaque, implied }),
             bytes().prop_map(|target| Kind::Symlink { target }),
             bytes().prop_map(|target| Kind::HardLink { target }),
             any::<(u32, u32)>().prop_map(|device| Kind::Char { device }),

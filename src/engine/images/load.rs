@@ -253,7 +253,11 @@ impl Contents<'_> {
     }
 }
 
-fn read_layout(contents: &mut Contents<'_>, work: &Workspace, index: &Spooled) -> Result<Vec<Plan>> {
+fn read_layout(
+    contents: &mut Contents<'_>,
+    work: &Workspace,
+    index: &Spooled,
+) -> Result<Vec<Plan>> {
     let bytes = work.read(index, document::LIMIT).attempt(|| "index.json")?;
     let parsed = document::read(&bytes, "")
         .map_err(document_error)
@@ -263,7 +267,11 @@ fn read_layout(contents: &mut Contents<'_>, work: &Workspace, index: &Spooled) -
     };
     let host = Platform::host();
     let mut plans: Vec<Plan> = Vec::new();
-    let images: Vec<&Descriptor> = index.manifests.iter().filter(|d| !d.is_no_image()).collect();
+    let images: Vec<&Descriptor> = index
+        .manifests
+        .iter()
+        .filter(|d| !d.is_no_image())
+        .collect();
     for descriptor in &images {
         let name = name_of(descriptor)?;
         // Several platforms of one image side by side: only the host's is wanted.
@@ -277,7 +285,10 @@ fn read_layout(contents: &mut Contents<'_>, work: &Workspace, index: &Spooled) -
         let mut plan = read_image(contents, work, descriptor, &host, 0)?;
         plan.names.extend(name);
         // One image under several names has one descriptor for each.
-        match plans.iter_mut().find(|known| known.manifest == plan.manifest) {
+        match plans
+            .iter_mut()
+            .find(|known| known.manifest == plan.manifest)
+        {
             Some(known) => known.names.append(&mut plan.names),
             None => plans.push(plan),
         }
@@ -367,7 +378,9 @@ fn read_docker_archive(
     work: &Workspace,
     list: &Spooled,
 ) -> Result<Vec<Plan>> {
-    let bytes = work.read(list, document::LIMIT).attempt(|| "manifest.json")?;
+    let bytes = work
+        .read(list, document::LIMIT)
+        .attempt(|| "manifest.json")?;
     let images = document::read_archive_manifest(&bytes)
         .map_err(document_error)
         .attempt(|| "manifest.json")?;
@@ -405,5 +418,9 @@ fn read_docker_archive(
 fn archived_name(name: &str) -> Result<Vec<u8>> {
     unpack::clean(name.as_bytes())
         .filter(|clean| !clean.is_empty())
-        .ok_or_else(|| Error::invalid(format!("manifest.json: the path {name:?} leaves the archive")))
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "manifest.json: the path {name:?} leaves the archive"
+            ))
+        })
 }

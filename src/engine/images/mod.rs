@@ -209,7 +209,11 @@ impl Images {
         let id = catalog.resolve(name)?;
         let stored = stored(&catalog, &id)?;
         let config = self.read_config(&id, stored)?;
-        let layers: Vec<_> = stored.layers.iter().map(catalog::StoredLayer::layer).collect();
+        let layers: Vec<_> = stored
+            .layers
+            .iter()
+            .map(catalog::StoredLayer::layer)
+            .collect();
         let mut sizes = layers.iter().map(|layer| layer.size);
         let mut history: Vec<HistoryEntry> = Vec::new();
         for step in &config.history {
@@ -250,7 +254,9 @@ impl Images {
     #[must_use]
     pub fn layer_dirs(&self, image: &Image) -> Vec<PathBuf> {
         let layers = image.layers.iter().rev();
-        layers.map(|layer| self.layer_dir(&layer.chain_id)).collect()
+        layers
+            .map(|layer| self.layer_dir(&layer.chain_id))
+            .collect()
     }
 
     /// The unpacked tree of one layer.
@@ -268,7 +274,9 @@ impl Images {
             .parse::<Reference>()
             .map_err(|error| Error::invalid(error.to_string()))?;
         if name.digest().is_some() {
-            return Err(Error::invalid("refusing to create a tag with a digest reference"));
+            return Err(Error::invalid(
+                "refusing to create a tag with a digest reference",
+            ));
         }
         let lock = self.lock()?;
         let mut catalog = self.catalog()?;
@@ -379,13 +387,17 @@ impl Images {
 
     fn read_config(&self, id: &ImageId, stored: &Stored) -> Result<Config> {
         let bytes = self.read_document(id)?;
-        commit::parse_config(&bytes, stored.layers.len()).attempt(|| format!("image {}", id.short()))
+        commit::parse_config(&bytes, stored.layers.len())
+            .attempt(|| format!("image {}", id.short()))
     }
 }
 
 fn first_id(made: Vec<(ImageId, Vec<Reference>)>) -> Result<ImageId> {
     let nothing = || Error::new(Kind::Internal, "no image was made");
-    made.into_iter().next().map(|(id, _)| id).ok_or_else(nothing)
+    made.into_iter()
+        .next()
+        .map(|(id, _)| id)
+        .ok_or_else(nothing)
 }
 
 fn stored<'a>(catalog: &'a Catalog, id: &ImageId) -> Result<&'a Stored> {

@@ -188,7 +188,9 @@ impl<R: Read> Reader<R> {
                 b'V' => {}
                 _ => {
                     let extended = extended.unwrap_or_default();
-                    return self.entry(&header, extended, long_name, long_link).map(Some);
+                    return self
+                        .entry(&header, extended, long_name, long_link)
+                        .map(Some);
                 }
             }
         }
@@ -1026,13 +1028,7 @@ mod tests {
         let global = |records: &[u8]| {
             let size = u64::try_from(records.len()).unwrap();
             let header = block("g", b'g', size);
-            [
-                header,
-                padded(records),
-                block("a", b'0', 0),
-                vec![0; 1024],
-            ]
-            .concat()
+            [header, padded(records), block("a", b'0', 0), vec![0; 1024]].concat()
         };
         assert_eq!(names(&global(&record("comment", "x"))), ["a"]);
         assert!(error(&global(&record("path", "x"))).contains("global"));

@@ -193,11 +193,8 @@ impl Layer {
         let content = match &entry.sparse {
             None => {
                 loop {
-                    let read = source
-                        .read_data(&mut self.buffer)
-                        .map_err(archive_error)?;
-                    let Some(data) = self.buffer.get(..read).filter(|data| !data.is_empty())
-                    else {
+                    let read = source.read_data(&mut self.buffer).map_err(archive_error)?;
+                    let Some(data) = self.buffer.get(..read).filter(|data| !data.is_empty()) else {
                         break;
                     };
                     hasher.update(data);
@@ -212,7 +209,10 @@ impl Layer {
         let mut kept = Vec::new();
         for (name, value) in wanted_xattrs(entry) {
             let set = at::set_file_xattr(&file, name, value);
-            if tolerate(set.attempt(|| format!("set attribute {}", shown(name))), false)? {
+            if tolerate(
+                set.attempt(|| format!("set attribute {}", shown(name))),
+                false,
+            )? {
                 kept.push((name.clone(), value.clone()));
             }
         }
@@ -235,7 +235,9 @@ impl Layer {
         let zeros = [0_u8; 4096];
         let mut hash_hole = |hasher: &mut Hasher, mut length: u64| {
             while hashed && length > 0 {
-                let count = usize::try_from(length).unwrap_or(usize::MAX).min(zeros.len());
+                let count = usize::try_from(length)
+                    .unwrap_or(usize::MAX)
+                    .min(zeros.len());
                 hasher.update(zeros.get(..count).unwrap_or(&[]));
                 length -= u64::try_from(count).unwrap_or(length);
             }
@@ -422,7 +424,9 @@ impl Layer {
         let own = self.own_dir(parent)?;
         while !own.make_hard_link(name, &dir, target_name)? {
             if target_real.starts_with(real) && target_real.get(real.len()) == Some(&b'/') {
-                return Err(Error::invalid("a hard link replaces the directory of its target"));
+                return Err(Error::invalid(
+                    "a hard link replaces the directory of its target",
+                ));
             }
             self.clear(real)?;
         }
@@ -560,7 +564,8 @@ impl Layer {
                     set.remove(&path);
                 }
             }
-            let inside = |path: &[u8]| path.starts_with(real) && path.get(real.len()) == Some(&b'/');
+            let inside =
+                |path: &[u8]| path.starts_with(real) && path.get(real.len()) == Some(&b'/');
             self.wanted.retain(|(path, _)| !inside(path));
         }
         self.wanted.retain(|(path, _)| path != real);
@@ -854,7 +859,10 @@ fn implied_directory(path: &[u8]) -> index::Entry {
 
 /// A name for an error line: printable, and not too long.
 pub fn shown(path: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(path).escape_debug().take(200).collect();
+    let text: String = String::from_utf8_lossy(path)
+        .escape_debug()
+        .take(200)
+        .collect();
     format!("\"{text}\"")
 }
 

@@ -591,10 +591,7 @@ fn xattrs(fd: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
     let mut found = Vec::new();
     for name in names.split(|b| *b == 0).filter(|name| !name.is_empty()) {
         match rustix::fs::fgetxattr(fd, name_of(name), &mut *buffer) {
-            Ok(length) => found.push((
-                name.to_vec(),
-                buffer.get(..length).unwrap_or(&[]).to_vec(),
-            )),
+            Ok(length) => found.push((name.to_vec(), buffer.get(..length).unwrap_or(&[]).to_vec())),
             Err(Errno::NODATA) => {}
             Err(errno) => return Err(errno),
         }

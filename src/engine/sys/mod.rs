@@ -2,8 +2,8 @@
 //!
 //! Functions here are thin and safe; deciding what to call is for the peers above. Nothing of them is imported.
 
-pub mod cgroupfs;
 pub mod at;
+pub mod cgroupfs;
 pub mod file;
 pub mod host;
 pub mod inotify;
