@@ -11,3 +11,4 @@ mod support;
 mod terminal;
 
 mod plain;
+mod workstation;

@@ -47,6 +47,17 @@ impl Terminal {
     pub fn open<'a>(
         host: &Host,
         args: &[&str],
+        size: (u16, u16),
+        env: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        Self::open_program(host, WHARF, args, size, env)
+    }
+
+    /// Starts any program in such a terminal.
+    pub fn open_program<'a>(
+        host: &Host,
+        program: &str,
+        args: &[&str],
         (rows, cols): (u16, u16),
         env: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
@@ -65,7 +76,7 @@ impl Terminal {
 
         // setsid(1) makes the terminal the controlling one, and then becomes the program: its pid is ours to signal.
         let mut command = Command::new("setsid");
-        command.args(["--ctty", WHARF]).args(args);
+        command.args(["--ctty", program]).args(args);
         host.dress(&mut command);
         let child = command
             .env("TERM", "xterm-256color")
