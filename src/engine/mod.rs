@@ -4,24 +4,42 @@
 //! on a thread of their own.
 
 pub mod error;
-pub mod events;
-pub mod images;
-pub mod logs;
 pub mod model;
-pub mod runtime;
-pub mod stats;
+
 pub mod store;
 pub mod sys;
 
+pub mod images;
+pub mod runtime;
+
+mod config;
+mod containers;
+mod etc_files;
+mod launch;
+mod names;
+mod records;
+mod teardown;
+
+pub mod events;
+pub mod logs;
+pub mod stats;
+pub mod system;
+
 use std::io::{Read, Write};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 pub use error::{Error, Kind, Result};
+use images::Images;
 use model::image::{Image, Loaded, Removed};
 use model::progress::Report;
-use model::{Cancel, ContainerId, ContainerSummary, Digest, ImageSummary, request};
+use model::{Cancel, Container, ContainerId, ContainerSummary, Digest, ImageSummary, request};
+use runtime::cgroup::Hierarchy;
+pub use runtime::channel::{Exit, Output, Session, SessionReader, SessionWriter};
+use runtime::spec;
 use store::Roots;
+use sys::{file, host};
+pub use system::HostInfo;
 
 /// A handle on the two roots. Cheap to clone; any number of processes may hold one.
 #[derive(Debug, Clone)]
@@ -32,24 +50,13 @@ pub struct Engine {
 #[derive(Debug)]
 struct Inner {
     roots: Roots,
+    binary: Option<PathBuf>,
+    images: Images,
+    hierarchy: OnceLock<Hierarchy>,
+    spec_host: OnceLock<spec::Host>,
 }
 
-/// Where an image archive comes from.
-pub enum Source {
-    /// A file (docker-archive or OCI tar) or an OCI layout directory.
-    Path(PathBuf),
-    /// A tar stream, such as standard input.
-    Stream(Box<dyn Read + Send>),
-}
-
-impl std::fmt::Debug for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
-            Self::Stream(_) => f.write_str("Stream"),
-        }
-    }
-}
+pub use images::Source;
 
 /// What `create` made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,42 +68,51 @@ pub struct Created {
 }
 
 pub use model::request::AttachTo;
-pub use runtime::channel::{Exit, Output, Session, SessionReader, SessionWriter};
 
-/// What this engine and its host are: for `version`, `info` and the TUI's header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostInfo {
-    /// Host name.
-    pub name: String,
-    /// `uname -r`.
-    pub kernel: String,
-    /// `PRETTY_NAME` of os-release(5).
-    pub operating_system: String,
-    /// Go's architecture name as `uname -m` prints it (`x86_64`).
-    pub architecture: String,
-    /// CPUs online.
-    pub cpus: usize,
-    /// Memory in bytes.
-    pub memory: u64,
-    /// `1` or `2`.
-    pub cgroup_version: u8,
-    /// Roots in use.
-    pub roots: Roots,
-    /// `seccomp`, `cgroupns` …
-    pub security_options: Vec<String>,
-}
-
-fn missing<T>(what: &str) -> Result<T> {
-    Err(Error::unsupported(what))
-}
-
-#[expect(clippy::missing_errors_doc, reason = "signatures first")]
-#[expect(clippy::unused_self, reason = "signatures first")]
 impl Engine {
-    /// Opens (and makes, if missing) the two roots. Needs root.
+    /// Opens (and makes, if missing) the two roots. Monitors are started from this process's own binary.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`] without root's rights; what the file system says.
     pub fn open(roots: Roots) -> Result<Self> {
+        Self::open_with(roots, None)
+    }
+
+    /// The same, with the path of the wharf binary that becomes the monitors: for tests and embedders.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_binary(roots: Roots, binary: PathBuf) -> Result<Self> {
+        Self::open_with(roots, Some(binary))
+    }
+
+    fn open_with(roots: Roots, binary: Option<PathBuf>) -> Result<Self> {
+        if !host::is_root() {
+            return Err(Error::new(
+                Kind::Denied,
+                "open the engine: only root may run containers",
+            )
+            .with_hint("use sudo, or log in as root"));
+        }
+        let needed = [
+            roots.containers(),
+            roots.names(),
+            roots.run.join("containers"),
+            roots.run.join("locks"),
+        ];
+        for directory in needed {
+            file::create_private_dir(&directory)?;
+        }
+        let images = Images::open(&roots)?;
+        let inner = Inner {
+            roots,
+            binary,
+            images,
+            hierarchy: OnceLock::new(),
+            spec_host: OnceLock::new(),
+        };
         Ok(Self {
-            inner: Arc::new(Inner { roots }),
+            inner: Arc::new(inner),
         })
     }
 
@@ -107,143 +123,306 @@ impl Engine {
     }
 
     /// Facts about host and engine.
+    ///
+    /// # Errors
+    /// What reading `/proc` says.
     pub fn host_info(&self) -> Result<HostInfo> {
-        missing("info")
+        system::host_info(self.roots(), self.hierarchy()?.version())
     }
 
     // Images.
 
     /// Brings in every image of an archive. On failure or cancel nothing of it is left but whole, verified blobs that
     /// the next load uses.
-    pub fn load(
-        &self,
-        _source: Source,
-        _report: Report<'_>,
-        _cancel: &Cancel,
-    ) -> Result<Vec<Loaded>> {
-        missing("load")
+    ///
+    /// # Errors
+    /// A broken or hostile archive, a full disk.
+    pub fn load(&self, source: Source, report: Report<'_>, cancel: &Cancel) -> Result<Vec<Loaded>> {
+        let loaded = self.inner.images.load(source, report, cancel)?;
+        for image in &loaded {
+            let name = match image {
+                Loaded::Tagged(name) => name.clone(),
+                Loaded::Untagged(id) => id.to_string(),
+            };
+            self.note_image("load", &name);
+        }
+        Ok(loaded)
     }
 
     /// Makes a one-layer image of a root file system tar (plain, gzip or zstd).
+    ///
+    /// # Errors
+    /// A broken tar, an instruction in `changes` that does not exist.
     pub fn import(
         &self,
-        _tar: &mut dyn Read,
-        _request: &request::Import,
-        _report: Report<'_>,
-        _cancel: &Cancel,
+        tar: &mut dyn Read,
+        request: &request::Import,
+        report: Report<'_>,
+        cancel: &Cancel,
     ) -> Result<Digest> {
-        missing("import")
+        let _ = (tar, request, report, cancel);
+        Err(Error::unsupported("import"))
+    }
+
+    /// Makes an image of layers that were generated: each is what made it and a tar, bottom first.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn assemble(
+        &self,
+        reference: &model::Reference,
+        config: &model::ContainerConfig,
+        layers: Vec<(String, Box<dyn Read + Send + '_>)>,
+        cancel: &Cancel,
+    ) -> Result<Digest> {
+        let id = self
+            .inner
+            .images
+            .assemble(reference, config, layers, cancel)?;
+        self.note_image("import", id.as_str());
+        Ok(id)
     }
 
     /// Writes images as one archive that `docker load` and OCI tools read.
-    pub fn save(&self, _names: &[String], _out: &mut dyn Write, _cancel: &Cancel) -> Result<()> {
-        missing("save")
+    ///
+    /// # Errors
+    /// An unknown image (before anything is written), or what writing says.
+    pub fn save(&self, names: &[String], out: &mut dyn Write, cancel: &Cancel) -> Result<()> {
+        let _ = (names, out, cancel);
+        Err(Error::unsupported("save"))
     }
 
     /// All images, newest first.
+    ///
+    /// # Errors
+    /// A damaged store.
     pub fn images(&self) -> Result<Vec<ImageSummary>> {
-        missing("images")
+        self.inner.images.list()
     }
 
     /// One image by reference, id or id prefix.
-    pub fn image(&self, _name: &str) -> Result<Image> {
-        missing("image inspect")
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::InvalidInput`] for a prefix that fits two.
+    pub fn image(&self, name: &str) -> Result<Image> {
+        self.inner.images.resolve(name)
     }
 
     /// Gives an image another name.
-    pub fn tag(&self, _source: &str, _target: &str) -> Result<()> {
-        missing("tag")
+    ///
+    /// # Errors
+    /// An unknown source, a malformed target.
+    pub fn tag(&self, source: &str, target: &str) -> Result<()> {
+        self.inner.images.tag(source, target)?;
+        self.note_image("tag", target);
+        Ok(())
     }
 
-    /// Removes a tag, or the image with its last one; refuses when a container uses it, unless forced.
-    pub fn remove_image(&self, _name: &str, _force: bool) -> Result<Vec<Removed>> {
-        missing("rmi")
+    /// Removes a tag, or the image with its last one.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when a container uses it, unless forced (and never while one runs).
+    pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removed>> {
+        let users = |id: &Digest| containers::users_of(self, id);
+        let _ = (name, force, users);
+        let removed: Vec<Removed> = Vec::new();
+        for step in removed.iter().cloned() {
+            match step {
+                Removed::Untagged(tag) => self.note_image("untag", &tag.clone()),
+                Removed::Deleted(digest) => self.note_image("delete", digest.as_str()),
+            }
+        }
+        Ok(removed)
     }
 
     // Containers.
 
-    /// All containers, newest first, with their state as the kernel has it now.
+    /// All containers, newest first, with their state as the kernel has it now. Containers whose monitor was killed
+    /// are recovered on the way.
+    ///
+    /// # Errors
+    /// A damaged record.
     pub fn containers(&self) -> Result<Vec<ContainerSummary>> {
-        missing("ps")
+        containers::list(self)
     }
 
     /// The container of a name, id or unambiguous id prefix.
-    pub fn resolve(&self, _name: &str) -> Result<ContainerId> {
-        missing("resolve")
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::InvalidInput`] for a prefix that fits two.
+    pub fn resolve(&self, name: &str) -> Result<ContainerId> {
+        records::resolve(self.roots(), name)
     }
 
     /// One container.
-    pub fn container(&self, _id: &ContainerId) -> Result<ContainerSummary> {
-        missing("inspect")
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], a damaged record.
+    pub fn container(&self, id: &ContainerId) -> Result<ContainerSummary> {
+        containers::get(self, id)
     }
 
     /// Makes a container without starting it. Nothing is left on failure.
-    pub fn create(&self, _request: &request::Create) -> Result<Created> {
-        missing("create")
+    ///
+    /// # Errors
+    /// An unknown image, a taken name, a request that cannot be.
+    pub fn create(&self, request: &request::Create) -> Result<Created> {
+        containers::create(self, request)
     }
 
     /// Starts a container; a running one is left alone (`Ok`). With `attach`, the session misses no byte of output.
-    pub fn start(&self, _id: &ContainerId, _attach: Option<AttachTo>) -> Result<Option<Session>> {
-        missing("start")
+    ///
+    /// # Errors
+    /// [`Kind::CommandNotFound`], [`Kind::CommandNotRunnable`], or the step of the start that failed; the container is
+    /// then as it was before, with the error in its state.
+    pub fn start(&self, id: &ContainerId, attach: Option<AttachTo>) -> Result<Option<Session>> {
+        containers::start(self, id, attach)
     }
 
     /// Joins the streams of a running container.
-    pub fn attach(&self, _id: &ContainerId, _to: AttachTo) -> Result<Session> {
-        missing("attach")
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when it does not run.
+    pub fn attach(&self, id: &ContainerId, to: AttachTo) -> Result<Session> {
+        containers::attach(self, id, to)
     }
 
     /// Stops: signal, grace time, SIGKILL. A stopped one is left alone (`Ok`).
-    pub fn stop(&self, _id: &ContainerId, _request: &request::Stop) -> Result<()> {
-        missing("stop")
+    ///
+    /// # Errors
+    /// An unknown signal or container.
+    pub fn stop(&self, id: &ContainerId, request: &request::Stop) -> Result<()> {
+        containers::stop(self, id, request, containers::Keep::AsConfigured)
     }
 
     /// Stops and starts.
-    pub fn restart(&self, _id: &ContainerId, _request: &request::Stop) -> Result<()> {
-        missing("restart")
+    ///
+    /// # Errors
+    /// As [`Self::stop`] and [`Self::start`].
+    pub fn restart(&self, id: &ContainerId, request: &request::Stop) -> Result<()> {
+        containers::restart(self, id, request)
     }
 
     /// Sends a signal to the main process.
-    pub fn kill(&self, _id: &ContainerId, _signal: i32) -> Result<()> {
-        missing("kill")
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when it does not run.
+    pub fn kill(&self, id: &ContainerId, signal: i32) -> Result<()> {
+        containers::kill(self, id, signal)
     }
 
     /// Freezes all processes.
-    pub fn pause(&self, _id: &ContainerId) -> Result<()> {
-        missing("pause")
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when it does not run or is paused already.
+    pub fn pause(&self, id: &ContainerId) -> Result<()> {
+        containers::pause(self, id)
     }
 
     /// Thaws them.
-    pub fn unpause(&self, _id: &ContainerId) -> Result<()> {
-        missing("unpause")
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when it is not paused.
+    pub fn unpause(&self, id: &ContainerId) -> Result<()> {
+        containers::unpause(self, id)
     }
 
     /// Removes a container and everything of it.
-    pub fn remove(&self, _id: &ContainerId, _request: request::Remove) -> Result<()> {
-        missing("rm")
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when it runs and is not forced; else what could not be taken away, and the rest is.
+    pub fn remove(&self, id: &ContainerId, request: request::Remove) -> Result<()> {
+        containers::remove(self, id, request)
     }
 
     /// Waits until it is not running (`None` when cancelled).
-    pub fn wait(&self, _id: &ContainerId, _cancel: &Cancel) -> Result<Option<Exit>> {
-        missing("wait")
+    ///
+    /// # Errors
+    /// An unknown container.
+    pub fn wait(&self, id: &ContainerId, cancel: &Cancel) -> Result<Option<Exit>> {
+        containers::wait(self, id, cancel)
     }
 
     /// Runs a command in a running container.
-    pub fn exec(&self, _id: &ContainerId, _request: &request::Exec) -> Result<Session> {
-        missing("exec")
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when it does not run; [`Kind::CommandNotFound`], [`Kind::CommandNotRunnable`].
+    pub fn exec(&self, id: &ContainerId, request: &request::Exec) -> Result<Session> {
+        containers::run_exec(self, id, request)
     }
 
     /// The log.
-    pub fn logs(&self, _id: &ContainerId, _request: &request::Logs) -> Result<logs::LogReader> {
-        missing("logs")
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] for a container without a readable log.
+    pub fn logs(&self, id: &ContainerId, request: &request::Logs) -> Result<logs::LogReader> {
+        containers::open_log(self, id, request)
     }
 
     /// A sampler of live figures.
+    ///
+    /// # Errors
+    /// What reading the host's cgroup mounts says.
     pub fn sampler(&self) -> Result<stats::Sampler> {
-        missing("stats")
+        stats::Sampler::new(self.roots(), self.hierarchy()?.clone())
     }
 
     /// Follows the event journal from now on.
+    ///
+    /// # Errors
+    /// What inotify(7) says.
     pub fn events(&self) -> Result<events::EventReader> {
-        missing("events")
+        events::follow(&self.roots().events(), None)
+    }
+
+    // For the engine's own files.
+
+    fn binary(&self) -> Option<&Path> {
+        self.inner.binary.as_deref()
+    }
+
+    fn images_store(&self) -> &Images {
+        &self.inner.images
+    }
+
+    fn hierarchy(&self) -> Result<&Hierarchy> {
+        if let Some(known) = self.inner.hierarchy.get() {
+            return Ok(known);
+        }
+        let found = Hierarchy::detect()?;
+        Ok(self.inner.hierarchy.get_or_init(|| found))
+    }
+
+    fn spec_host(&self) -> Result<&spec::Host> {
+        if let Some(known) = self.inner.spec_host.get() {
+            return Ok(known);
+        }
+        let found = spec::Host {
+            cgroups: self.hierarchy()?.version(),
+            hostname: host::uname().node,
+            cpus: system::online_cpus(),
+        };
+        Ok(self.inner.spec_host.get_or_init(|| found))
+    }
+
+    /// Writes an event. A journal that cannot be written must not undo what has happened, so this never fails.
+    fn note(&self, container: &Container, action: &str, more: &[(&str, &str)]) {
+        self.append(&containers::event_of(container, action, more));
+    }
+
+    fn note_image(&self, action: &str, name: &str) {
+        self.append(&model::Event {
+            time: jiff::Timestamp::now(),
+            kind: model::event::Kind::Image,
+            action: action.to_owned(),
+            id: name.to_owned(),
+            attributes: [("name".to_owned(), name.to_owned())].into(),
+        });
+    }
+
+    fn append(&self, event: &model::Event) {
+        if let Err(error) = runtime::journal::append(&self.roots().events(), event) {
+            tracing::warn!(%error, "an event was lost");
+        }
     }
 }

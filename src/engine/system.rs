@@ -1,0 +1,96 @@
+//! Facts about the host.
+
+use super::error::Result;
+use super::runtime::cgroup::Version;
+use super::store::Roots;
+use super::sys::{self, file};
+
+/// What this engine and its host are: for `version`, `info` and the TUI's header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostInfo {
+    /// Host name.
+    pub name: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// `PRETTY_NAME` of os-release(5).
+    pub operating_system: String,
+    /// As `uname -m` prints it (`x86_64`).
+    pub architecture: String,
+    /// CPUs online.
+    pub cpus: usize,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// `1` or `2`.
+    pub cgroup_version: u8,
+    /// Roots in use.
+    pub roots: Roots,
+    /// `seccomp`, `cgroupns` …
+    pub security_options: Vec<String>,
+}
+
+/// Collects the facts.
+///
+/// # Errors
+/// What reading `/proc` says.
+pub fn host_info(roots: &Roots, cgroups: Version) -> Result<HostInfo> {
+    let uname = sys::host::uname();
+    let mut security_options = vec!["name=seccomp,profile=builtin".to_owned()];
+    if std::path::Path::new("/proc/self/ns/cgroup").exists() {
+        security_options.push("name=cgroupns".to_owned());
+    }
+    Ok(HostInfo {
+        name: uname.node,
+        kernel: uname.release,
+        operating_system: operating_system(),
+        architecture: uname.machine,
+        cpus: online_cpus(),
+        memory: total_memory()?,
+        cgroup_version: match cgroups {
+            Version::V1 => 1,
+            Version::V2 => 2,
+        },
+        roots: roots.clone(),
+        security_options,
+    })
+}
+
+/// CPUs that this process may use, at least one.
+#[must_use]
+pub fn online_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
+/// The host's memory in bytes (proc(5), meminfo).
+///
+/// # Errors
+/// What reading `/proc/meminfo` says.
+pub fn total_memory() -> Result<u64> {
+    let content = file::read_optional(std::path::Path::new("/proc/meminfo"))?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&content);
+    let kib = text.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .split_whitespace()
+            .next()?
+            .parse::<u64>()
+            .ok()
+    });
+    Ok(kib.unwrap_or(0) * 1024)
+}
+
+fn operating_system() -> String {
+    ["/etc/os-release", "/usr/lib/os-release"]
+        .iter()
+        .filter_map(|path| {
+            file::read_optional(std::path::Path::new(path))
+                .ok()
+                .flatten()
+        })
+        .find_map(|content| {
+            let text = String::from_utf8_lossy(&content).into_owned();
+            let value = text
+                .lines()
+                .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+            Some(value.trim_matches('"').to_owned())
+        })
+        .unwrap_or_else(|| "Linux".to_owned())
+}
