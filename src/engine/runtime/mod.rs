@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod join;
 pub mod launch;
 pub mod seal;
+pub mod seccomp;
 
 pub mod channel;
 mod client;

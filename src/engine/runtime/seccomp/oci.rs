@@ -1,0 +1,167 @@
+//! From the `linux.seccomp` part of an OCI specification to a plan (runtime-spec, config-linux.md, "Seccomp").
+//!
+//! Where the specification is silent it does what runc does with libseccomp.
+
+use oci_spec::runtime::{
+    Arch as OciArch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag,
+    LinuxSeccompOperator,
+};
+
+use super::plan::{Check, Compare, Conflict, Plan};
+use super::table::{Arch, Table};
+use crate::engine::error::{Error, Result};
+
+/// `SECCOMP_FILTER_FLAG_*` (linux/seccomp.h).
+const TSYNC: u32 = 1;
+const LOG: u32 = 2;
+pub(super) const SPEC_ALLOW: u32 = 4;
+
+/// The largest error number that the kernel returns (`MAX_ERRNO`).
+const MAX_ERRNO: u32 = 4095;
+
+/// What to do where an action has no error number of its own: `EPERM`.
+const DEFAULT_ERRNO: u32 = 1;
+
+/// Reads a specification for a host of this architecture.
+///
+/// # Errors
+/// Invalid input or unsupported; the message begins with the field.
+pub(super) fn plan(spec: &LinuxSeccomp, native: Arch) -> Result<Plan> {
+    let default = action(
+        spec.default_action(),
+        spec.default_errno_ret(),
+        "seccomp.defaultAction",
+        "seccomp.defaultErrnoRet",
+    )?;
+    let mut plan = Plan::new(default, architectures(spec, native));
+    let table = Table::new();
+    for (number, rule) in spec.syscalls().iter().flatten().enumerate() {
+        let field = format!("seccomp.syscalls[{number}]");
+        let action = action(
+            rule.action(),
+            rule.errno_ret(),
+            &format!("{field}.action"),
+            &format!("{field}.errnoRet"),
+        )?;
+        let mut checks = Vec::new();
+        for (number, argument) in rule.args().iter().flatten().enumerate() {
+            checks.push(check(argument, &format!("{field}.args[{number}]"))?);
+        }
+        // Several conditions on one argument: any of the rule's conditions is enough (runc, crun).
+        let is_any = checks
+            .iter()
+            .enumerate()
+            .any(|(n, a)| checks.iter().skip(n + 1).any(|b| a.index == b.index));
+        let alternatives: Vec<&[Check]> = if is_any {
+            checks.chunks(1).collect()
+        } else {
+            vec![&checks]
+        };
+        for (number, name) in rule.names().iter().enumerate() {
+            if name.is_empty() {
+                let message = format!("{field}.names[{number}] is empty");
+                return Err(Error::invalid(message));
+            }
+            for checks in &alternatives {
+                plan.add(&table, name, checks, action).map_err(|Conflict| {
+                    Error::invalid(format!(
+                        "{field}: {name} has the same conditions as an earlier rule with another action"
+                    ))
+                })?;
+            }
+        }
+    }
+    Ok(plan)
+}
+
+/// The flags to install the filter with; without any in the specification, the one that runc chooses then.
+pub(super) fn flags(spec: &LinuxSeccomp) -> u32 {
+    let Some(flags) = spec.flags() else {
+        return SPEC_ALLOW;
+    };
+    let bits = flags.iter().map(|flag| match flag {
+        LinuxSeccompFilterFlag::SeccompFilterFlagLog => LOG,
+        LinuxSeccompFilterFlag::SeccompFilterFlagTsync => TSYNC,
+        LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => SPEC_ALLOW,
+        // It is about notifications, and there are none.
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 0,
+    });
+    bits.fold(0, |all, bit| all | bit)
+}
+
+/// The host's own, always, and what else of the list this host runs. Calls of others cannot happen here.
+fn architectures(spec: &LinuxSeccomp, native: Arch) -> Vec<Arch> {
+    let mut arches = vec![native];
+    for arch in spec.architectures().iter().flatten() {
+        let arch = match arch {
+            OciArch::ScmpArchX86_64 => Arch::X86_64,
+            OciArch::ScmpArchX86 => Arch::I386,
+            OciArch::ScmpArchX32 => Arch::X32,
+            OciArch::ScmpArchAarch64 => Arch::Aarch64,
+            OciArch::ScmpArchArm => Arch::Arm,
+            _ => continue,
+        };
+        if native.family().contains(&arch) && !arches.contains(&arch) {
+            arches.push(arch);
+        }
+    }
+    arches
+}
+
+/// What the filter returns for an action (seccomp(2)). `field` and `errno_field` are for messages.
+fn action(
+    action: LinuxSeccompAction,
+    errno: Option<u32>,
+    field: &str,
+    errno_field: &str,
+) -> Result<u32> {
+    let (value, most) = match action {
+        LinuxSeccompAction::ScmpActKill | LinuxSeccompAction::ScmpActKillThread => (0, None),
+        LinuxSeccompAction::ScmpActKillProcess => (0x8000_0000, None),
+        LinuxSeccompAction::ScmpActTrap => (0x0003_0000, None),
+        LinuxSeccompAction::ScmpActErrno => (0x0005_0000, Some(MAX_ERRNO)),
+        LinuxSeccompAction::ScmpActTrace => (0x7ff0_0000, Some(u32::from(u16::MAX))),
+        LinuxSeccompAction::ScmpActLog => (0x7ffc_0000, None),
+        LinuxSeccompAction::ScmpActAllow => (0x7fff_0000, None),
+        LinuxSeccompAction::ScmpActNotify => {
+            let message = format!("{field}: SCMP_ACT_NOTIFY is not supported");
+            return Err(Error::unsupported(message));
+        }
+    };
+    match (most, errno) {
+        (None, None) => Ok(value),
+        (None, Some(_)) => Err(Error::invalid(format!(
+            "{errno_field}: {action} takes no error number"
+        ))),
+        (Some(most), Some(errno)) if errno > most => Err(Error::invalid(format!(
+            "{errno_field}: {errno} is more than {most}"
+        ))),
+        (Some(_), errno) => Ok(value | errno.unwrap_or(DEFAULT_ERRNO)),
+    }
+}
+
+fn check(argument: &LinuxSeccompArg, field: &str) -> Result<Check> {
+    let index = u8::try_from(argument.index()).ok().filter(|&n| n < 6);
+    let Some(index) = index else {
+        let index = argument.index();
+        let message = format!("{field}.index: {index} is not an argument, there are six (0 to 5)");
+        return Err(Error::invalid(message));
+    };
+    // With a mask, `value` is the mask, and what the masked argument has to be comes second.
+    let second = argument.value_two().unwrap_or(0);
+    let (compare, value) = match argument.op() {
+        LinuxSeccompOperator::ScmpCmpNe => (Compare::NotEqual, argument.value()),
+        LinuxSeccompOperator::ScmpCmpLt => (Compare::Less, argument.value()),
+        LinuxSeccompOperator::ScmpCmpLe => (Compare::LessOrEqual, argument.value()),
+        LinuxSeccompOperator::ScmpCmpEq => (Compare::Equal, argument.value()),
+        LinuxSeccompOperator::ScmpCmpGe => (Compare::GreaterOrEqual, argument.value()),
+        LinuxSeccompOperator::ScmpCmpGt => (Compare::Greater, argument.value()),
+        LinuxSeccompOperator::ScmpCmpMaskedEq => (Compare::Masked(argument.value()), second),
+    };
+    Ok(Check {
+        index,
+        compare,
+        value,
+        wide: true,
+    })
+}

@@ -1,0 +1,150 @@
+//! Architectures, and the numbers that system calls have on them. Knows no filters.
+//!
+//! The build script compiles this file, too: it uses nothing of the crate.
+
+/// Names and numbers; the file says where they are from.
+const SYSCALLS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/syscalls.tsv"));
+
+/// The bit that marks a system call of the x32 interface (asm/unistd.h).
+pub(super) const X32_BIT: u32 = 0x4000_0000;
+
+/// An architecture whose system calls a filter can tell apart, in the order of the table's columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Arch {
+    X86_64,
+    I386,
+    X32,
+    Aarch64,
+    Arm,
+}
+
+impl Arch {
+    pub(super) const ALL: [Self; 5] = [
+        Self::X86_64,
+        Self::I386,
+        Self::X32,
+        Self::Aarch64,
+        Self::Arm,
+    ];
+
+    /// The architecture of a program that Rust calls `name`, if it can be the host's.
+    pub(super) fn native(name: &str) -> Option<Self> {
+        match name {
+            "x86_64" => Some(Self::X86_64),
+            "aarch64" => Some(Self::Aarch64),
+            _ => None,
+        }
+    }
+
+    /// What else a host of this architecture runs.
+    pub(super) fn family(self) -> &'static [Self] {
+        match self {
+            Self::X86_64 | Self::I386 | Self::X32 => &[Self::X86_64, Self::I386, Self::X32],
+            Self::Aarch64 | Self::Arm => &[Self::Aarch64, Self::Arm],
+        }
+    }
+
+    /// `seccomp_data.arch` (linux/audit.h). That of x32 is x86_64's: only [`X32_BIT`] tells them apart.
+    pub(super) fn audit(self) -> u32 {
+        match self {
+            Self::X86_64 | Self::X32 => 0xc000_003e,
+            Self::I386 => 0x4000_0003,
+            Self::Aarch64 => 0xc000_00b7,
+            Self::Arm => 0x4000_0028,
+        }
+    }
+
+    /// Whether arguments are compared in all 64 bits; else in the lower 32, as libseccomp does, for x32 as well.
+    pub(super) fn is_wide(self) -> bool {
+        match self {
+            Self::X86_64 | Self::Aarch64 => true,
+            Self::I386 | Self::X32 | Self::Arm => false,
+        }
+    }
+
+    fn column(self) -> usize {
+        match self {
+            Self::X86_64 => 0,
+            Self::I386 => 1,
+            Self::X32 => 2,
+            Self::Aarch64 => 3,
+            Self::Arm => 4,
+        }
+    }
+}
+
+/// The system calls of all architectures.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Sorted by name.
+    rows: Vec<(&'static str, [Option<u32>; 5])>,
+}
+
+impl Table {
+    /// Reads the table that is part of the program; some ten microseconds.
+    pub(super) fn new() -> Self {
+        let lines = SYSCALLS.lines().filter(|line| !line.starts_with('#'));
+        let rows = lines.skip(1).filter_map(|line| {
+            let mut fields = line.split('\t');
+            let name = fields.next()?;
+            let mut numbers = [None; 5];
+            for (number, field) in numbers.iter_mut().zip(fields) {
+                *number = field.parse().ok();
+            }
+            numbers[Arch::X32.column()] = numbers[Arch::X32.column()].map(|n| n | X32_BIT);
+            Some((name, numbers))
+        });
+        Self {
+            rows: rows.collect(),
+        }
+    }
+
+    /// The number of a system call, if the architecture has it.
+    pub(super) fn number(&self, name: &str, arch: Arch) -> Option<u32> {
+        let row = self.rows.binary_search_by_key(&name, |row| row.0).ok()?;
+        self.rows[row].1[arch.column()]
+    }
+}
+
+/// The older way in on i386: one system call for many, told apart by its first argument.
+///
+/// Gives the name of that system call and the argument (linux/net.h, linux/ipc.h). The call's own arguments are in
+/// memory then, where no filter sees them.
+pub(super) fn multiplexed(name: &str) -> Option<(&'static str, u64)> {
+    let (by, argument) = match name {
+        "socket" => ("socketcall", 1),
+        "bind" => ("socketcall", 2),
+        "connect" => ("socketcall", 3),
+        "listen" => ("socketcall", 4),
+        "accept" => ("socketcall", 5),
+        "getsockname" => ("socketcall", 6),
+        "getpeername" => ("socketcall", 7),
+        "socketpair" => ("socketcall", 8),
+        "send" => ("socketcall", 9),
+        "recv" => ("socketcall", 10),
+        "sendto" => ("socketcall", 11),
+        "recvfrom" => ("socketcall", 12),
+        "shutdown" => ("socketcall", 13),
+        "setsockopt" => ("socketcall", 14),
+        "getsockopt" => ("socketcall", 15),
+        "sendmsg" => ("socketcall", 16),
+        "recvmsg" => ("socketcall", 17),
+        "accept4" => ("socketcall", 18),
+        "recvmmsg" => ("socketcall", 19),
+        "sendmmsg" => ("socketcall", 20),
+        "semop" => ("ipc", 1),
+        "semget" => ("ipc", 2),
+        "semctl" => ("ipc", 3),
+        "semtimedop" => ("ipc", 4),
+        "msgsnd" => ("ipc", 11),
+        "msgrcv" => ("ipc", 12),
+        "msgget" => ("ipc", 13),
+        "msgctl" => ("ipc", 14),
+        "shmat" => ("ipc", 21),
+        "shmdt" => ("ipc", 22),
+        "shmget" => ("ipc", 23),
+        "shmctl" => ("ipc", 24),
+        _ => return None,
+    };
+    Some((by, argument))
+}
