@@ -3,4 +3,6 @@
 pub mod demo;
 pub mod engine;
 
+pub mod app;
 pub mod cli;
+pub mod views;

@@ -68,6 +68,8 @@ pub struct Created {
 }
 
 pub use model::request::AttachTo;
+/// For files that the user wrote, such as the keymap: reading them is the same careful work.
+pub use sys::file::read_optional as read_user_file;
 
 impl Engine {
     /// Opens (and makes, if missing) the two roots. Monitors are started from this process's own binary.

@@ -1,0 +1,286 @@
+//! The one list of actions: id, title, where it applies. Keymap, footer, help, palette and docs/keys.md come from it.
+
+/// Where a key is looked up: the table of the keymap file that it stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// Everywhere but in an open shell.
+    Global,
+    /// In a list pane.
+    List,
+    /// On containers: in their list and in their details.
+    Containers,
+    /// On images: in their list and in their details.
+    Images,
+    /// In the detail pane.
+    Detail,
+    /// In a log.
+    Logs,
+    /// In a shell: every other key goes to the shell.
+    Shell,
+}
+
+impl Scope {
+    /// All, in the order of the docs.
+    pub const ALL: &'static [Self] = &[
+        Self::Global,
+        Self::List,
+        Self::Containers,
+        Self::Images,
+        Self::Detail,
+        Self::Logs,
+        Self::Shell,
+    ];
+
+    /// Name of its table in the keymap file.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::List => "list",
+            Self::Containers => "containers",
+            Self::Images => "images",
+            Self::Detail => "detail",
+            Self::Logs => "logs",
+            Self::Shell => "shell",
+        }
+    }
+
+    /// Title in help and docs.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Global => "Everywhere",
+            Self::List => "Lists",
+            Self::Containers => "Containers",
+            Self::Images => "Images",
+            Self::Detail => "Details",
+            Self::Logs => "Logs",
+            Self::Shell => "Shell",
+        }
+    }
+}
+
+/// What a key, a palette entry or a click means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    // Everywhere.
+    Help,
+    Palette,
+    Quit,
+    Back,
+    FocusNext,
+    FocusPrevious,
+    PaneContainers,
+    PaneImages,
+    TabNext,
+    TabPrevious,
+    Zoom,
+    Up,
+    Down,
+    Top,
+    Bottom,
+    PageUp,
+    PageDown,
+    HalfPageUp,
+    HalfPageDown,
+    ScrollUp,
+    ScrollDown,
+    CommandLog,
+    Jobs,
+    Notice,
+    Redraw,
+    Suspend,
+    ToggleMouse,
+    // Lists.
+    Open,
+    Filter,
+    Mark,
+    MarkAll,
+    SortNext,
+    SortReverse,
+    SortName,
+    SortStatus,
+    SortCpu,
+    SortMemory,
+    SortImage,
+    SortAge,
+    CopyName,
+    CopyId,
+    // Containers.
+    Start,
+    Stop,
+    Restart,
+    Kill,
+    Pause,
+    Remove,
+    Shell,
+    ShowLogs,
+    ShowStats,
+    ShowInspect,
+    ToggleStopped,
+    // Images.
+    RemoveImage,
+    ShowLayers,
+    ShowImage,
+    // Details.
+    Search,
+    SearchNext,
+    SearchPrevious,
+    Left,
+    Right,
+    CopyView,
+    // Logs.
+    Follow,
+    Wrap,
+    Timestamps,
+    ClearLog,
+    // Shell.
+    LeaveShell,
+}
+
+/// One line of the list.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// What it is.
+    pub action: Action,
+    /// Its name in keymap files.
+    pub id: &'static str,
+    /// What it does, for help and palette.
+    pub title: &'static str,
+    /// One or two words for the footer; empty if it is not shown there.
+    pub hint: &'static str,
+    /// Where it applies.
+    pub scope: Scope,
+}
+
+const fn entry(
+    scope: Scope,
+    action: Action,
+    id: &'static str,
+    title: &'static str,
+    hint: &'static str,
+) -> Entry {
+    Entry {
+        action,
+        id,
+        title,
+        hint,
+        scope,
+    }
+}
+
+/// Every action. Within a scope, the order is that of help and footer: the most useful first.
+#[rustfmt::skip]
+pub const ACTIONS: &[Entry] = &[
+    entry(Scope::Global, Action::Help, "help", "Show all keys", "help"),
+    entry(Scope::Global, Action::Palette, "palette", "Run an action by its name", "command"),
+    entry(Scope::Global, Action::Quit, "quit", "Leave wharf; containers go on running", "quit"),
+    entry(Scope::Global, Action::Back, "back", "Close, clear the filter, or go back", ""),
+    entry(Scope::Global, Action::FocusNext, "focus-next", "Go to the next pane", "pane"),
+    entry(Scope::Global, Action::FocusPrevious, "focus-previous", "Go to the previous pane", ""),
+    entry(Scope::Global, Action::PaneContainers, "containers", "Go to the containers", ""),
+    entry(Scope::Global, Action::PaneImages, "images", "Go to the images", ""),
+    entry(Scope::Global, Action::TabNext, "tab-next", "Show the next tab", "tab"),
+    entry(Scope::Global, Action::TabPrevious, "tab-previous", "Show the previous tab", ""),
+    entry(Scope::Global, Action::Zoom, "zoom", "Give the pane the whole screen, or take it back", "zoom"),
+    entry(Scope::Global, Action::Up, "up", "Move up", ""),
+    entry(Scope::Global, Action::Down, "down", "Move down", ""),
+    entry(Scope::Global, Action::Top, "top", "Go to the top", ""),
+    entry(Scope::Global, Action::Bottom, "bottom", "Go to the bottom", ""),
+    entry(Scope::Global, Action::PageUp, "page-up", "Move up one page", ""),
+    entry(Scope::Global, Action::PageDown, "page-down", "Move down one page", ""),
+    entry(Scope::Global, Action::HalfPageUp, "half-page-up", "Move up half a page", ""),
+    entry(Scope::Global, Action::HalfPageDown, "half-page-down", "Move down half a page", ""),
+    entry(Scope::Global, Action::ScrollUp, "scroll-up", "Scroll the details up without leaving the list", ""),
+    entry(Scope::Global, Action::ScrollDown, "scroll-down", "Scroll the details down without leaving the list", ""),
+    entry(Scope::Global, Action::CommandLog, "command-log", "Show what was done, as commands to copy", ""),
+    entry(Scope::Global, Action::Jobs, "jobs", "Show running work, and cancel it", ""),
+    entry(Scope::Global, Action::Notice, "notice", "Show the last message in full", ""),
+    entry(Scope::Global, Action::Redraw, "redraw", "Draw the screen again", ""),
+    entry(Scope::Global, Action::Suspend, "suspend", "Stop wharf and return to the shell that started it", ""),
+    entry(Scope::Global, Action::ToggleMouse, "mouse", "Turn the mouse on or off (off: the terminal selects text)", ""),
+
+    entry(Scope::List, Action::Open, "open", "Go to the details", "details"),
+    entry(Scope::List, Action::Filter, "filter", "Filter: words, status: image: label:", "filter"),
+    entry(Scope::List, Action::Mark, "mark", "Mark, for doing something to many", "mark"),
+    entry(Scope::List, Action::MarkAll, "mark-all", "Mark all that are shown, or none", ""),
+    entry(Scope::List, Action::SortNext, "sort-next", "Sort by the next column", "sort"),
+    entry(Scope::List, Action::SortReverse, "sort-reverse", "Turn the order round", ""),
+    entry(Scope::List, Action::SortName, "sort-name", "Sort by name", ""),
+    entry(Scope::List, Action::SortStatus, "sort-status", "Sort by status (containers)", ""),
+    entry(Scope::List, Action::SortCpu, "sort-cpu", "Sort by CPU use (containers)", ""),
+    entry(Scope::List, Action::SortMemory, "sort-memory", "Sort by memory (containers) or size (images)", ""),
+    entry(Scope::List, Action::SortImage, "sort-image", "Sort by image (containers)", ""),
+    entry(Scope::List, Action::SortAge, "sort-age", "Sort by age", ""),
+    entry(Scope::List, Action::CopyName, "copy-name", "Copy the name", ""),
+    entry(Scope::List, Action::CopyId, "copy-id", "Copy the id", ""),
+
+    entry(Scope::Containers, Action::Start, "start", "Start", "start"),
+    entry(Scope::Containers, Action::Stop, "stop", "Stop", "stop"),
+    entry(Scope::Containers, Action::Restart, "restart", "Restart", "restart"),
+    entry(Scope::Containers, Action::Shell, "shell", "Open a shell in it", "shell"),
+    entry(Scope::Containers, Action::Remove, "remove", "Remove, after asking", "remove"),
+    entry(Scope::Containers, Action::Kill, "kill", "Kill, after asking", ""),
+    entry(Scope::Containers, Action::Pause, "pause", "Pause, or let it go on", "pause"),
+    entry(Scope::Containers, Action::ShowLogs, "logs", "Show the log", ""),
+    entry(Scope::Containers, Action::ShowStats, "stats", "Show live figures", ""),
+    entry(Scope::Containers, Action::ShowInspect, "inspect", "Show everything that is known about it", ""),
+    entry(Scope::Containers, Action::ToggleStopped, "toggle-stopped", "Hide or show containers that do not run", ""),
+
+    entry(Scope::Images, Action::RemoveImage, "remove", "Remove, after asking", "remove"),
+    entry(Scope::Images, Action::ShowLayers, "layers", "Show layers and history with sizes", ""),
+    entry(Scope::Images, Action::ShowImage, "inspect", "Show everything that is known about it", ""),
+
+    entry(Scope::Detail, Action::Search, "search", "Search", "search"),
+    entry(Scope::Detail, Action::SearchNext, "search-next", "Go to the next match", ""),
+    entry(Scope::Detail, Action::SearchPrevious, "search-previous", "Go to the previous match", ""),
+    entry(Scope::Detail, Action::Left, "left", "Scroll left", ""),
+    entry(Scope::Detail, Action::Right, "right", "Scroll right", ""),
+    entry(Scope::Detail, Action::CopyView, "copy-view", "Copy the lines that are shown", "copy"),
+
+    entry(Scope::Logs, Action::Follow, "follow", "Follow the log's end, or stay here", "follow"),
+    entry(Scope::Logs, Action::Wrap, "wrap", "Wrap long lines, or cut them", "wrap"),
+    entry(Scope::Logs, Action::Timestamps, "timestamps", "Show or hide times", "times"),
+    entry(Scope::Logs, Action::ClearLog, "clear", "Forget the lines that are shown", ""),
+
+    entry(Scope::Shell, Action::LeaveShell, "leave", "Leave the shell's pane; the shell goes on", "leave"),
+];
+
+impl Action {
+    /// Its line in the list.
+    ///
+    /// # Panics
+    /// Never: a test proves that every action has one.
+    #[must_use]
+    pub fn entry(self) -> &'static Entry {
+        ACTIONS
+            .iter()
+            .find(|e| e.action == self)
+            .expect("every action is in the list")
+    }
+
+    /// The action of this name in this scope.
+    #[must_use]
+    pub fn find(scope: Scope, id: &str) -> Option<Self> {
+        ACTIONS
+            .iter()
+            .find(|e| e.scope == scope && e.id == id)
+            .map(|e| e.action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_within_a_scope_and_actions_are_listed_once() {
+        let names: BTreeSet<_> = ACTIONS.iter().map(|e| (e.scope, e.id)).collect();
+        assert_eq!(names.len(), ACTIONS.len());
+        let actions: BTreeSet<_> = ACTIONS.iter().map(|e| e.action).collect();
+        assert_eq!(actions.len(), ACTIONS.len());
+        // `LeaveShell` is the last variant: the list has no holes up to it.
+        assert_eq!(ACTIONS.len(), Action::LeaveShell as usize + 1);
+    }
+}

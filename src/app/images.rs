@@ -1,0 +1,140 @@
+//! The images pane: what a row shows, and the text of the details.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use super::list::{Column, Context, Row, Term};
+use super::role::Role;
+use super::text;
+use crate::engine::model::ImageSummary;
+
+/// Column of the name.
+pub const NAME: usize = 0;
+/// Column of the size.
+pub const SIZE: usize = 1;
+/// Column of the number of containers.
+pub const USED: usize = 2;
+/// Column of the age.
+pub const AGE: usize = 3;
+/// Column of the id.
+pub const ID: usize = 4;
+
+/// An image in the list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageRow {
+    /// As the engine told.
+    pub summary: ImageSummary,
+    /// Names of the containers made from it.
+    pub used_by: Vec<String>,
+    /// What is being done to it.
+    pub busy: Option<&'static str>,
+}
+
+impl ImageRow {
+    /// Its first tag, or its short id.
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        match self.summary.tags.first() {
+            Some(tag) => text::sanitise(tag),
+            None => format!("<none> {}", self.summary.id.short()).into(),
+        }
+    }
+
+    /// What `rmi` calls it: the only tag, or else the id.
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        match self.summary.tags.as_slice() {
+            [tag] => tag,
+            _ => self.summary.id.as_str(),
+        }
+    }
+}
+
+impl Row for ImageRow {
+    type Key = String;
+    #[rustfmt::skip]
+    const COLUMNS: &'static [Column] = &[
+        Column { title: "IMAGE", width: 14, grows: true, right: false, sorts: true },
+        Column { title: "SIZE", width: 6, grows: false, right: true, sorts: true },
+        Column { title: "USED", width: 4, grows: false, right: true, sorts: true },
+        Column { title: "AGE", width: 4, grows: false, right: true, sorts: true },
+        Column { title: "ID", width: 12, grows: false, right: false, sorts: false },
+    ];
+
+    fn key(&self) -> String {
+        self.summary.id.to_string()
+    }
+
+    fn cell(&self, column: usize, context: Context) -> Cow<'_, str> {
+        match column {
+            NAME => match (self.busy, self.summary.tags.len()) {
+                (Some(busy), _) => format!("{} {busy}", self.name()).into(),
+                (None, 0 | 1) => self.name(),
+                (None, more) => format!("{} +{}", self.name(), more - 1).into(),
+            },
+            SIZE => text::bytes(self.summary.size).into(),
+            USED if self.used_by.is_empty() => "-".into(),
+            USED => self.used_by.len().to_string().into(),
+            AGE => self.summary.created.map_or("".into(), |created| {
+                text::age(context.now.as_second() - created.as_second()).into()
+            }),
+            ID => self.summary.id.short().into(),
+            _ => "".into(),
+        }
+    }
+
+    fn role(&self, column: usize) -> Role {
+        match column {
+            NAME if self.summary.tags.is_empty() => Role::Dim,
+            USED if !self.used_by.is_empty() => Role::Good,
+            USED | AGE | ID => Role::Dim,
+            _ => Role::Text,
+        }
+    }
+
+    fn compare(&self, other: &Self, column: usize) -> Ordering {
+        let (a, b) = (&self.summary, &other.summary);
+        match column {
+            NAME => match (a.tags.is_empty(), b.tags.is_empty()) {
+                (true, false) => Ordering::Greater,
+                (false, true) => Ordering::Less,
+                _ => a.tags.cmp(&b.tags),
+            },
+            SIZE => b.size.cmp(&a.size),
+            USED => other.used_by.len().cmp(&self.used_by.len()),
+            AGE => b.created.cmp(&a.created),
+            _ => Ordering::Equal,
+        }
+        .then_with(|| a.tags.cmp(&b.tags))
+    }
+
+    fn matches(&self, term: &Term) -> bool {
+        let tags = |needle: &str| self.summary.tags.iter().any(|t| text::contains(t, needle));
+        match term.field.as_deref() {
+            None => {
+                self.summary
+                    .tags
+                    .iter()
+                    .any(|t| text::fuzzy(t, &term.value))
+                    || self.summary.id.hex().starts_with(&term.value)
+            }
+            Some("image" | "name") => tags(&term.value),
+            Some("id") => self.summary.id.hex().starts_with(&term.value),
+            Some("status") => match term.value.as_str() {
+                "used" => !self.used_by.is_empty(),
+                "unused" => self.used_by.is_empty(),
+                "dangling" => self.summary.tags.is_empty(),
+                _ => false,
+            },
+            Some("label") => {
+                let (name, value) = match term.value.split_once('=') {
+                    Some((name, value)) => (name, Some(value)),
+                    None => (term.value.as_str(), None),
+                };
+                let found = self.summary.labels.get(name);
+                found.is_some_and(|found| value.is_none_or(|value| found == value))
+            }
+            Some(field) => tags(&format!("{field}:{}", term.value)),
+        }
+    }
+}

@@ -1,0 +1,658 @@
+//! The full-screen program: its state, the messages that change it, and the effects that follow.
+//!
+//! ```text
+//! keys, mouse, resize, reports, events, ticks ─> Msg ─> update(&mut State, Msg) ─> Vec<Effect> ─> perform ─> Engine
+//!                                                            │ changed              subscriptions(&State) ─> streams
+//!                                                            └─> views::draw
+//! ```
+//!
+//! [`update`] is pure: no I/O, no clock, no channel. `perform` alone calls the engine, `terminal` alone touches the terminal.
+
+pub mod action;
+pub mod ansi;
+pub mod containers;
+pub mod document;
+pub mod figures;
+pub mod images;
+pub mod jobs;
+pub mod key;
+pub mod keymap;
+pub mod layout;
+pub mod list;
+pub mod logs;
+pub mod overlay;
+pub mod role;
+pub mod search;
+pub mod shell;
+pub mod text;
+
+mod config;
+mod driver;
+mod perform;
+mod subscribe;
+mod terminal;
+mod update;
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use ratatui::layout::Rect;
+
+use crate::engine::Engine;
+use crate::engine::error::{Attempt, Result};
+use crate::engine::model::request::TerminalSize;
+use crate::engine::model::{
+    ContainerId, ContainerSummary, Event, ImageSummary, Stats, Status, Timestamp, image::Image,
+};
+use action::{Action, Scope};
+use containers::ContainerRow;
+use document::Document;
+use images::ImageRow;
+use jobs::{Failure, JobId, Jobs, Report, Request};
+use key::Key;
+use keymap::Keymap;
+use list::{Context, List};
+use logs::{LogLine, LogView};
+use overlay::Overlay;
+use role::Glyphs;
+use shell::Shell;
+
+pub use config::Options;
+pub use update::update;
+
+/// Runs the full-screen program until the user leaves it.
+///
+/// # Errors
+/// [`crate::engine::error::Kind::Unsupported`] if there is no terminal to draw on; what the system says if the terminal
+/// breaks. The terminal is given back in any case, and containers go on running.
+pub fn run(engine: Engine, options: Options) -> Result<()> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let config = config::read(options, variable, perform::read_config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(32)
+        .thread_stack_size(512 << 10)
+        .build()
+        .attempt(|| "start the event loop")?;
+    let result = runtime.block_on(driver::run(engine, config));
+    // Whatever still runs is the engine's; nobody waits for it.
+    runtime.shutdown_background();
+    result
+}
+
+/// Everything that can wake the program.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Msg {
+    /// A key.
+    Key(Key),
+    /// Pasted text.
+    Paste(String),
+    /// The mouse.
+    Mouse(Mouse),
+    /// The terminal has this size.
+    Resized {
+        /// Columns.
+        width: u16,
+        /// Rows.
+        height: u16,
+    },
+    /// Time went on.
+    Tick(Timestamp),
+    /// The answer to a query.
+    Answer(QueryId, Result<Answer, Failure>),
+    /// A report of a job.
+    Job(JobId, Report),
+    /// The event journal is being followed from here on.
+    Watching,
+    /// What happened.
+    Events(Vec<Event>),
+    /// The event journal cannot be followed any more.
+    WatchFailed(Failure),
+    /// One round of figures.
+    Stats(Vec<Stats>),
+    /// Lines of a log.
+    Log {
+        /// Which reading of it.
+        generation: u64,
+        /// The lines.
+        lines: Vec<LogLine>,
+    },
+    /// A log came to its end.
+    LogEnded {
+        /// Which reading of it.
+        generation: u64,
+        /// Why, if not because the container ended.
+        failure: Option<Failure>,
+    },
+    /// Output of a shell.
+    ShellOutput {
+        /// Which shell.
+        generation: u64,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// A shell ended, or could not be started.
+    ShellEnded {
+        /// Which shell.
+        generation: u64,
+        /// Its exit code; `None` if the connection broke.
+        result: Result<Option<i32>, Failure>,
+    },
+    /// Text went to the clipboard: so many characters; or could not.
+    Copied(Result<usize, String>),
+    /// Something went wrong outside of a job.
+    Failed(Failure),
+    /// Asked to end by a signal.
+    Terminate,
+}
+
+/// What the mouse did, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mouse {
+    /// What.
+    pub kind: MouseKind,
+    /// Column.
+    pub x: u16,
+    /// Row.
+    pub y: u16,
+}
+
+/// What the mouse can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MouseKind {
+    /// The left button went down.
+    Press,
+    /// The wheel turned up.
+    WheelUp,
+    /// The wheel turned down.
+    WheelDown,
+}
+
+/// What follows from a message, as data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Run a job.
+    Start(JobId, Request),
+    /// Ask a job to stop.
+    Cancel(JobId),
+    /// Ask the engine, after a pause.
+    Query {
+        /// Comes back with the answer.
+        id: QueryId,
+        /// What.
+        query: Query,
+        /// The pause: many events are answered by one look.
+        after: Duration,
+    },
+    /// Put a text into the user's clipboard.
+    Copy(String),
+    /// Type into a shell.
+    ShellInput {
+        /// Which.
+        generation: u64,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// A shell's screen has another size.
+    ShellResize {
+        /// Which.
+        generation: u64,
+        /// The size.
+        size: TerminalSize,
+    },
+    /// Take the mouse, or leave it to the terminal.
+    Mouse(bool),
+    /// Stop the process as ctrl-z does.
+    Suspend,
+    /// Draw everything anew.
+    Redraw,
+    /// End the program.
+    Quit,
+}
+
+/// Names one question. Only the newest answer to a kind of question counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueryId(pub u64);
+
+/// A question to the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Query {
+    /// All containers.
+    Containers,
+    /// All images.
+    Images,
+    /// One image with its layers.
+    Image(String),
+    /// Facts about the host.
+    Host,
+}
+
+/// What the engine answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// All containers.
+    Containers(Vec<ContainerSummary>),
+    /// All images.
+    Images(Vec<ImageSummary>),
+    /// One image.
+    Image(Box<Image>),
+    /// The host: name, and what the bar says about it.
+    Host(Host),
+}
+
+/// The host, for the bar on top.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Its memory in bytes.
+    pub memory: u64,
+    /// Its CPUs.
+    pub cpus: usize,
+}
+
+/// A stream that is wanted as long as it is named here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sub {
+    /// The event journal.
+    Events,
+    /// Figures of these containers, once a second.
+    Stats {
+        /// Which, sorted.
+        ids: Vec<ContainerId>,
+    },
+    /// A log.
+    Logs {
+        /// Whose.
+        id: ContainerId,
+        /// Which reading.
+        generation: u64,
+        /// Lines of the past.
+        tail: u64,
+    },
+    /// A shell.
+    Shell {
+        /// In which container.
+        id: ContainerId,
+        /// Which.
+        generation: u64,
+        /// Size of its screen at the start.
+        size: TerminalSize,
+    },
+    /// A tick every so many seconds.
+    Clock {
+        /// Seconds.
+        seconds: u32,
+    },
+}
+
+/// The object panes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pane {
+    /// Containers.
+    Containers,
+    /// Images.
+    Images,
+}
+
+impl Pane {
+    /// All, in the order of their numbers.
+    pub const ALL: &'static [Self] = &[Self::Containers, Self::Images];
+
+    /// Title.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Containers => "Containers",
+            Self::Images => "Images",
+        }
+    }
+}
+
+/// Where keys go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Focus {
+    /// The list.
+    List,
+    /// The details of its chosen object.
+    Detail,
+}
+
+/// Views of the chosen object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tab {
+    /// A container's log.
+    Logs,
+    /// A container's figures.
+    Stats,
+    /// All about a container.
+    Inspect,
+    /// A shell in a container.
+    Shell,
+    /// An image's layers.
+    Layers,
+    /// All about an image.
+    Image,
+}
+
+impl Tab {
+    /// Title.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Logs => "Logs",
+            Self::Stats => "Stats",
+            Self::Inspect | Self::Image => "Inspect",
+            Self::Shell => "Shell",
+            Self::Layers => "Layers",
+        }
+    }
+}
+
+/// What the document of the detail pane is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Subject {
+    Nothing,
+    Container(ContainerId),
+    Layers(String),
+    Image(String),
+}
+
+/// What was done, and the command that does the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// When.
+    pub time: Timestamp,
+    /// The command.
+    pub command: String,
+    /// Its job, while it runs.
+    pub job: Option<JobId>,
+    /// Why it failed, if so.
+    pub error: Option<String>,
+}
+
+/// How important a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// It went well.
+    Good,
+    /// Something to know.
+    Info,
+    /// It did not work.
+    Error,
+}
+
+/// A message in the footer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// How important.
+    pub severity: Severity,
+    /// The line.
+    pub text: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// The error and its causes.
+    pub chain: Vec<String>,
+    /// When it goes by itself; errors stay until a key is pressed for them.
+    pub until: Option<Timestamp>,
+}
+
+/// What the user chose; read once.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Keys.
+    pub keymap: Keymap,
+    /// Characters.
+    pub glyphs: Glyphs,
+    /// Nothing may be changed.
+    pub read_only: bool,
+    /// Time zone of time stamps.
+    pub zone: TimeZone,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            keymap: Keymap::built_in(),
+            glyphs: Glyphs::Unicode,
+            read_only: false,
+            zone: TimeZone::UTC,
+        }
+    }
+}
+
+/// A kind of query of which one runs at a time, and a next one if something happened meanwhile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Pending {
+    running: Option<QueryId>,
+    again: bool,
+}
+
+/// Everything that the screen shows.
+#[derive(Debug)]
+pub struct State {
+    /// The user's choices.
+    pub settings: Settings,
+    /// Columns of the terminal.
+    pub width: u16,
+    /// Rows of the terminal.
+    pub height: u16,
+    /// Now, as of the last tick.
+    pub now: Timestamp,
+    /// The host.
+    pub host: Option<Host>,
+    /// The object pane that was used last.
+    pub pane: Pane,
+    /// Where keys go.
+    pub focus: Focus,
+    /// The focused pane has the whole screen.
+    pub zoom: bool,
+    /// The mouse is ours.
+    pub mouse: bool,
+    /// The chosen view of containers.
+    pub container_tab: Tab,
+    /// The chosen view of images.
+    pub image_tab: Tab,
+    /// Containers.
+    pub containers: List<ContainerRow>,
+    /// The containers have been read at least once.
+    pub loaded: bool,
+    /// Containers that do not run are left out.
+    pub stopped_hidden: bool,
+    /// Images.
+    pub images: List<ImageRow>,
+    /// Figures.
+    pub figures: figures::Table,
+    /// The log of the chosen container.
+    pub log: Option<LogView>,
+    /// The text of the chosen object.
+    pub document: Document,
+    /// The chosen image, once the engine has told.
+    pub image: Option<Image>,
+    /// Open shells, at most one per container.
+    pub shells: Vec<Shell>,
+    /// What lies over the panes; the last is on top.
+    pub overlays: Vec<Overlay>,
+    /// Running work.
+    pub jobs: Jobs,
+    /// What was done.
+    pub commands: Vec<Done>,
+    /// The message in the footer.
+    pub notice: Option<Notice>,
+    /// The data could not be read: what is shown is old.
+    pub stale: Option<Failure>,
+    subject: Subject,
+    next_id: u64,
+    containers_query: Pending,
+    images_query: Pending,
+    image_query: Option<QueryId>,
+}
+
+impl State {
+    /// Nothing known yet. The first effects come from [`State::start`].
+    #[must_use]
+    pub fn new(settings: Settings, width: u16, height: u16, now: Timestamp) -> Self {
+        Self {
+            settings,
+            width,
+            height,
+            now,
+            host: None,
+            pane: Pane::Containers,
+            focus: Focus::List,
+            zoom: false,
+            mouse: true,
+            container_tab: Tab::Logs,
+            image_tab: Tab::Layers,
+            containers: List::new(containers::STATUS, false),
+            loaded: false,
+            stopped_hidden: false,
+            images: List::new(images::NAME, false),
+            figures: figures::Table::default(),
+            log: None,
+            document: Document::default(),
+            image: None,
+            shells: Vec::new(),
+            overlays: Vec::new(),
+            jobs: Jobs::default(),
+            commands: Vec::new(),
+            notice: None,
+            stale: None,
+            subject: Subject::Nothing,
+            next_id: 0,
+            containers_query: Pending::default(),
+            images_query: Pending::default(),
+            image_query: None,
+        }
+    }
+
+    /// The whole screen.
+    #[must_use]
+    pub fn area(&self) -> Rect {
+        Rect::new(0, 0, self.width, self.height)
+    }
+
+    /// What rows may look at.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context {
+            now: self.now,
+            glyphs: self.settings.glyphs,
+        }
+    }
+
+    /// Views that the chosen object has.
+    #[must_use]
+    pub fn tabs(&self) -> Vec<Tab> {
+        match self.pane {
+            Pane::Containers => {
+                let mut tabs = vec![Tab::Logs, Tab::Stats, Tab::Inspect];
+                if self.selected_shell().is_some() {
+                    tabs.push(Tab::Shell);
+                }
+                tabs
+            }
+            Pane::Images => vec![Tab::Layers, Tab::Image],
+        }
+    }
+
+    /// The view that is shown.
+    #[must_use]
+    pub fn tab(&self) -> Tab {
+        match self.pane {
+            Pane::Containers if self.container_tab == Tab::Shell => {
+                // The shell belongs to one container; the others show their log.
+                if self.selected_shell().is_some() {
+                    Tab::Shell
+                } else {
+                    Tab::Logs
+                }
+            }
+            Pane::Containers => self.container_tab,
+            Pane::Images => self.image_tab,
+        }
+    }
+
+    /// The shell in the chosen container.
+    #[must_use]
+    pub fn selected_shell(&self) -> Option<&Shell> {
+        let id = self.containers.selected()?.id();
+        self.shells.iter().find(|shell| shell.id == *id)
+    }
+
+    /// A shell has the keys.
+    #[must_use]
+    pub fn in_shell(&self) -> bool {
+        self.focus == Focus::Detail && self.tab() == Tab::Shell
+    }
+
+    /// Where a key is looked up, innermost first.
+    #[must_use]
+    pub fn scopes(&self) -> Vec<Scope> {
+        let object = match self.pane {
+            Pane::Containers => Scope::Containers,
+            Pane::Images => Scope::Images,
+        };
+        match self.focus {
+            Focus::List => vec![object, Scope::List, Scope::Global],
+            Focus::Detail if self.tab() == Tab::Shell => vec![Scope::Shell],
+            Focus::Detail if self.tab() == Tab::Logs => {
+                vec![Scope::Logs, Scope::Detail, object, Scope::Global]
+            }
+            Focus::Detail => vec![Scope::Detail, object, Scope::Global],
+        }
+    }
+
+    /// What a key does now.
+    #[must_use]
+    pub fn action(&self, key: Key) -> Option<Action> {
+        self.settings.keymap.action(&self.scopes(), key)
+    }
+
+    /// How many containers run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        let runs = |row: &&ContainerRow| matches!(row.status(), Status::Running | Status::Paused);
+        self.containers.rows().iter().filter(runs).count()
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+/// The streams that this state wants. The driver starts the missing and ends the rest.
+#[must_use]
+pub fn subscriptions(state: &State) -> Vec<Sub> {
+    let mut subs = vec![Sub::Events];
+    let mut ids: Vec<_> = state
+        .containers
+        .rows()
+        .iter()
+        .filter(|row| matches!(row.status(), Status::Running | Status::Paused))
+        .map(|row| row.id().clone())
+        .collect();
+    if !ids.is_empty() {
+        ids.sort();
+        subs.push(Sub::Stats { ids });
+    }
+    if let Some(log) = state.log.as_ref().filter(|log| log.ended.is_none()) {
+        subs.push(Sub::Logs {
+            id: log.id.clone(),
+            generation: log.generation,
+            tail: logs::TAIL,
+        });
+    }
+    let open = state.shells.iter().filter(|shell| shell.ended.is_none());
+    subs.extend(open.map(|shell| Sub::Shell {
+        id: shell.id.clone(),
+        generation: shell.generation,
+        size: shell.opened,
+    }));
+    // Ages are coarse; only something that is about to go or that runs needs every second.
+    let hurry = !state.jobs.is_empty() || state.notice.as_ref().is_some_and(|n| n.until.is_some());
+    let seconds = if hurry { 1 } else { 10 };
+    subs.push(Sub::Clock { seconds });
+    subs
+}

@@ -1,0 +1,207 @@
+//! What lies over the panes: confirmations, prompts, help, palette, logs of what was done. The topmost has the keys.
+
+use tui_textarea::{Input, TextArea};
+
+use super::action::{ACTIONS, Action, Entry, Scope};
+use super::jobs::Request;
+use super::key::{Key, KeyCode, KeyModifiers};
+use super::{State, text};
+
+/// One layer.
+#[derive(Debug, Clone)]
+pub enum Overlay {
+    /// A question that is answered with yes or no.
+    Confirm(Confirm),
+    /// One line of text, at the bottom.
+    Prompt(Prompt),
+    /// All keys.
+    Help(Finder),
+    /// All actions, to be run.
+    Palette(Finder),
+    /// What was done.
+    CommandLog(Cursor),
+    /// What runs.
+    Jobs(Cursor),
+    /// A message in full.
+    Message {
+        /// Title.
+        title: String,
+        /// The lines.
+        lines: Vec<String>,
+    },
+}
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirm {
+    /// The question.
+    pub question: String,
+    /// More about it.
+    pub lines: Vec<String>,
+    /// What a yes does.
+    pub then: Then,
+}
+
+/// What a confirmed question does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// Runs requests, each with the name of its object.
+    Run(Vec<(Request, String)>),
+    /// Leaves the program.
+    Quit,
+}
+
+/// What a prompt is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// Filter of the list; the filter before is in force again when it is left with esc.
+    Filter {
+        /// The filter before.
+        before: String,
+    },
+    /// Search in the details.
+    Search,
+}
+
+/// One line of input.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    /// What for.
+    pub purpose: Purpose,
+    /// The text.
+    pub field: Field,
+}
+
+/// A position in a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The chosen line.
+    pub at: usize,
+}
+
+impl Cursor {
+    /// Moves, staying among `count` lines.
+    pub fn step(&mut self, lines: isize, count: usize) {
+        let last = count.saturating_sub(1);
+        self.at = self.at.min(last).saturating_add_signed(lines).min(last);
+    }
+}
+
+/// A text to find lines with, and the chosen one of the found.
+#[derive(Debug, Clone, Default)]
+pub struct Finder {
+    /// What is looked for.
+    pub field: Field,
+    /// The chosen line.
+    pub cursor: Cursor,
+}
+
+/// A line of text that is being edited.
+#[derive(Debug, Clone, Default)]
+pub struct Field {
+    area: TextArea<'static>,
+}
+
+impl Field {
+    /// A field with a text in it, the cursor behind it.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let mut field = Self::default();
+        field.insert(text);
+        field
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.area.lines().first().map_or("", String::as_str)
+    }
+
+    /// Characters before the cursor.
+    #[must_use]
+    pub fn before_cursor(&self) -> String {
+        let (_, column) = self.position();
+        self.text().chars().take(column).collect()
+    }
+
+    fn position(&self) -> (usize, usize) {
+        let cursor = self.area.cursor();
+        (cursor.0, cursor.1)
+    }
+
+    /// Types a text; line ends and controls are left out.
+    pub fn insert(&mut self, text: &str) {
+        let clean = text::sanitise(text);
+        self.area.insert_str(clean.trim_end_matches(['\r', '\n']));
+    }
+
+    /// A key; true if the text changed.
+    pub fn key(&mut self, key: Key) -> bool {
+        // One line: no key may start a second.
+        if key == Key::ctrl('m') || key.code == KeyCode::Enter {
+            return false;
+        }
+        let has = |modifier| key.modifiers.contains(modifier);
+        let code = match key.code {
+            KeyCode::Char(c) => tui_textarea::Key::Char(c),
+            KeyCode::Backspace => tui_textarea::Key::Backspace,
+            KeyCode::Delete => tui_textarea::Key::Delete,
+            KeyCode::Left => tui_textarea::Key::Left,
+            KeyCode::Right => tui_textarea::Key::Right,
+            KeyCode::Home => tui_textarea::Key::Home,
+            KeyCode::End => tui_textarea::Key::End,
+            _ => return false,
+        };
+        self.area.input(Input {
+            key: code,
+            ctrl: has(KeyModifiers::CONTROL),
+            alt: has(KeyModifiers::ALT),
+            shift: has(KeyModifiers::SHIFT),
+        })
+    }
+}
+
+/// A line of the help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HelpLine {
+    /// Title of a group.
+    Heading(&'static str),
+    /// An action with its keys.
+    Keys(String, &'static str),
+}
+
+/// The help for a search: all actions whose title, name or keys have it, under their group.
+#[must_use]
+pub fn help_lines(state: &State, needle: &str) -> Vec<HelpLine> {
+    let mut lines = Vec::new();
+    for scope in Scope::ALL {
+        let mut group = ACTIONS
+            .iter()
+            .filter(|e| e.scope == *scope)
+            .map(|e| (e, state.settings.keymap.label(e.action)))
+            .filter(|(e, keys)| found(e, keys, needle))
+            .peekable();
+        if group.peek().is_some() {
+            lines.push(HelpLine::Heading(scope.title()));
+            lines.extend(group.map(|(e, keys)| HelpLine::Keys(keys, e.title)));
+        }
+    }
+    lines
+}
+
+/// Actions that apply here and fit what is typed.
+#[must_use]
+pub fn palette_entries(state: &State, needle: &str) -> Vec<&'static Entry> {
+    let scopes = state.scopes();
+    ACTIONS
+        .iter()
+        .filter(|e| scopes.contains(&e.scope) && e.action != Action::Palette)
+        .filter(|e| found(e, &state.settings.keymap.label(e.action), needle))
+        .collect()
+}
+
+fn found(entry: &Entry, keys: &str, needle: &str) -> bool {
+    needle.split_whitespace().all(|word| {
+        text::contains(entry.title, word) || text::contains(entry.id, word) || keys == word
+    })
+}
