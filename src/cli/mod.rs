@@ -12,6 +12,7 @@ pub mod output;
 pub mod parse;
 pub mod report;
 pub mod system;
+pub mod template;
 pub mod value;
 pub mod verb;
 
