@@ -2,11 +2,6 @@
 //! of them by `request.rs`. The doc comments are the help texts; `WHARF_ROOT`, `WHARF_RUN_ROOT` and `WHARF_LOG_FILE` stand
 //! in for three of the global flags.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "the comments are help texts, not Markdown"
-)]
-
 use clap::Args;
 
 use super::value;

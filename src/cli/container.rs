@@ -1,14 +1,21 @@
 //! The container verbs: what each asks of the engine and what it prints. Starting and attaching is `run.rs`.
 
-use super::args;
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use super::format::{Format, Headings, Row};
+use super::inspect::{self, Show};
+use super::list::{self, Look};
 use super::output::Out;
 use super::report::{self, Failure, Outcome};
-use super::{Context, value};
-use crate::engine::model::{Cancel, ContainerId, request};
+use super::{Context, args, value};
+use crate::engine::logs::Stream;
+use crate::engine::model::{Cancel, ContainerId, Status, Timestamp, request};
 use crate::engine::{Engine, Error};
 
 /// Runs the verb for each operand; prints it where it worked, complains and goes on where not.
-fn each(
+pub fn each(
     context: &Context,
     names: &[String],
     verb: impl Fn(&Engine, &ContainerId) -> Result<(), Error>,
@@ -21,7 +28,7 @@ fn each(
             Ok(()) => {
                 out.line(name)?;
                 // A slow verb (`stop`) shows each as it is done.
-                std::io::Write::flush(&mut out)?;
+                out.flush()?;
             }
             Err(error) => {
                 report::complain(&report::line(&error));
@@ -103,7 +110,7 @@ pub fn wait(context: &Context, args: &args::Plain) -> Outcome {
         match waited {
             Ok(Some(exit)) => {
                 out.line(exit.code)?;
-                std::io::Write::flush(&mut out)?;
+                out.flush()?;
             }
             Ok(None) => {}
             Err(error) => {
@@ -116,13 +123,156 @@ pub fn wait(context: &Context, args: &args::Plain) -> Outcome {
     Ok(code)
 }
 
-fn later(what: &str) -> Outcome {
-    Err(Error::unsupported(format!("{what} is not available yet")).into())
+/// `ps`.
+pub fn ps(context: &Context, args: &args::Ps) -> Outcome {
+    if args.size {
+        return Err(Failure::plain("--size is not supported yet"));
+    }
+    let format = Format::parse(args.format.as_deref(), list::PS)?;
+    let engine = context.engine()?;
+    let asks_for_state = args
+        .filter
+        .iter()
+        .any(|filter| matches!(filter.key.as_str(), "status" | "exited"));
+    let last = match (args.latest, args.last) {
+        (true, _) => Some(1),
+        (false, last) => last
+            .and_then(|n| usize::try_from(n).ok())
+            .filter(|n| *n > 0),
+    };
+    let images = if args.filter.iter().any(|filter| filter.key == "ancestor") {
+        engine.images()?
+    } else {
+        Vec::new()
+    };
+    let mut shown = list::filter_containers(&engine.containers()?, &args.filter, &images)
+        .map_err(Failure::plain)?;
+    if !args.all && !asks_for_state && last.is_none() {
+        shown.retain(|c| {
+            matches!(
+                c.state.status,
+                Status::Running | Status::Paused | Status::Restarting
+            )
+        });
+    }
+    shown.truncate(last.unwrap_or(usize::MAX));
+    let look = Look::new(!args.no_trunc);
+    let rows: Vec<Row> = shown.iter().map(|c| list::container(c, &look)).collect();
+    print_rows(
+        &format,
+        args.format.is_some(),
+        args.quiet,
+        list::PS_HEADINGS,
+        &rows,
+    )
 }
 
-macro_rules! later {
-    ($($name:ident: $args:ty),*) => {$(
-        pub fn $name(_context: &Context, _args: &$args) -> Outcome { later(stringify!($name)) }
-    )*};
+/// Prints rows, or only their ids.
+pub fn print_rows(
+    format: &Format,
+    format_given: bool,
+    quiet: bool,
+    headings: Headings,
+    rows: &[Row],
+) -> Outcome {
+    let mut out = Out::new();
+    if quiet {
+        if format_given {
+            super::warn("Ignoring custom format, because both --format and --quiet are set.");
+        }
+        for row in rows {
+            out.line(
+                row.fields
+                    .get("ID")
+                    .and_then(|id| id.as_str())
+                    .unwrap_or_default(),
+            )?;
+        }
+    } else {
+        format.print(&mut out, headings, rows)?;
+    }
+    out.finish()?;
+    Ok(0)
 }
-later!(run: args::Run, create: args::Create, exec: args::Exec, start: args::Start, attach: args::Attach, ps: args::Ps, logs: args::Logs, inspect: args::Inspect, stats: args::Stats);
+
+/// `logs`.
+pub fn logs(context: &Context, args: &args::Logs) -> Outcome {
+    let now = Timestamp::now();
+    let moment = |text: Option<&String>| {
+        text.map(|text| value::moment(text, now))
+            .transpose()
+            .map_err(Failure::plain)
+    };
+    let request = request::Logs {
+        follow: args.follow,
+        // Docker takes anything that is not a number for "all".
+        tail: args.tail.as_deref().and_then(|text| text.parse().ok()),
+        since: moment(args.since.as_ref())?,
+        until: moment(args.until.as_ref())?,
+        ..request::Logs::default()
+    };
+    let engine = context.engine()?;
+    let name = args.operands.first().map_or("", String::as_str);
+    let id = engine.resolve(name)?;
+    let mut reader = engine.logs(&id, &request)?;
+    let mut out = Out::new();
+    let mut errors = io::BufWriter::new(io::stderr());
+    let cancel = Cancel::new();
+    while let Some(entry) = reader.next(&cancel)? {
+        let to: &mut dyn Write = match entry.stream {
+            Stream::Stdout => &mut out,
+            Stream::Stderr => &mut errors,
+        };
+        if args.timestamps {
+            write!(to, "{} ", entry.time.strftime("%Y-%m-%dT%H:%M:%S.%9fZ"))?;
+        }
+        to.write_all(&entry.text)?;
+        // Seen as it comes, and in the order of both streams.
+        if args.follow || entry.stream == Stream::Stderr {
+            out.flush()?;
+            errors.flush()?;
+        }
+    }
+    out.finish()?;
+    Ok(0)
+}
+
+/// `container inspect`.
+pub fn inspect(context: &Context, args: &args::Inspect) -> Outcome {
+    if args.size {
+        return Err(Failure::plain("--size is not supported yet"));
+    }
+    let show = Show::parse(args.format.as_deref())?;
+    let engine = context.engine()?;
+    inspect_each(&show, &args.operands, |name| inspect_one(&engine, name))
+}
+
+/// A container by name or id, in Docker's shape.
+pub fn inspect_one(engine: &Engine, name: &str) -> Result<Value, Error> {
+    let id = engine.resolve(name)?;
+    Ok(inspect::container(&engine.container(&id)?, engine.roots()))
+}
+
+/// Prints what was found, then complains about what was not.
+pub fn inspect_each(
+    show: &Show,
+    names: &[String],
+    look_up: impl Fn(&str) -> Result<Value, Error>,
+) -> Outcome {
+    let mut found = Vec::new();
+    let mut complaints = Vec::new();
+    for name in names {
+        match look_up(name) {
+            Ok(value) => found.push(value),
+            Err(error) => complaints.push(report::line(&error)),
+        }
+    }
+    let mut out = Out::new();
+    let printed = show.print(&mut out, &found);
+    out.finish()?;
+    printed?;
+    for complaint in &complaints {
+        report::complain(complaint);
+    }
+    Ok(u8::from(!complaints.is_empty()))
+}

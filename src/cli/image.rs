@@ -4,13 +4,16 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write as _};
 use std::path::PathBuf;
 
+use super::format::{Format, Row};
+use super::inspect::{self, Show};
+use super::list::{self, Look};
 use super::output::Out;
 use super::report::{self, Failure, Outcome};
-use super::{Context, args, value};
+use super::{Context, args, container, value};
 use crate::engine::error::Attempt as _;
 use crate::engine::model::image::{Loaded, Removed};
 use crate::engine::model::{Cancel, Reference, request};
-use crate::engine::{Error, Source};
+use crate::engine::{Engine, Error, Source};
 
 /// `load`.
 pub fn load(context: &Context, args: &args::Load) -> Outcome {
@@ -159,13 +162,58 @@ pub fn rmi(context: &Context, args: &args::Rmi) -> Outcome {
     Ok(code)
 }
 
-fn later(what: &str) -> Outcome {
-    Err(Error::unsupported(format!("{what} is not available yet")).into())
+/// `images`.
+pub fn images(context: &Context, args: &args::Images) -> Outcome {
+    let usual = if args.digests {
+        list::IMAGES_DIGESTS
+    } else {
+        list::IMAGES
+    };
+    let format = Format::parse(args.format.as_deref(), usual)?;
+    let reference = args.operands.first().map(String::as_str);
+    let shown = list::filter_images(&context.engine()?.images()?, &args.filter, reference)
+        .map_err(Failure::plain)?;
+    let look = Look::new(!args.no_trunc);
+    let mut rows: Vec<Row> = shown
+        .iter()
+        .flat_map(|image| list::image(image, args.digests, &look))
+        .collect();
+    if args.quiet {
+        // An image with three names is one image.
+        rows.dedup_by(|a, b| a.fields.get("ID") == b.fields.get("ID"));
+    }
+    container::print_rows(
+        &format,
+        args.format.is_some(),
+        args.quiet,
+        list::IMAGES_HEADINGS,
+        &rows,
+    )
 }
 
-macro_rules! later {
-    ($($name:ident: $args:ty),*) => {$(
-        pub fn $name(_context: &Context, _args: &$args) -> Outcome { later(stringify!($name)) }
-    )*};
+/// `history`.
+pub fn history(context: &Context, args: &args::History) -> Outcome {
+    let format = Format::parse(args.format.as_deref(), list::HISTORY)?;
+    let name = args.operands.first().map_or("", String::as_str);
+    let image = context.engine()?.image(name)?;
+    let rows = list::history(&image, args.human, &Look::new(!args.no_trunc));
+    container::print_rows(
+        &format,
+        args.format.is_some(),
+        args.quiet,
+        list::HISTORY_HEADINGS,
+        &rows,
+    )
 }
-later!(images: args::Images, history: args::History, inspect: args::Inspect);
+
+/// `image inspect`.
+pub fn inspect(context: &Context, args: &args::Inspect) -> Outcome {
+    let show = Show::parse(args.format.as_deref())?;
+    let engine = context.engine()?;
+    container::inspect_each(&show, &args.operands, |name| inspect_one(&engine, name))
+}
+
+/// An image by reference or id, in Docker's shape.
+pub fn inspect_one(engine: &Engine, name: &str) -> Result<serde_json::Value, Error> {
+    Ok(inspect::image(&engine.image(name)?, engine.roots()))
+}

@@ -4,15 +4,24 @@
 //! does the work. What is wrong is said once, in `report.rs`.
 
 pub mod args;
+pub mod attach;
 pub mod container;
 pub mod demo;
+pub mod format;
 pub mod image;
+pub mod inspect;
+pub mod keys;
+pub mod list;
 pub mod missing;
 pub mod output;
 pub mod parse;
 pub mod report;
+pub mod request;
+pub mod run;
+pub mod stats;
 pub mod system;
 pub mod template;
+pub mod terminal;
 pub mod value;
 pub mod verb;
 

@@ -1,14 +1,443 @@
-//! Verbs about wharf itself: version, info, events, completion, demo; and `inspect` of anything.
+//! Verbs about wharf itself: version, info, events, completion; and `inspect` of anything.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::inspect::Show;
+use super::list::has_label;
+use super::output::Out;
 use super::report::{Failure, Outcome};
-use super::{Context, args, verb};
-use crate::engine::Error;
+use super::template::Template;
+use super::value::{self, Filter};
+use super::{Context, VERSION, args, container, image, verb};
+use crate::engine::events;
+use crate::engine::model::{Cancel, Event, Status, Timestamp, event, units};
+use crate::engine::{Error, HostInfo, Kind};
 
 /// The commit this was built from, if the build knew it.
 pub const BUILD: &str = match option_env!("WHARF_BUILD") {
     Some(commit) => commit,
     None => "unknown",
 };
+
+/// Docker's API of which wharf speaks the words.
+const API_VERSION: &str = "1.50";
+
+/// `version`.
+pub fn version(context: &Context, args: &args::Formatted) -> Outcome {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let client = json!({
+        "Platform": { "Name": "wharf" },
+        "Version": VERSION,
+        "ApiVersion": API_VERSION,
+        "DefaultAPIVersion": API_VERSION,
+        "GitCommit": BUILD,
+        "Os": "linux",
+        "Arch": architecture,
+        "Context": "default",
+    });
+    // The engine is this same program; what it adds is the host.
+    let host = context.engine().and_then(|engine| engine.host_info());
+    let server = host.as_ref().ok().map(|host| {
+        json!({
+            "Platform": { "Name": "wharf" },
+            "Version": VERSION,
+            "ApiVersion": API_VERSION,
+            "MinAPIVersion": API_VERSION,
+            "GitCommit": BUILD,
+            "Os": "linux",
+            "Arch": architecture,
+            "KernelVersion": host.kernel,
+        })
+    });
+    let mut out = Out::new();
+    let value = json!({ "Client": client, "Server": server });
+    match args.format.as_deref() {
+        None | Some("") => {
+            out.line("Client: wharf")?;
+            out.line(format_args!(" Version:           {VERSION}"))?;
+            out.line(format_args!(" API version:       {API_VERSION}"))?;
+            out.line(format_args!(" Git commit:        {BUILD}"))?;
+            out.line(format_args!(" OS/Arch:           linux/{architecture}"))?;
+            out.line(" Context:           default")?;
+            if let Ok(host) = &host {
+                out.line("\nServer: wharf (in this process)")?;
+                out.line(" Engine:")?;
+                out.line(format_args!("  Version:          {VERSION}"))?;
+                out.line(format_args!("  API version:      {API_VERSION}"))?;
+                out.line(format_args!("  Git commit:       {BUILD}"))?;
+                out.line(format_args!("  OS/Arch:          linux/{architecture}"))?;
+                out.line(format_args!("  Kernel Version:   {}", host.kernel))?;
+            }
+        }
+        Some("json") => out.line(&value)?,
+        Some(text) => out.line(fill(text, &value)?)?,
+    }
+    out.finish()?;
+    host?;
+    Ok(0)
+}
+
+fn fill(template: &str, value: &Value) -> Result<String, Failure> {
+    Template::parse(template)
+        .and_then(|template| template.execute(value, &Map::new()))
+        .map_err(Failure::plain)
+}
+
+/// `info`.
+pub fn info(context: &Context, args: &args::Formatted) -> Outcome {
+    let engine = context.engine()?;
+    let host = engine.host_info()?;
+    let containers = engine.containers()?;
+    let count = |wanted: &[Status]| {
+        containers
+            .iter()
+            .filter(|c| wanted.contains(&c.state.status))
+            .count()
+    };
+    let running = count(&[Status::Running, Status::Restarting]);
+    let paused = count(&[Status::Paused]);
+    let facts = Facts {
+        total: containers.len(),
+        running,
+        paused,
+        images: engine.images()?.len(),
+        host,
+    };
+    let mut out = Out::new();
+    match args.format.as_deref() {
+        None | Some("") => out.write_all(facts.text().as_bytes())?,
+        Some("json") => out.line(facts.json())?,
+        Some(text) => out.line(fill(text, &facts.json())?)?,
+    }
+    out.finish()?;
+    Ok(0)
+}
+
+struct Facts {
+    total: usize,
+    running: usize,
+    paused: usize,
+    images: usize,
+    host: HostInfo,
+}
+
+impl Facts {
+    fn stopped(&self) -> usize {
+        self.total - self.running - self.paused
+    }
+
+    fn cgroup_driver() -> &'static str {
+        "cgroupfs"
+    }
+
+    fn text(&self) -> String {
+        let host = &self.host;
+        let mut text = format!(
+            "Client: wharf\n Version:    {VERSION}\n Context:    default\n\nServer:\n Containers: {}\n  Running: {}\n  Paused: {}\n  Stopped: {}\n Images: {}\n Server Version: {VERSION}\n Storage Driver: overlay2\n Logging Driver: json-file\n Cgroup Driver: {}\n Cgroup Version: {}\n Plugins:\n  Network: host none\n  Log: json-file none\n Default Runtime: wharf\n Security Options:\n",
+            self.total,
+            self.running,
+            self.paused,
+            self.stopped(),
+            self.images,
+            Self::cgroup_driver(),
+            host.cgroup_version,
+        );
+        for option in &host.security_options {
+            text.push_str("  ");
+            text.push_str(option);
+            text.push('\n');
+        }
+        text + &format!(
+            " Kernel Version: {}\n Operating System: {}\n OSType: linux\n Architecture: {}\n CPUs: {}\n Total Memory: {}\n Name: {}\n Wharf Root Dir: {}\n Wharf Run Dir: {}\n",
+            host.kernel,
+            host.operating_system,
+            host.architecture,
+            host.cpus,
+            units::human_memory(host.memory),
+            host.name,
+            host.roots.data.display(),
+            host.roots.run.display(),
+        )
+    }
+
+    fn json(&self) -> Value {
+        let host = &self.host;
+        let options: Vec<String> = host
+            .security_options
+            .iter()
+            .map(|option| {
+                if option == "seccomp" {
+                    "name=seccomp,profile=builtin".to_owned()
+                } else {
+                    format!("name={option}")
+                }
+            })
+            .collect();
+        let mut value = json!({
+            "Containers": self.total,
+            "ContainersRunning": self.running,
+            "ContainersPaused": self.paused,
+            "ContainersStopped": self.stopped(),
+            "Images": self.images,
+            "Driver": "overlay2",
+            "DriverStatus": [],
+            "DockerRootDir": host.roots.data.display().to_string(),
+            "Plugins": { "Volume": [], "Network": ["host", "none"], "Authorization": null, "Log": ["json-file", "none"] },
+            "MemoryLimit": true,
+            "SwapLimit": true,
+            "CpuCfsPeriod": true,
+            "CpuCfsQuota": true,
+            "CPUShares": true,
+            "CPUSet": true,
+            "PidsLimit": true,
+        });
+        let rest = json!({
+            "OomKillDisable": false,
+            "Debug": false,
+            "SystemTime": Timestamp::now().to_string(),
+            "LoggingDriver": "json-file",
+            "CgroupDriver": Self::cgroup_driver(),
+            "CgroupVersion": host.cgroup_version.to_string(),
+            "KernelVersion": host.kernel,
+            "OperatingSystem": host.operating_system,
+            "OSType": "linux",
+            "Architecture": host.architecture,
+            "NCPU": host.cpus,
+            "MemTotal": host.memory,
+            "Name": host.name,
+            "Labels": [],
+            "ExperimentalBuild": false,
+            "ServerVersion": VERSION,
+            "Runtimes": { "wharf": { "path": "wharf" } },
+            "DefaultRuntime": "wharf",
+            "LiveRestoreEnabled": true,
+            "SecurityOptions": options,
+            "Warnings": null,
+            "ClientInfo": { "Debug": false, "Context": "default", "Version": VERSION, "GitCommit": BUILD },
+        });
+        if let (Value::Object(value), Value::Object(rest)) = (&mut value, rest) {
+            value.extend(rest);
+        }
+        value
+    }
+}
+
+/// `inspect`: a container of that name, else an image.
+pub fn inspect(context: &Context, args: &args::Inspect) -> Outcome {
+    let kind = args.kind.as_deref().unwrap_or_default();
+    match kind {
+        "" | "container" | "image" => {}
+        "config" | "network" | "node" | "plugin" | "secret" | "service" | "task" | "volume" => {
+            return Err(Failure::plain(format_args!(
+                "inspect of type {kind} is not available yet"
+            )));
+        }
+        other => {
+            return Err(Failure::Usage {
+                text: format!("unknown type: \"{other}\": must be one of \"container\", \"image\""),
+                code: 1,
+            });
+        }
+    }
+    if args.size {
+        return Err(Failure::plain("--size is not supported yet"));
+    }
+    let show = Show::parse(args.format.as_deref())?;
+    let engine = context.engine()?;
+    container::inspect_each(&show, &args.operands, |name| match kind {
+        "container" => container::inspect_one(&engine, name),
+        "image" => image::inspect_one(&engine, name),
+        _ => match container::inspect_one(&engine, name) {
+            Err(error) if error.kind() == Kind::NotFound => {
+                match image::inspect_one(&engine, name) {
+                    // Neither: say so, rather than only what the image store says.
+                    Err(error) if error.kind() == Kind::NotFound => {
+                        Err(Error::not_found(format!("no such object: {name}")))
+                    }
+                    other => other,
+                }
+            }
+            other => other,
+        },
+    })
+}
+
+/// `events`.
+pub fn events(context: &Context, args: &args::Events) -> Outcome {
+    let now = Timestamp::now();
+    let moment = |text: Option<&String>| {
+        text.map(|text| value::moment(text, now))
+            .transpose()
+            .map_err(Failure::plain)
+    };
+    let (since, until) = (moment(args.since.as_ref())?, moment(args.until.as_ref())?);
+    for filter in &args.filter {
+        check_event_filter(filter).map_err(Failure::plain)?;
+    }
+    let template = match args.format.as_deref() {
+        None | Some("" | "json") => None,
+        Some(text) => Some(Template::parse(text).map_err(Failure::plain)?),
+    };
+    let as_json = args.format.as_deref() == Some("json");
+    let engine = context.engine()?;
+    let mut reader = events::follow(&engine.roots().events(), since)?;
+    let cancel = Cancel::new();
+    let mut out = Out::new();
+    loop {
+        let left = match until {
+            None => Duration::from_hours(1),
+            Some(until) => Timestamp::now()
+                .duration_until(until)
+                .try_into()
+                .unwrap_or_default(),
+        };
+        for event in reader.next(&cancel, left)? {
+            if until.is_some_and(|until| event.time > until) || !event_fits(&event, &args.filter) {
+                continue;
+            }
+            match &template {
+                Some(template) => {
+                    let text = template
+                        .execute(&event_json(&event), &event_names(&event))
+                        .map_err(Failure::plain)?;
+                    out.line(text)?;
+                }
+                None if as_json => out.line(event_json(&event))?,
+                None => out.line(event_line(&event))?,
+            }
+        }
+        out.flush()?;
+        if until.is_some_and(|until| Timestamp::now() >= until) {
+            return Ok(0);
+        }
+    }
+}
+
+fn check_event_filter(filter: &Filter) -> Result<(), String> {
+    match filter.key.as_str() {
+        "container" | "event" | "image" | "label" | "type" => Ok(()),
+        "config" | "daemon" | "network" | "node" | "plugin" | "scope" | "secret" | "service"
+        | "volume" => Err(format!("filter '{}' is not supported yet", filter.key)),
+        other => Err(format!("invalid filter '{other}'")),
+    }
+}
+
+/// Several values of one key: any of them; several keys: all.
+fn event_fits(event: &Event, filters: &[Filter]) -> bool {
+    filters.iter().all(|filter| {
+        filters
+            .iter()
+            .filter(|other| other.key == filter.key)
+            .any(|filter| {
+                let value = filter.value.as_str();
+                let attribute = |name: &str| event.attributes.get(name).is_some_and(|v| v == value);
+                match filter.key.as_str() {
+                    "container" => {
+                        event.kind == event::Kind::Container
+                            && (event.id.starts_with(value) || attribute("name"))
+                    }
+                    "image" => match event.kind {
+                        event::Kind::Image => event.id == value || attribute("name"),
+                        event::Kind::Container | event::Kind::Volume | event::Kind::Network => {
+                            attribute("image")
+                        }
+                    },
+                    "event" => {
+                        event.action == value
+                            || event.action.split(':').next().is_some_and(|a| a == value)
+                    }
+                    "type" => kind_name(event.kind) == value,
+                    "label" => has_label(&event.attributes, value),
+                    _ => true,
+                }
+            })
+    })
+}
+
+fn kind_name(kind: event::Kind) -> &'static str {
+    match kind {
+        event::Kind::Container => "container",
+        event::Kind::Image => "image",
+        event::Kind::Volume => "volume",
+        event::Kind::Network => "network",
+    }
+}
+
+/// `2025-01-01T00:00:00.000000000+01:00 container start 4bf0… (image=busybox, name=web)`.
+fn event_line(event: &Event) -> String {
+    let time = event
+        .time
+        .to_zoned(jiff::tz::TimeZone::system())
+        .strftime("%Y-%m-%dT%H:%M:%S.%9f%:z")
+        .to_string();
+    let mut line = format!(
+        "{time} {} {} {}",
+        kind_name(event.kind),
+        event.action,
+        event.id
+    );
+    if !event.attributes.is_empty() {
+        let pairs: Vec<String> = event
+            .attributes
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let _ = write!(line, " ({})", pairs.join(", "));
+    }
+    line
+}
+
+fn event_json(event: &Event) -> Value {
+    let attributes: Map<String, Value> = event
+        .attributes
+        .iter()
+        .map(|(key, value)| (key.clone(), json!(value)))
+        .collect();
+    let mut value = Map::new();
+    if event.kind == event::Kind::Container || event.kind == event::Kind::Image {
+        value.insert("status".to_owned(), json!(event.action));
+        value.insert("id".to_owned(), json!(event.id));
+    }
+    if let Some(from) = event.attributes.get("image") {
+        value.insert("from".to_owned(), json!(from));
+    }
+    value.insert("Type".to_owned(), json!(kind_name(event.kind)));
+    value.insert("Action".to_owned(), json!(event.action));
+    value.insert(
+        "Actor".to_owned(),
+        json!({ "ID": event.id, "Attributes": attributes }),
+    );
+    value.insert("scope".to_owned(), json!("local"));
+    value.insert("time".to_owned(), json!(event.time.as_second()));
+    let nanos = i64::try_from(event.time.as_nanosecond()).unwrap_or(0);
+    value.insert("timeNano".to_owned(), json!(nanos));
+    Value::Object(value)
+}
+
+/// What templates call the fields that JSON spells in lower case.
+fn event_names(event: &Event) -> Map<String, Value> {
+    let value = event_json(event);
+    let field = |name: &str| value.get(name).cloned().unwrap_or_else(|| json!(""));
+    [
+        ("Status", "status"),
+        ("ID", "id"),
+        ("From", "from"),
+        ("Scope", "scope"),
+        ("Time", "time"),
+        ("TimeNano", "timeNano"),
+    ]
+    .into_iter()
+    .map(|(name, json)| (name.to_owned(), field(json)))
+    .collect()
+}
 
 /// `completion`.
 pub fn completion(_context: &Context, args: &args::Plain) -> Outcome {
@@ -20,24 +449,8 @@ pub fn completion(_context: &Context, args: &args::Plain) -> Outcome {
     })?;
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut verb::tree(), "wharf", &mut script);
-    let mut out = super::Out::new();
-    std::io::Write::write_all(&mut out, &script)?;
+    let mut out = Out::new();
+    out.write_all(&script)?;
     out.finish()?;
     Ok(0)
 }
-
-/// `demo`.
-pub fn demo(_context: &Context, _args: &args::Demo) -> Outcome {
-    later("demo")
-}
-
-fn later(what: &str) -> Outcome {
-    Err(Error::unsupported(format!("{what} is not available yet")).into())
-}
-
-macro_rules! later {
-    ($($name:ident: $args:ty),*) => {$(
-        pub fn $name(_context: &Context, _args: &$args) -> Outcome { later(stringify!($name)) }
-    )*};
-}
-later!(version: args::Formatted, info: args::Formatted, events: args::Events, inspect: args::Inspect);

@@ -131,9 +131,9 @@ impl Template {
             parser.items = items;
             let (nodes, end) = parser.list()?;
             match end {
-                End::Source => Ok(nodes),
-                End::Else(at) => Err((at, "unexpected {{else}}".to_owned())),
-                End::End(at) => Err((at, "unexpected {{end}}".to_owned())),
+                Stop::Source => Ok(nodes),
+                Stop::Else(at) => Err((at, "unexpected {{else}}".to_owned())),
+                Stop::End(at) => Err((at, "unexpected {{end}}".to_owned())),
             }
         });
         match parsed {
@@ -214,7 +214,7 @@ fn lex(source: &[char]) -> Eval<Vec<(usize, Item)>> {
         let end = open.unwrap_or(source.len());
         let mut text: String = source.get(at..end).unwrap_or_default().iter().collect();
         if trim_next {
-            text = text.trim_start().to_owned();
+            text.drain(..text.len() - text.trim_start().len());
         }
         let Some(open) = open else {
             push_text(&mut items, at, text);
@@ -224,7 +224,7 @@ fn lex(source: &[char]) -> Eval<Vec<(usize, Item)>> {
         if source.get(inside) == Some(&'-')
             && source.get(inside + 1).is_some_and(|c| c.is_whitespace())
         {
-            text = text.trim_end().to_owned();
+            text.truncate(text.trim_end().len());
             inside += 1;
         }
         push_text(&mut items, at, text);
@@ -276,6 +276,7 @@ fn comment(source: &[char], at: usize, open: usize) -> Eval<(usize, bool)> {
     Err((end, "comment ends before closing delimiter".to_owned()))
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of items")]
 fn action(
     source: &[char],
     mut at: usize,
@@ -449,7 +450,7 @@ fn number(text: &str) -> Option<Value> {
 
 // From items to nodes.
 
-enum End {
+enum Stop {
     Source,
     Else(usize),
     End(usize),
@@ -496,12 +497,12 @@ impl Parser {
     }
 
     /// Nodes up to `{{end}}`, `{{else}}` (whose action is left open for the caller) or the source's end.
-    fn list(&mut self) -> Eval<(Vec<Node>, End)> {
+    fn list(&mut self) -> Eval<(Vec<Node>, Stop)> {
         let mut nodes = Vec::new();
         loop {
             let at = self.at();
             match self.take() {
-                None => return Ok((nodes, End::Source)),
+                None => return Ok((nodes, Stop::Source)),
                 Some(Item::Text(text)) => nodes.push(Node::Text(text)),
                 Some(_) => {
                     self.skip_space();
@@ -513,11 +514,11 @@ impl Parser {
                         "end" => {
                             self.next += 1;
                             self.close()?;
-                            return Ok((nodes, End::End(at)));
+                            return Ok((nodes, Stop::End(at)));
                         }
                         "else" => {
                             self.next += 1;
-                            return Ok((nodes, End::Else(at)));
+                            return Ok((nodes, Stop::Else(at)));
                         }
                         _ => {
                             let node = self.deeper(|parser| parser.statement(&keyword, at))?;
@@ -555,7 +556,7 @@ impl Parser {
                 self.loops += 1;
                 let (body, end) = self.list()?;
                 self.loops -= 1;
-                let otherwise = self.otherwise(end, "range", at)?;
+                let otherwise = self.otherwise(&end, "range", at)?;
                 self.variables.truncate(known);
                 Ok(Node::Range(pipe, body, otherwise))
             }
@@ -591,14 +592,14 @@ impl Parser {
             let (body, end) = self.list()?;
             arms.push((pipe, body));
             // `{{else if …}}` is one more arm, not one more level.
-            if matches!(end, End::Else(_)) {
+            if matches!(end, Stop::Else(_)) {
                 self.skip_space();
                 if self.peek() == Some(&Item::Word(keyword.to_owned())) {
                     self.next += 1;
                     continue;
                 }
             }
-            break self.otherwise(end, keyword, at)?;
+            break self.otherwise(&end, keyword, at)?;
         };
         self.variables.truncate(known);
         Ok(if keyword == "if" {
@@ -608,7 +609,7 @@ impl Parser {
         })
     }
 
-    fn otherwise(&mut self, end: End, keyword: &str, at: usize) -> Eval<Vec<Node>> {
+    fn otherwise(&mut self, end: &Stop, keyword: &str, at: usize) -> Eval<Vec<Node>> {
         let unclosed = || {
             (
                 at,
@@ -616,14 +617,14 @@ impl Parser {
             )
         };
         match end {
-            End::End(_) => Ok(Vec::new()),
-            End::Source => Err(unclosed()),
-            End::Else(_) => {
+            Stop::End(_) => Ok(Vec::new()),
+            Stop::Source => Err(unclosed()),
+            Stop::Else(_) => {
                 self.close()?;
                 match self.list()? {
-                    (nodes, End::End(_)) => Ok(nodes),
-                    (_, End::Else(at)) => Err((at, "expected end; found {{else}}".to_owned())),
-                    (_, End::Source) => Err(unclosed()),
+                    (nodes, Stop::End(_)) => Ok(nodes),
+                    (_, Stop::Else(at)) => Err((at, "expected end; found {{else}}".to_owned())),
+                    (_, Stop::Source) => Err(unclosed()),
                 }
             }
         }
@@ -940,7 +941,7 @@ impl Run<'_> {
                 arguments.push(self.expr(argument, dot)?);
             }
             arguments.extend(piped);
-            return call(name, head.at, &arguments)
+            return call(name, &arguments)
                 .map_err(|message| (head.at, format!("error calling {name}: {message}")));
         }
         let value = self.expr(head, dot)?;
@@ -1002,7 +1003,7 @@ impl Run<'_> {
                 .find(|(known, _)| known == name)
                 .map(|(_, value)| value.clone())
                 .ok_or((expr.at, format!("undefined variable: {name}")))?,
-            What::Function(name) => call(name, expr.at, &[])
+            What::Function(name) => call(name, &[])
                 .map_err(|message| (expr.at, format!("error calling {name}: {message}")))?,
             What::Group(pipe) => self.commands(pipe, dot)?,
         };
@@ -1056,7 +1057,8 @@ const FUNCTIONS: &[&str] = &[
     "upper", "urlquery",
 ];
 
-fn call(name: &str, _at: usize, arguments: &[Val]) -> Result<Val, String> {
+#[expect(clippy::too_many_lines, reason = "a list of functions")]
+fn call(name: &str, arguments: &[Val]) -> Result<Val, String> {
     let values: Vec<&Value> = arguments.iter().map(|a| &a.value).collect();
     let count = |want: usize| {
         if values.len() == want {
@@ -1704,8 +1706,12 @@ mod tests {
             "1:3: ID has arguments but cannot be invoked as function",
         );
         refuses(
-            &format!("{}1{}", "{{".to_owned() + &"(".repeat(100), ")".repeat(100) + "}}"),
-            "1:67: nested too deeply",
+            &format!(
+                "{}1{}",
+                "{{".to_owned() + &"(".repeat(100),
+                ")".repeat(100) + "}}"
+            ),
+            "1:66: nested too deeply",
         );
     }
 

@@ -193,21 +193,10 @@ pub fn restart_policy(text: &str) -> Result<RestartPolicy, String> {
 
 /// `--network`: a name, or the long form with `name=`.
 pub fn network(text: &str) -> Result<NetworkMode, String> {
-    let name = match text.split_once('=') {
-        None => text,
-        Some(_) => {
-            let mut name = None;
-            for field in text.split(',') {
-                match field.split_once('=') {
-                    Some(("name", value)) => name = Some(value),
-                    Some((key, _)) => {
-                        return Err(format!("--network option {key:?} is not supported yet"));
-                    }
-                    None => return Err(format!("invalid field {field:?} in --network {text:?}")),
-                }
-            }
-            name.ok_or_else(|| format!("--network {text:?} names no network"))?
-        }
+    let name = if text.contains('=') {
+        long_network(text)?
+    } else {
+        text
     };
     match name {
         "none" => Ok(NetworkMode::None),
@@ -216,6 +205,20 @@ pub fn network(text: &str) -> Result<NetworkMode, String> {
             "network {name:?} is not available yet; use --network none or --network host"
         )),
     }
+}
+
+fn long_network(text: &str) -> Result<&str, String> {
+    let mut name = None;
+    for field in text.split(',') {
+        match field.split_once('=') {
+            Some(("name", value)) => name = Some(value),
+            Some((key, _)) => {
+                return Err(format!("--network option {key:?} is not supported yet"));
+            }
+            None => return Err(format!("invalid field {field:?} in --network {text:?}")),
+        }
+    }
+    name.ok_or_else(|| format!("--network {text:?} names no network"))
 }
 
 /// `-v source:target[:options]`. `here` is the directory that `./x` is relative to.

@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, Command};
 use super::missing::{self, Flag};
 use super::parse::Arity;
 use super::report::Outcome;
-use super::{Context, args, container, demo, image, system, typed};
+use super::{Context, args, container, demo, image, run, stats, system, typed};
 
 /// One verb.
 #[derive(Debug, Clone, Copy)]
@@ -72,16 +72,16 @@ const FEW: &str = "container";
 /// Every verb, in the order of the help page.
 #[rustfmt::skip]
 pub const VERBS: &[Verb] = &[
-    verb!(Some((FEW, &["run"])), Some("run"), "[OPTIONS] IMAGE [COMMAND] [ARG...]", Arity::AtLeast(1), args::Run, missing::CREATE, container::run, "Create and run a new container from an image"),
-    verb!(Some((FEW, &["exec"])), Some("exec"), "[OPTIONS] CONTAINER COMMAND [ARG...]", Arity::AtLeast(2), args::Exec, NONE, container::exec, "Execute a command in a running container"),
+    verb!(Some((FEW, &["run"])), Some("run"), "[OPTIONS] IMAGE [COMMAND] [ARG...]", Arity::AtLeast(1), args::Run, missing::CREATE, run::run, "Create and run a new container from an image"),
+    verb!(Some((FEW, &["exec"])), Some("exec"), "[OPTIONS] CONTAINER COMMAND [ARG...]", Arity::AtLeast(2), args::Exec, NONE, run::exec, "Execute a command in a running container"),
     verb!(Some((FEW, &["ls", "list", "ps"])), Some("ps"), "[OPTIONS]", Arity::None, args::Ps, NONE, container::ps, "List containers"),
     verb!(Some(("image", &["ls", "list"])), Some("images"), "[OPTIONS] [REPOSITORY[:TAG]]", Arity::AtMost(1), args::Images, missing::IMAGES, image::images, "List images"),
     verb!(None, Some("version"), "[OPTIONS]", Arity::None, args::Formatted, NONE, system::version, "Show the wharf version information"),
     verb!(Some(("system", &["info"])), Some("info"), "[OPTIONS]", Arity::None, args::Formatted, NONE, system::info, "Display system-wide information"),
     verb!(None, Some("demo"), "[OPTIONS]", Arity::None, args::Demo, NONE, demo::demo, "Start a set of example containers and look at them"),
-    verb!(Some((FEW, &["attach"])), Some("attach"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Attach, NONE, container::attach, "Attach local standard input, output, and error streams to a running container"),
+    verb!(Some((FEW, &["attach"])), Some("attach"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Attach, NONE, run::attach, "Attach local standard input, output, and error streams to a running container"),
     verb!(None, Some("completion"), "bash|fish|zsh|elvish|powershell", Arity::Exactly(1), args::Plain, NONE, system::completion, "Print the completion script of a shell"),
-    verb!(Some((FEW, &["create"])), Some("create"), "[OPTIONS] IMAGE [COMMAND] [ARG...]", Arity::AtLeast(1), args::Create, missing::CREATE, container::create, "Create a new container"),
+    verb!(Some((FEW, &["create"])), Some("create"), "[OPTIONS] IMAGE [COMMAND] [ARG...]", Arity::AtLeast(1), args::Create, missing::CREATE, run::create, "Create a new container"),
     verb!(Some(("system", &["events"])), Some("events"), "[OPTIONS]", Arity::None, args::Events, NONE, system::events, "Get real time events from the engine"),
     verb!(Some(("image", &["history"])), Some("history"), "[OPTIONS] IMAGE", Arity::Exactly(1), args::History, missing::PLATFORM, image::history, "Show the history of an image"),
     verb!(Some(("image", &["import"])), Some("import"), "[OPTIONS] file|- [REPOSITORY[:TAG]]", Arity::Between(1, 2), args::Import, NONE, image::import, "Import the contents from a tarball to create a filesystem image"),
@@ -96,8 +96,8 @@ pub const VERBS: &[Verb] = &[
     verb!(Some((FEW, &["rm", "remove"])), Some("rm"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Rm, NONE, container::rm, "Remove one or more containers"),
     verb!(Some(("image", &["rm", "remove"])), Some("rmi"), "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::Rmi, missing::RMI, image::rmi, "Remove one or more images"),
     verb!(Some(("image", &["save"])), Some("save"), "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::Save, missing::PLATFORM, image::save, "Save one or more images to a tar archive (streamed to STDOUT by default)"),
-    verb!(Some((FEW, &["start"])), Some("start"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Start, missing::START, container::start, "Start one or more stopped containers"),
-    verb!(Some((FEW, &["stats"])), Some("stats"), "[OPTIONS] [CONTAINER...]", Arity::AtLeast(0), args::Stats, NONE, container::stats, "Display a live stream of container(s) resource usage statistics"),
+    verb!(Some((FEW, &["start"])), Some("start"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Start, missing::START, run::start, "Start one or more stopped containers"),
+    verb!(Some((FEW, &["stats"])), Some("stats"), "[OPTIONS] [CONTAINER...]", Arity::AtLeast(0), args::Stats, NONE, stats::stats, "Display a live stream of container(s) resource usage statistics"),
     verb!(Some((FEW, &["stop"])), Some("stop"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Stop, NONE, container::stop, "Stop one or more running containers"),
     verb!(Some(("image", &["tag"])), Some("tag"), "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", Arity::Exactly(2), args::Plain, NONE, image::tag, "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
     verb!(Some((FEW, &["unpause"])), Some("unpause"), "CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Plain, NONE, container::unpause, "Unpause all processes within one or more containers"),

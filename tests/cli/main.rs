@@ -1,5 +1,10 @@
 //! The binary as a subprocess, without privileges: usage, exit codes, help. What needs the engine is in `tests/engine`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
 mod usage;
 
 use std::process::{Command, Stdio};

@@ -1,0 +1,517 @@
+//! From arguments to the engine's requests: the one place where flags are checked against each other.
+
+use std::path::Path;
+
+use super::args;
+use super::value::{self, Stream};
+use crate::engine::model::container::Attach;
+use crate::engine::model::{Mount, NetworkMode, Reference, Resources, RestartPolicy, request};
+
+/// A request and what the user should be told about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made<T> {
+    /// What is asked.
+    pub request: T,
+    /// One line each, without `WARNING:`.
+    pub warnings: Vec<String>,
+}
+
+/// Said when no network was asked for.
+pub const NO_BRIDGE: &str = "there is no bridge network yet: the container has only a loopback interface; use --network host for the host's network";
+
+/// What a request reads beside the arguments; a parameter, so that tests need neither environment nor files.
+pub trait World {
+    /// A variable of wharf's own environment.
+    fn variable(&self, name: &str) -> Option<String>;
+    /// A file's content, or Docker's text for why not (`open /x: no such file or directory`).
+    fn file(&self, path: &str) -> Result<Vec<u8>, String>;
+    /// The working directory.
+    fn here(&self) -> &Path;
+}
+
+/// `create` and `run`.
+///
+/// # Errors
+/// Docker's text for what is wrong.
+pub fn create(
+    args: &args::Create,
+    detached: bool,
+    world: &impl World,
+) -> Result<Made<request::Create>, String> {
+    if args.rm && restart(args)? != RestartPolicy::No {
+        return Err("conflicting options: cannot specify both --restart and --rm".to_owned());
+    }
+    pull_policy(args.pull.as_deref())?;
+    let mut operands = args.operands.iter();
+    let image = operands.next().cloned().unwrap_or_default();
+    check_image(&image)?;
+    let mut warnings = Vec::new();
+    let network = network(&args.network, &mut warnings)?;
+    let name = args.name.clone();
+    for port in &args.expose {
+        check_port(port)?;
+    }
+    Ok(Made {
+        request: request::Create {
+            image,
+            name,
+            cmd: operands.cloned().collect(),
+            // An empty one takes the image's away.
+            entrypoint: args.entrypoint.as_ref().map(|program| {
+                let program = Some(program.clone()).filter(|p| !p.is_empty());
+                program.into_iter().collect()
+            }),
+            env: environment(&args.env_file, &args.env, world)?,
+            labels: labels(args, world)?,
+            working_dir: working_dir(args.workdir.as_deref())?,
+            user: args.user.clone(),
+            hostname: hostname(args.hostname.as_deref(), network)?,
+            tty: args.tty,
+            open_stdin: args.interactive,
+            attach: streams(args, detached),
+            mounts: mounts(args, world.here())?,
+            network,
+            restart: restart(args)?,
+            auto_remove: args.rm,
+            readonly_rootfs: args.read_only,
+            resources: resources(args)?,
+            log: value::log(args.log_driver.as_deref(), &args.log_opt)?,
+            stop_signal: args
+                .stop_signal
+                .as_ref()
+                .map(|text| value::signal_number(text).map(|_| text.clone()))
+                .transpose()?,
+            stop_timeout: args.stop_timeout,
+            platform: args.platform.as_deref().map(value::platform).transpose()?,
+            cap_add: value::capabilities(&args.cap_add, "CapAdd")?,
+            cap_drop: value::capabilities(&args.cap_drop, "CapDrop")?,
+            shm_size: args.shm_size,
+            extra_hosts: args.add_host.clone(),
+        },
+        warnings,
+    })
+}
+
+/// `exec`, without the container.
+///
+/// # Errors
+/// What is wrong with an environment file.
+pub fn exec(args: &args::Exec, world: &impl World) -> Result<request::Exec, String> {
+    Ok(request::Exec {
+        cmd: args.operands.iter().skip(1).cloned().collect(),
+        env: environment(&args.env_file, &args.env, world)?,
+        user: args.user.clone(),
+        working_dir: working_dir(args.workdir.as_deref())?,
+        tty: args.tty,
+        stdin: args.interactive && !args.detach,
+        privileged: args.privileged,
+        size: None,
+    })
+}
+
+/// The streams that will be attached: those of `-a`, else all that make sense.
+pub fn streams(args: &args::Create, detached: bool) -> Attach {
+    if detached {
+        return Attach::default();
+    }
+    if args.attach.is_empty() {
+        return Attach {
+            stdin: args.interactive,
+            stdout: true,
+            stderr: true,
+        };
+    }
+    Attach {
+        stdin: args.attach.contains(&Stream::Stdin),
+        stdout: args.attach.contains(&Stream::Stdout),
+        stderr: args.attach.contains(&Stream::Stderr),
+    }
+}
+
+fn pull_policy(text: Option<&str>) -> Result<(), String> {
+    match text {
+        None | Some("" | "missing" | "never") => Ok(()),
+        Some("always") => {
+            Err("--pull always is not supported yet: images come from 'wharf load'".to_owned())
+        }
+        Some(other) => Err(format!(
+            "invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""
+        )),
+    }
+}
+
+/// A reference, an id or the beginning of one.
+fn check_image(name: &str) -> Result<(), String> {
+    let hex = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let id = name.strip_prefix("sha256:").unwrap_or(name);
+    if hex(id) {
+        return Ok(());
+    }
+    name.parse::<Reference>()
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
+fn network(names: &[String], warnings: &mut Vec<String>) -> Result<NetworkMode, String> {
+    match names {
+        [] => {
+            warnings.push(NO_BRIDGE.to_owned());
+            Ok(NetworkMode::None)
+        }
+        [name] => value::network(name),
+        [first, ..] => {
+            value::network(first)?;
+            Err("several networks for one container are not supported yet".to_owned())
+        }
+    }
+}
+
+fn restart(args: &args::Create) -> Result<RestartPolicy, String> {
+    value::restart_policy(args.restart.as_deref().unwrap_or_default())
+}
+
+/// `80`, `80/tcp`, `8000-8010/udp`.
+fn check_port(text: &str) -> Result<(), String> {
+    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    if !matches!(
+        protocol.to_ascii_lowercase().as_str(),
+        "tcp" | "udp" | "sctp"
+    ) {
+        return Err(format!("invalid protocol for --expose: {text}"));
+    }
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let port = |number: &str| {
+        number
+            .parse::<u16>()
+            .map_err(|_e| format!("invalid range format for --expose: {text}, error: strconv.ParseUint: parsing {number:?}: invalid syntax"))
+    };
+    if port(first)? > port(last)? {
+        return Err(format!(
+            "invalid range format for --expose: {text}, error: invalid range specified for port: {range}"
+        ));
+    }
+    Ok(())
+}
+
+fn working_dir(path: Option<&str>) -> Result<Option<String>, String> {
+    match path {
+        None | Some("") => Ok(None),
+        Some(path) if path.starts_with('/') => Ok(Some(value::clean(path))),
+        Some(path) => Err(format!(
+            "the working directory '{path}' is invalid, it needs to be an absolute path"
+        )),
+    }
+}
+
+/// RFC 1123, as Docker checks it.
+fn hostname(name: Option<&str>, network: NetworkMode) -> Result<Option<String>, String> {
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let label = |label: &str| {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // Linux keeps 64 bytes (uname(2)).
+    if name.len() > 64 || !name.split('.').all(label) {
+        return Err(format!("invalid hostname format: {name}"));
+    }
+    if network == NetworkMode::Host {
+        // The host's network keeps the host's name only by default; a name of its own is fine (docker 1.10).
+        return Ok(Some(name.to_owned()));
+    }
+    Ok(Some(name.to_owned()))
+}
+
+fn environment(
+    files: &[String],
+    given: &[String],
+    world: &impl World,
+) -> Result<Vec<String>, String> {
+    let mut env = Vec::new();
+    for path in files {
+        let content = world.file(path)?;
+        let pairs = value::key_values(&content, |name| world.variable(name))
+            .map_err(|why| format!("invalid env file ({path}): {why}"))?;
+        env.extend(pairs);
+    }
+    for item in given {
+        if item.contains('=') {
+            env.push(item.clone());
+        } else {
+            // Without a value here either, Docker takes the image's away: a name alone says so.
+            env.push(match world.variable(item) {
+                Some(value) => format!("{item}={value}"),
+                None => item.clone(),
+            });
+        }
+    }
+    Ok(env)
+}
+
+fn labels(args: &args::Create, world: &impl World) -> Result<Vec<(String, String)>, String> {
+    let mut pairs = Vec::new();
+    for path in &args.label_file {
+        let content = world.file(path)?;
+        let lines = value::key_values(&content, |_name| Some(String::new()))
+            .map_err(|why| format!("invalid label file ({path}): {why}"))?;
+        pairs.extend(lines);
+    }
+    pairs.extend(args.label.iter().cloned());
+    Ok(pairs
+        .into_iter()
+        .map(|pair| match pair.split_once('=') {
+            Some((key, value)) => (key.to_owned(), value.to_owned()),
+            None => (pair, String::new()),
+        })
+        .collect())
+}
+
+fn mounts(args: &args::Create, here: &Path) -> Result<Vec<Mount>, String> {
+    let mut mounts = Vec::new();
+    for text in &args.volume {
+        mounts.push(value::volume(text, here)?);
+    }
+    mounts.extend(args.mount.iter().cloned());
+    for text in &args.tmpfs {
+        mounts.push(value::tmpfs(text)?);
+    }
+    let mut targets: Vec<&str> = mounts.iter().map(Mount::target).collect();
+    targets.sort_unstable();
+    match targets.windows(2).find(|pair| pair.first() == pair.last()) {
+        Some(pair) => Err(format!(
+            "Duplicate mount point: {}",
+            pair.first().copied().unwrap_or_default()
+        )),
+        None => Ok(mounts),
+    }
+}
+
+/// Docker's least memory limit.
+const LEAST_MEMORY: u64 = 6 << 20;
+
+fn resources(args: &args::Create) -> Result<Resources, String> {
+    // Zero is "not given" for all of them.
+    let memory = args.memory.filter(|bytes| *bytes > 0);
+    if memory.is_some_and(|bytes| bytes < LEAST_MEMORY) {
+        return Err("Minimum memory limit allowed is 6MB".to_owned());
+    }
+    let memory_swap = args.memory_swap.filter(|bytes| *bytes != 0);
+    match (memory, memory_swap) {
+        (None, Some(swap)) if swap > 0 => {
+            return Err(
+                "You should always set the Memory limit when using Memoryswap limit, see usage"
+                    .to_owned(),
+            );
+        }
+        (Some(memory), Some(swap)) if u64::try_from(swap).is_ok_and(|swap| swap < memory) => {
+            return Err(
+                "Minimum memoryswap limit should be larger than memory limit, see usage".to_owned(),
+            );
+        }
+        _ => {}
+    }
+    let cpu_shares = match args.cpu_shares {
+        None | Some(0) => None,
+        Some(shares) => Some(
+            u64::try_from(shares)
+                .map_err(|_e| {
+                    format!("invalid CPU shares ({shares}): value must be a positive integer")
+                })?
+                .clamp(2, 262_144),
+        ),
+    };
+    Ok(Resources {
+        memory,
+        memory_swap,
+        nano_cpus: args.cpus.filter(|cpus| *cpus > 0),
+        cpu_shares,
+        cpuset_cpus: cpuset(args.cpuset_cpus.as_deref())?,
+        // -1 and 0 are "without limit".
+        pids_limit: args
+            .pids_limit
+            .and_then(|limit| u64::try_from(limit).ok())
+            .filter(|n| *n > 0),
+    })
+}
+
+/// `0-3,5`.
+fn cpuset(text: Option<&str>) -> Result<Option<String>, String> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        match (first.parse::<u16>(), last.parse::<u16>()) {
+            (Ok(first), Ok(last)) => first <= last,
+            _ => false,
+        }
+    };
+    if text.split(',').all(|part| range(part.trim())) {
+        Ok(Some(text.to_owned()))
+    } else {
+        Err(format!("Invalid value {text} for cpuset cpus"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::parse;
+    use clap::{Args, Command, FromArgMatches};
+    use std::path::PathBuf;
+
+    struct Desk;
+    impl World for Desk {
+        fn variable(&self, name: &str) -> Option<String> {
+            (name == "HOME").then(|| "/home/x".to_owned())
+        }
+        fn file(&self, path: &str) -> Result<Vec<u8>, String> {
+            match path {
+                "good" => Ok(b"# c\nA=1\nHOME\nNOSUCH\n".to_vec()),
+                "bad" => Ok(b"a b=1".to_vec()),
+                _ => Err(format!("open {path}: no such file or directory")),
+            }
+        }
+        fn here(&self) -> &Path {
+            Path::new("/work/here")
+        }
+    }
+
+    fn made(line: &str) -> Result<Made<request::Create>, String> {
+        let command = parse::as_pflag(args::Create::augment_args(Command::new("")));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let mut matches = command
+            .try_get_matches_from(words)
+            .map_err(|e| e.to_string())?;
+        let args = args::Create::from_arg_matches_mut(&mut matches).unwrap();
+        create(&args, false, &Desk)
+    }
+
+    #[track_caller]
+    fn refuses(line: &str, why: &str) {
+        assert_eq!(made(line).map(|m| m.request), Err(why.to_owned()), "{line}");
+    }
+
+    #[test]
+    fn everything_after_the_image_belongs_to_the_command() {
+        let request = made("--network none -it busybox sh -c --rm")
+            .unwrap()
+            .request;
+        assert_eq!(request.image, "busybox");
+        assert_eq!(request.cmd, ["sh", "-c", "--rm"]);
+        assert!(request.tty && request.open_stdin && !request.auto_remove);
+        assert!(request.attach.stdin && request.attach.stdout && request.attach.stderr);
+    }
+
+    #[test]
+    fn without_a_network_there_is_a_warning_and_only_loopback() {
+        let made = made("busybox").unwrap();
+        assert_eq!(made.warnings, [NO_BRIDGE]);
+        assert_eq!(made.request.network, NetworkMode::None);
+    }
+
+    #[test]
+    fn variables_come_from_files_then_from_flags() {
+        let env = |line: &str| made(line).map(|m| m.request.env);
+        assert_eq!(
+            env("--env-file good -e B=2 -e HOME -e GONE busybox").unwrap(),
+            ["A=1", "HOME=/home/x", "B=2", "HOME=/home/x", "GONE"]
+        );
+        assert_eq!(
+            env("--env-file bad busybox"),
+            Err("invalid env file (bad): variable 'a b' contains whitespaces".to_owned())
+        );
+        assert_eq!(
+            env("--env-file /nope busybox"),
+            Err("open /nope: no such file or directory".to_owned())
+        );
+    }
+
+    #[test]
+    fn an_empty_entry_point_takes_the_images_away() {
+        let entrypoint = |line: &str| made(line).unwrap().request.entrypoint;
+        assert_eq!(entrypoint("busybox"), None);
+        assert_eq!(entrypoint("--entrypoint= busybox"), Some(vec![]));
+        assert_eq!(
+            entrypoint("--entrypoint /bin/x busybox"),
+            Some(vec!["/bin/x".to_owned()])
+        );
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_in_dockers_words() {
+        refuses(
+            "--rm --restart always busybox",
+            "conflicting options: cannot specify both --restart and --rm",
+        );
+        assert!(made("--rm --restart no busybox").is_ok());
+        refuses(
+            "--memory-swap 1g busybox",
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        );
+        refuses(
+            "-m 64m --memory-swap 32m busybox",
+            "Minimum memoryswap limit should be larger than memory limit, see usage",
+        );
+        refuses("-m 1m busybox", "Minimum memory limit allowed is 6MB");
+        refuses("-v /a:/x -v /b:/x/ busybox", "Duplicate mount point: /x");
+        refuses(
+            "BUSY",
+            "invalid reference format: repository name (BUSY) must be lowercase",
+        );
+        refuses(
+            "-w rel busybox",
+            "the working directory 'rel' is invalid, it needs to be an absolute path",
+        );
+        refuses("-h -bad busybox", "invalid hostname format: -bad");
+        refuses("--stop-signal NOPE busybox", "invalid signal: NOPE");
+        refuses(
+            "--pull=foo busybox",
+            "invalid pull option: 'foo': must be one of \"always\", \"missing\" or \"never\"",
+        );
+        refuses(
+            "--expose x busybox",
+            "invalid range format for --expose: x, error: strconv.ParseUint: parsing \"x\": invalid syntax",
+        );
+        refuses(
+            "--cpuset-cpus 3-1 busybox",
+            "Invalid value 3-1 for cpuset cpus",
+        );
+        refuses(
+            "--network web busybox",
+            "network \"web\" is not available yet; use --network none or --network host",
+        );
+    }
+
+    #[test]
+    fn attached_streams_are_those_asked_for() {
+        let attach = made("-a stdout -a STDIN busybox").unwrap().request.attach;
+        assert_eq!(
+            (attach.stdin, attach.stdout, attach.stderr),
+            (true, true, false)
+        );
+    }
+
+    #[test]
+    fn a_relative_bind_source_is_relative_to_the_working_directory() {
+        let mounts = made("-v ./x/../y:/y:ro,rslave busybox")
+            .unwrap()
+            .request
+            .mounts;
+        assert_eq!(
+            mounts,
+            [Mount::Bind {
+                source: PathBuf::from("/work/here/y").display().to_string(),
+                target: "/y".to_owned(),
+                readonly: true,
+                propagation: Some("rslave".to_owned()),
+                create_source: true,
+            }]
+        );
+    }
+}
