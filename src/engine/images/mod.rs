@@ -5,27 +5,34 @@
 //! in it). Everything is changed under the lock `images.lock`, and built in a [`workspace`] before.
 
 pub mod catalog;
+pub mod change;
 pub mod codec;
 mod commit;
 pub mod document;
 pub mod index;
 mod layers;
 mod load;
+pub mod removal;
+mod save;
 pub mod tarball;
 pub mod unpack;
 mod workspace;
 
-use std::io::Read;
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use load::Source;
+pub use removal::{InUse, User};
 
 use super::error::{Attempt, Error, Kind, Result};
 use super::model::digest::ImageId;
-use super::model::image::{HistoryEntry, Image, Loaded};
+use super::model::image::{HistoryEntry, Image, Loaded, Removed};
 use super::model::progress::Report;
-use super::model::{Cancel, ContainerConfig, Digest, ImageSummary, Platform, Reference, Timestamp};
+use super::model::{
+    Cancel, ContainerConfig, Digest, ImageSummary, Platform, Reference, Timestamp, request,
+};
 use super::store::{self, Roots};
 use super::sys::at::Dir;
 use super::sys::file::{self, Durability, Lock};
@@ -128,6 +135,114 @@ impl Images {
             Ok(vec![commit::plan_without_manifest(config, blobs, names)?])
         })?;
         first_id(made)
+    }
+
+    /// Makes a one-layer image of a root file system's tar (plain, gzip or zstd).
+    ///
+    /// # Errors
+    /// `InvalidInput` for a tar or an instruction that cannot be read; otherwise as [`Self::load`].
+    pub fn import(
+        &self,
+        tar: &mut dyn Read,
+        request: &request::Import,
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<ImageId> {
+        let mut process = Process::default();
+        for line in &request.changes {
+            change::apply(&mut process, line).map_err(|error| Error::invalid(error.to_string()))?;
+        }
+        if request
+            .reference
+            .as_ref()
+            .is_some_and(|name| name.digest().is_some())
+        {
+            return Err(Error::invalid("cannot import digest reference"));
+        }
+        let now = Timestamp::now();
+        let comment = if request.message.is_empty() {
+            "Imported from -".to_owned()
+        } else {
+            request.message.clone()
+        };
+        let made = self.bring_in(report, cancel, |work, pool| {
+            let blob = work.spool(tar, cancel)?;
+            if blob.size == 0 {
+                return Err(Error::invalid("the archive is empty"));
+            }
+            pool.ask(&blob);
+            let step = History {
+                created: Some(now),
+                comment,
+                ..History::default()
+            };
+            let platform = request.platform.clone().unwrap_or_else(Platform::host);
+            let blobs = vec![blob];
+            let config = self.configuration(process, &platform, now, &blobs, vec![step], pool)?;
+            let names = request.reference.clone().map(Reference::with_default_tag);
+            let names = names.into_iter().collect();
+            Ok(vec![commit::plan_without_manifest(config, blobs, names)?])
+        })?;
+        first_id(made)
+    }
+
+    /// Writes images as one archive: docker-archive and OCI layout at once. A repository without a tag means all its
+    /// tags.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown image, before anything is written; `Cancelled`; what reading and writing say.
+    pub fn save(&self, names: &[String], out: &mut dyn Write, cancel: &Cancel) -> Result<()> {
+        save::save(self, names, out, cancel)
+    }
+
+    /// Removes a name, or the image with its last one, or, by id, the image with all its names. Layers that neither
+    /// another image nor a container needs go with it.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown image; `Conflict` in Docker's words while containers or other names need it.
+    pub fn remove(&self, name: &str, force: bool, in_use: &InUse<'_>) -> Result<Vec<Removed>> {
+        let lock = self.lock()?;
+        let mut catalog = self.catalog()?;
+        let id = catalog.resolve(name)?;
+        let layers = stored(&catalog, &id)?.layers.clone();
+        let mut removed = removal::remove(&mut catalog, name, force, in_use.users)?;
+        self.save_catalog(&catalog, &lock)?;
+        if catalog.images.contains_key(&id) {
+            return Ok(removed);
+        }
+        let gone = self.sweep(&catalog, in_use.layers, lock)?;
+        for layer in layers.iter().rev() {
+            if gone.contains(&layer.chain_id) {
+                removed.push(Removed::Deleted(layer.chain_id.clone()));
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes layers and blobs that neither an image nor a container needs: after the last container of a removed
+    /// image is gone.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn collect(&self, in_use: &dyn Fn() -> Result<BTreeSet<Digest>>) -> Result<Vec<Digest>> {
+        let lock = self.lock()?;
+        let catalog = self.catalog()?;
+        self.sweep(&catalog, in_use, lock)
+    }
+
+    /// Takes what is not needed out of the store, gives the lock back, and only then removes it: that takes long.
+    fn sweep(
+        &self,
+        catalog: &Catalog,
+        in_use: &dyn Fn() -> Result<BTreeSet<Digest>>,
+        lock: Lock,
+    ) -> Result<Vec<Digest>> {
+        let in_use = in_use()?;
+        let work = Workspace::create(&self.dirs.layers, &lock)?;
+        let gone = removal::sweep(self, catalog, &in_use, &work);
+        drop(lock);
+        drop(work);
+        gone
     }
 
     /// The configuration document of an image that is made here.

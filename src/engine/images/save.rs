@@ -1,0 +1,196 @@
+//! Writes images as one archive that has both forms: docker-archive (`manifest.json`) and OCI layout (`index.json`).
+//! The documents come first, so that a reader knows what follows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use super::catalog::{Catalog, Stored};
+use super::commit::encode;
+use super::document::{
+    ArchivedImage, Descriptor, IMAGE_NAME, Index, OCI_INDEX, OCI_MANIFEST, REF_NAME,
+};
+use super::{Images, codec, stored};
+use crate::engine::error::{Attempt, Error, Result};
+use crate::engine::model::digest::ImageId;
+use crate::engine::model::{Cancel, Digest, Reference};
+
+/// Everything that will be written, with its files open: an image that is removed meanwhile is saved all the same.
+struct Archive {
+    documents: Vec<(&'static str, Vec<u8>)>,
+    blobs: Vec<(Digest, File)>,
+}
+
+/// Writes images.
+///
+/// # Errors
+/// `NotFound` for an unknown name, before anything is written; what reading and writing say.
+pub fn save(images: &Images, names: &[String], out: &mut dyn Write, cancel: &Cancel) -> Result<()> {
+    let archive = {
+        let _lock = images.hold()?;
+        gather(images, names)?
+    };
+    let mut builder = tar::Builder::new(out);
+    for dir in ["blobs/", "blobs/sha256/"] {
+        let mut header = header(tar::EntryType::Directory, 0o755, 0);
+        builder
+            .append_data(&mut header, dir, io::empty())
+            .attempt(|| "write archive")?;
+    }
+    for (name, document) in archive.documents {
+        let size = u64::try_from(document.len()).unwrap_or(u64::MAX);
+        let mut header = header(tar::EntryType::Regular, 0o644, size);
+        builder
+            .append_data(&mut header, name, document.as_slice())
+            .attempt(|| "write archive")?;
+    }
+    for (digest, mut file) in archive.blobs {
+        let size = file
+            .metadata()
+            .attempt(|| format!("examine blob {digest}"))?
+            .len();
+        let mut header = header(tar::EntryType::Regular, 0o444, size);
+        let path = format!("blobs/sha256/{}", digest.hex());
+        let source = Watched {
+            file: &mut file,
+            cancel,
+        };
+        let written = builder.append_data(&mut header, path, source);
+        if cancel.is_cancelled() {
+            return Err(Error::new(crate::engine::Kind::Cancelled, "cancelled"));
+        }
+        written.attempt(|| "write archive")?;
+    }
+    let out = builder.into_inner().attempt(|| "write archive")?;
+    out.flush().attempt(|| "write archive")
+}
+
+fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    // No owner and no time: one image makes one archive.
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
+}
+
+/// Images in the order asked for, each with the names asked for.
+fn choose(catalog: &Catalog, names: &[String]) -> Result<Vec<(ImageId, Vec<Reference>)>> {
+    let mut chosen: Vec<(ImageId, Vec<Reference>)> = Vec::new();
+    for text in names {
+        let mut found: Vec<(ImageId, Option<Reference>)> = Vec::new();
+        if let Ok(name) = text.parse::<Reference>() {
+            let bare = name.tag().is_none() && name.digest().is_none();
+            if bare {
+                // A repository means all its tags.
+                let of_repository = catalog.names.iter().filter(|(known, _)| {
+                    known.domain() == name.domain()
+                        && known.path() == name.path()
+                        && known.tag().is_some()
+                });
+                found.extend(of_repository.map(|(known, id)| (id.clone(), Some(known.clone()))));
+            } else if let Some(id) = catalog.find(&name) {
+                let tagged = Some(name).filter(|name| name.digest().is_none());
+                found.push((id, tagged));
+            }
+        }
+        if found.is_empty() {
+            found.push((catalog.resolve(text)?, None));
+        }
+        for (id, name) in found {
+            let at = match chosen.iter().position(|(known, _)| *known == id) {
+                Some(at) => at,
+                None => {
+                    chosen.push((id, Vec::new()));
+                    chosen.len() - 1
+                }
+            };
+            if let Some((_, names)) = chosen.get_mut(at) {
+                names.extend(name.filter(|name| !names.contains(name)));
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+fn gather(images: &Images, names: &[String]) -> Result<Archive> {
+    let catalog = images.catalog()?;
+    let chosen = choose(&catalog, names)?;
+    let mut index = Index {
+        schema_version: 2,
+        media_type: OCI_INDEX.to_owned(),
+        manifests: Vec::new(),
+    };
+    let mut list = Vec::new();
+    let mut needed = BTreeSet::new();
+    for (id, names) in &chosen {
+        let image = stored(&catalog, id)?;
+        needed.insert(id.clone());
+        needed.insert(image.manifest.clone());
+        needed.extend(image.layers.iter().map(|layer| layer.blob.clone()));
+        list.push(archived(id, image, names));
+        let platform = images.read_config(id, image)?.platform();
+        let manifest = images.read_document(&image.manifest)?;
+        let own = serde_json::from_slice::<serde_json::Value>(&manifest).ok();
+        let media_type = own
+            .as_ref()
+            .and_then(|own| own.get("mediaType")?.as_str())
+            .unwrap_or(OCI_MANIFEST);
+        let describe = |annotations| Descriptor {
+            media_type: media_type.to_owned(),
+            digest: image.manifest.clone(),
+            size: u64::try_from(manifest.len()).unwrap_or(u64::MAX),
+            annotations,
+            platform: Some(platform.clone()),
+        };
+        if names.is_empty() {
+            index.manifests.push(describe(BTreeMap::new()));
+        }
+        for name in names {
+            let tag = name.tag().unwrap_or_default();
+            index.manifests.push(describe(BTreeMap::from([
+                (IMAGE_NAME.to_owned(), name.to_string()),
+                (REF_NAME.to_owned(), tag.to_owned()),
+            ])));
+        }
+    }
+    let mut blobs = Vec::new();
+    for digest in needed {
+        let file = images.blobs_dir().open_file(digest.hex().as_bytes())?;
+        blobs.push((digest, file));
+    }
+    Ok(Archive {
+        documents: vec![
+            ("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
+            ("index.json", encode(&index)?),
+            ("manifest.json", encode(&list)?),
+        ],
+        blobs,
+    })
+}
+
+fn archived(id: &ImageId, image: &Stored, names: &[Reference]) -> ArchivedImage {
+    let path = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
+    ArchivedImage {
+        config: path(id),
+        repo_tags: names.iter().map(Reference::familiar).collect(),
+        layers: image.layers.iter().map(|layer| path(&layer.blob)).collect(),
+    }
+}
+
+struct Watched<'a> {
+    file: &'a mut File,
+    cancel: &'a Cancel,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(codec::cancelled());
+        }
+        self.file.read(buffer)
+    }
+}
