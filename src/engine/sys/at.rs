@@ -274,7 +274,7 @@ impl Dir {
             return Ok(file);
         }
         let shown = self.label.join(name_of(path));
-        Err(crate::engine::Error::invalid(format!(
+        Err(crate::engine::error::Error::invalid(format!(
             "{} is not a regular file",
             shown.display()
         )))
