@@ -2,7 +2,7 @@
 //!
 //! One JSON object for each line: `{"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.000000001Z"}`. A line
 //! longer than 16 KiB is stored in parts, of which only the last has the newline; what is not UTF-8 becomes U+FFFD.
-//! Everything that one read brought is written with one write(2). Nothing is synced: a log is not worth a disk's wait.
+//! What one read brought is written with one write(2), or with one for each 64 KiB. Nothing is synced: a log is not worth a disk's wait.
 //!
 //! When the disk is full, entries are lost, the container goes on, and the first entry that fits again says how many.
 
@@ -16,6 +16,9 @@ use crate::engine::model::{LogConfig, Timestamp};
 
 /// A longer line is stored in parts of this many bytes.
 pub const PART: usize = 16 * 1024;
+
+/// Entries are written when they are so many bytes, or when nothing more was read.
+const BATCH: usize = 64 * 1024;
 
 /// Which stream a log line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +180,10 @@ impl LogFile {
             self.batch.extend_from_slice(&entry);
         }
         self.entries += 1;
+        // Short lines grow to many times their length.
+        if self.batch.len() >= BATCH {
+            self.flush();
+        }
     }
 
     fn flush(&mut self) {
@@ -500,6 +507,12 @@ mod tests {
             log.append(Stream::Stdout, &part, time(1));
             assert!(log.stdout.capacity() <= 2 * PART);
             assert!(log.batch.capacity() <= 4096);
+        }
+        // Nor does it with many short ones: an entry is much longer than its line.
+        log.clock.set(time(2));
+        for _ in 0..10_000 {
+            log.entry(Stream::Stdout, b"y\n");
+            assert!(log.batch.capacity() <= 4 * BATCH);
         }
     }
 
