@@ -282,10 +282,8 @@ fn workstation(context: &Context) -> Outcome {
             code: 2,
         });
     }
-    let _engine = context.engine()?;
-    Err(Failure::plain(
-        "the workstation is not available yet; 'wharf --help' lists the commands",
-    ))
+    crate::app::run(context.engine()?, crate::app::Options::default())?;
+    Ok(0)
 }
 
 fn help_page() -> Outcome {
