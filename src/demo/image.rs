@@ -1,20 +1,25 @@
-//! The demo's two images, as archives for `load`: one with nothing but the running program in it, one whose layers
-//! waste space in every way that there is.
+//! The demo's two images, as layers for the engine to assemble: one with nothing but the running program in it, one
+//! whose layers waste space in every way that there is.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 use std::fs;
-use std::io;
+use std::io::{self, Cursor, Read};
 
-use serde_json::json;
-use sha2::{Digest, Sha256};
-
-use super::{IMAGE, LABEL, LAYERS_IMAGE, WORKLOAD_VERB};
+use super::{LABEL, WORKLOAD_VERB};
 use crate::engine::Result;
 use crate::engine::error::Attempt;
-use crate::engine::model::Platform;
+use crate::engine::model::ContainerConfig;
 
 /// Where the program is in the image.
 const PROGRAM: &str = "bin/wharf";
+
+/// What the engine needs to assemble an image.
+pub(super) struct Recipe {
+    /// The process part of its configuration.
+    pub(super) config: ContainerConfig,
+    /// Command of the history and tar, bottom first.
+    pub(super) layers: Vec<(String, Box<dyn Read + Send>)>,
+}
 
 /// Tells an image of this program from one that an older program made.
 pub(super) fn build_label() -> Result<String> {
@@ -24,22 +29,45 @@ pub(super) fn build_label() -> Result<String> {
     Ok(format!("{}-{size}", env!("CARGO_PKG_VERSION")))
 }
 
-/// [`IMAGE`]: the running program, and the few files that tell it who it is.
-pub(super) fn workloads(build: &str) -> Result<Vec<u8>> {
+/// The running program, and the few files that tell it who it is.
+pub(super) fn workloads(build: &str) -> Result<Recipe> {
     let program = fs::read("/proc/self/exe").attempt(|| "read the running program")?;
-    let process = json!({
-        "Entrypoint": [format!("/{PROGRAM}"), WORKLOAD_VERB],
-        "Cmd": ["sh"],
-        "Env": ["PATH=/bin"],
-    });
-    assemble(&workload_layers(&program), IMAGE, process, build).attempt(|| format!("make {IMAGE}"))
+    let config = ContainerConfig {
+        entrypoint: vec![format!("/{PROGRAM}"), WORKLOAD_VERB.to_owned()],
+        cmd: vec!["sh".to_owned()],
+        env: vec!["PATH=/bin".to_owned()],
+        ..labelled(build)
+    };
+    recipe(config, &workload_layers(&program))
 }
 
-/// [`LAYERS_IMAGE`].
-pub(super) fn wasteful(build: &str) -> Result<Vec<u8>> {
-    let process = json!({"Cmd": ["/opt/app/server"], "Env": ["PATH=/usr/local/bin"]});
-    assemble(&wasteful_layers(), LAYERS_IMAGE, process, build)
-        .attempt(|| format!("make {LAYERS_IMAGE}"))
+/// The image that is there to be looked at.
+pub(super) fn wasteful(build: &str) -> Result<Recipe> {
+    let config = ContainerConfig {
+        cmd: vec!["/opt/app/server".to_owned()],
+        env: vec!["PATH=/usr/local/bin".to_owned()],
+        ..labelled(build)
+    };
+    recipe(config, &wasteful_layers())
+}
+
+fn labelled(build: &str) -> ContainerConfig {
+    ContainerConfig {
+        labels: [(LABEL.to_owned(), build.to_owned())].into(),
+        ..ContainerConfig::default()
+    }
+}
+
+fn recipe(config: ContainerConfig, layers: &[Layer<'_>]) -> Result<Recipe> {
+    let layers = layers
+        .iter()
+        .map(|layer| {
+            let tar: Box<dyn Read + Send> = Box::new(Cursor::new(tar_of(&layer.entries)?));
+            Ok((layer.command.to_owned(), tar))
+        })
+        .collect::<io::Result<_>>()
+        .attempt(|| "write the layers of the demo's image")?;
+    Ok(Recipe { config, layers })
 }
 
 fn workload_layers(program: &[u8]) -> Vec<Layer<'_>> {
@@ -169,7 +197,7 @@ struct Entry<'a> {
 
 enum What<'a> {
     Directory,
-    File(std::borrow::Cow<'a, [u8]>),
+    File(Cow<'a, [u8]>),
     Symlink(&'static str),
 }
 
@@ -182,11 +210,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn file(
-        path: impl Into<String>,
-        mode: u32,
-        content: impl Into<std::borrow::Cow<'a, [u8]>>,
-    ) -> Self {
+    fn file(path: impl Into<String>, mode: u32, content: impl Into<Cow<'a, [u8]>>) -> Self {
         Self {
             path: path.into(),
             mode,
@@ -205,55 +229,6 @@ impl<'a> Entry<'a> {
             what: What::Symlink(target),
         }
     }
-}
-
-/// An archive as `docker save` writes it (image-spec v1.2 of Docker: `manifest.json`, configuration, layer tars).
-/// `process` is the configuration's `config`.
-fn assemble(
-    layers: &[Layer<'_>],
-    tag: &str,
-    mut process: serde_json::Value,
-    build: &str,
-) -> io::Result<Vec<u8>> {
-    let now = jiff::Timestamp::now().to_string();
-    let tars = layers
-        .iter()
-        .map(|layer| tar_of(&layer.entries))
-        .collect::<io::Result<Vec<_>>>()?;
-    let diff_ids: Vec<String> = tars
-        .iter()
-        .map(|tar| format!("sha256:{}", sha256(tar)))
-        .collect();
-    let history: Vec<_> = layers
-        .iter()
-        .map(|layer| json!({"created": now, "created_by": layer.command, "comment": "wharf demo"}))
-        .collect();
-    let platform = Platform::host();
-    process["Labels"] = json!({LABEL: build});
-    let config = serde_json::to_vec(&json!({
-        "created": now,
-        "architecture": platform.architecture,
-        "os": platform.os,
-        "config": process,
-        "rootfs": {"type": "layers", "diff_ids": diff_ids},
-        "history": history,
-    }))?;
-    let config_name = format!("{}.json", sha256(&config));
-    let names: Vec<String> = (0..tars.len())
-        .map(|number| format!("{number}/layer.tar"))
-        .collect();
-    let manifest = serde_json::to_vec(&json!([
-        {"Config": config_name, "RepoTags": [tag], "Layers": names}
-    ]))?;
-    let mut files = vec![Entry::file(config_name, 0o644, config)];
-    files.extend(
-        names
-            .into_iter()
-            .zip(tars)
-            .map(|(name, tar)| Entry::file(name, 0o644, tar)),
-    );
-    files.push(Entry::file("manifest.json", 0o644, manifest));
-    tar_of(&files)
 }
 
 fn tar_of(entries: &[Entry<'_>]) -> io::Result<Vec<u8>> {
@@ -284,15 +259,6 @@ fn tar_of(entries: &[Entry<'_>]) -> io::Result<Vec<u8>> {
         }
     }
     builder.into_inner()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// Bytes that do not compress, the same for the same seed (xorshift64).
@@ -336,31 +302,21 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_names_layers_by_what_they_contain() {
-        let bytes = assemble(&workload_layers(b"program"), "a:b", json!({}), "1").unwrap();
-        let mut archive = tar::Archive::new(bytes.as_slice());
-        let mut files = std::collections::HashMap::new();
+    fn the_program_is_executable_and_goes_by_the_name_of_the_shell() {
+        let mut recipe = recipe(labelled("1"), &workload_layers(b"program")).unwrap();
+        let (_, tar) = recipe.layers.pop().unwrap();
+        let mut archive = tar::Archive::new(tar);
+        let mut found = Vec::new();
         for entry in archive.entries().unwrap() {
-            let mut entry = entry.unwrap();
-            let name = entry.path().unwrap().to_string_lossy().into_owned();
-            let mut content = Vec::new();
-            io::Read::read_to_end(&mut entry, &mut content).unwrap();
-            files.insert(name, content);
+            let entry = entry.unwrap();
+            let path = entry.path().unwrap().to_string_lossy().into_owned();
+            let link = entry
+                .link_name()
+                .unwrap()
+                .map(|l| l.to_string_lossy().into_owned());
+            found.push((path, entry.header().mode().unwrap(), link));
         }
-        let manifest: serde_json::Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
-        let config_name = manifest[0]["Config"].as_str().unwrap();
-        let config: serde_json::Value = serde_json::from_slice(&files[config_name]).unwrap();
-        for (number, diff_id) in config["rootfs"]["diff_ids"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .enumerate()
-        {
-            let layer = &files[&format!("{number}/layer.tar")];
-            assert_eq!(
-                diff_id.as_str().unwrap(),
-                format!("sha256:{}", sha256(layer))
-            );
-        }
+        assert!(found.contains(&(PROGRAM.to_owned(), 0o755, None)));
+        assert!(found.contains(&("bin/sh".to_owned(), 0o777, Some("wharf".to_owned()))));
     }
 }

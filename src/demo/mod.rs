@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 
 use crate::engine::model::request::{Create, Remove};
 use crate::engine::model::{
-    Cancel, ContainerId, ContainerSummary, LogConfig, Progress, Resources, RestartPolicy,
+    Cancel, ContainerId, ContainerSummary, LogConfig, Reference, Resources, RestartPolicy,
+    reference,
 };
-use crate::engine::{Engine, Error, Kind, Result, Source};
+use crate::engine::{Engine, Error, Kind, Result};
 
 pub use workload::run as run_workload;
 
@@ -149,19 +150,21 @@ fn ensure_images(engine: &Engine, say: &mut impl FnMut(&str)) -> Result<()> {
         Err(error) => Err(error),
     };
     if !is_current(IMAGE)? {
-        load(engine, image::workloads(&build)?)?;
+        assemble(engine, IMAGE, image::workloads(&build)?)?;
         say(&format!("made {IMAGE}"));
     }
     if !is_current(LAYERS_IMAGE)? {
-        load(engine, image::wasteful(&build)?)?;
+        assemble(engine, LAYERS_IMAGE, image::wasteful(&build)?)?;
         say(&format!("made {LAYERS_IMAGE}"));
     }
     Ok(())
 }
 
-fn load(engine: &Engine, archive: Vec<u8>) -> Result<()> {
-    let source = Source::Stream(Box::new(std::io::Cursor::new(archive)));
-    engine.load(source, &|_: Progress| {}, &Cancel::new())?;
+fn assemble(engine: &Engine, name: &str, recipe: image::Recipe) -> Result<()> {
+    let reference: Reference = name.parse().map_err(|error: reference::Error| {
+        Error::new(Kind::Internal, format!("name the image {name}")).caused_by(error)
+    })?;
+    engine.assemble(&reference, &recipe.config, recipe.layers, &Cancel::new())?;
     Ok(())
 }
 

@@ -13,7 +13,10 @@
 
 mod oci;
 mod plan;
-#[expect(dead_code, reason = "which capabilities matter is asked by the build script alone")]
+#[expect(
+    dead_code,
+    reason = "which capabilities matter is asked by the build script alone"
+)]
 mod profile;
 mod program;
 mod table;
