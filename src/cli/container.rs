@@ -12,12 +12,22 @@ use super::report::{self, Failure, Outcome};
 use super::{Context, args, value};
 use crate::engine::logs::Stream;
 use crate::engine::model::{Cancel, ContainerId, Status, Timestamp, request};
-use crate::engine::{Engine, Error};
+use crate::engine::{Engine, Error, Kind};
 
 /// Runs the verb for each operand; prints it where it worked, complains and goes on where not.
 pub fn each(
     context: &Context,
     names: &[String],
+    verb: impl Fn(&Engine, &ContainerId) -> Result<(), Error>,
+) -> Outcome {
+    each_but(context, names, false, verb)
+}
+
+/// The same; what is not there is told about but no failure if `forgives` (`rm -f`).
+fn each_but(
+    context: &Context,
+    names: &[String],
+    forgives: bool,
     verb: impl Fn(&Engine, &ContainerId) -> Result<(), Error>,
 ) -> Outcome {
     let engine = context.engine()?;
@@ -32,7 +42,9 @@ pub fn each(
             }
             Err(error) => {
                 report::complain(&report::line(&error));
-                code = 1;
+                if !(forgives && error.kind() == Kind::NotFound) {
+                    code = 1;
+                }
             }
         }
     }
@@ -93,7 +105,7 @@ pub fn rm(context: &Context, args: &args::Rm) -> Outcome {
         force: args.force,
         volumes: args.volumes,
     };
-    each(context, &args.operands, |engine, id| {
+    each_but(context, &args.operands, args.force, |engine, id| {
         engine.remove(id, request)
     })
 }

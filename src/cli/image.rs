@@ -13,7 +13,7 @@ use super::{Context, args, container, value};
 use crate::engine::error::Attempt as _;
 use crate::engine::model::image::{Loaded, Removed};
 use crate::engine::model::{Cancel, Reference, request};
-use crate::engine::{Engine, Error, Source};
+use crate::engine::{Engine, Error, Kind, Source};
 
 /// `load`.
 pub fn load(context: &Context, args: &args::Load) -> Outcome {
@@ -154,7 +154,10 @@ pub fn rmi(context: &Context, args: &args::Rmi) -> Outcome {
             }
             Err(error) => {
                 report::complain(&report::line(&error));
-                code = 1;
+                // As with `rm -f`: what is not there is as it should be.
+                if !(args.force && error.kind() == Kind::NotFound) {
+                    code = 1;
+                }
             }
         }
     }

@@ -658,3 +658,286 @@ pub fn stats(
         .with("BlockIO", pair(now.block_read, now.block_write))
         .with("PIDs", now.pids.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::model::container::RECORD_VERSION;
+    use crate::engine::model::{
+        Container, ContainerConfig, ContainerId, Digest, HostConfig, Platform,
+    };
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn now() -> Timestamp {
+        "2025-06-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn look(truncate: bool) -> Look {
+        Look {
+            now: now(),
+            zone: TimeZone::UTC,
+            truncate,
+        }
+    }
+
+    fn ago(seconds: i64) -> Timestamp {
+        now()
+            .checked_sub(jiff::SignedDuration::from_secs(seconds))
+            .unwrap()
+    }
+
+    fn digest(c: char) -> Digest {
+        format!("sha256:{}", c.to_string().repeat(64))
+            .parse()
+            .unwrap()
+    }
+
+    fn container_named(name: &str, letter: char, state: State) -> ContainerSummary {
+        let labels = BTreeMap::from([("com.x".to_owned(), "1".to_owned())]);
+        ContainerSummary {
+            container: Arc::new(Container {
+                version: RECORD_VERSION,
+                id: ContainerId::try_from(letter.to_string().repeat(64)).unwrap(),
+                name: name.to_owned(),
+                created: ago(7200),
+                image: digest('9'),
+                platform: Platform::host(),
+                layers: Vec::new(),
+                config: ContainerConfig {
+                    image: "busybox".to_owned(),
+                    entrypoint: vec!["sh".to_owned(), "-c".to_owned()],
+                    cmd: vec!["while true; do date; done".to_owned()],
+                    labels,
+                    ..ContainerConfig::default()
+                },
+                host: HostConfig::default(),
+            }),
+            state,
+        }
+    }
+
+    fn running() -> State {
+        State {
+            status: Status::Running,
+            started_at: Some(ago(180)),
+            ..State::default()
+        }
+    }
+
+    fn exited(code: i32) -> State {
+        State {
+            status: Status::Exited,
+            exit_code: code,
+            finished_at: Some(ago(120)),
+            ..State::default()
+        }
+    }
+
+    fn field<'a>(row: &'a Row, name: &str) -> &'a str {
+        row.fields.get(name).and_then(Value::as_str).unwrap()
+    }
+
+    #[test]
+    fn a_state_is_told_as_docker_tells_it() {
+        let with = |status, exit_code| State {
+            status,
+            exit_code,
+            started_at: Some(ago(3600 * 2)),
+            finished_at: Some(ago(3)),
+            ..State::default()
+        };
+        for (state, text) in [
+            (running(), "Up 3 minutes"),
+            (with(Status::Paused, 0), "Up 2 hours (Paused)"),
+            (exited(137), "Exited (137) 2 minutes ago"),
+            (with(Status::Restarting, 1), "Restarting (1) 3 seconds ago"),
+            (State::default(), "Created"),
+            (with(Status::Dead, 0), "Dead"),
+            (with(Status::Removing, 0), "Removal In Progress"),
+        ] {
+            assert_eq!(status(&state, &look(true)), text);
+        }
+    }
+
+    #[test]
+    fn a_row_of_ps_is_dockers() {
+        let row = container(&container_named("web", 'a', running()), &look(true));
+        for (name, text) in [
+            ("ID", "aaaaaaaaaaaa"),
+            ("Image", "busybox"),
+            ("Command", "\"sh -c 'while true; …\""),
+            ("CreatedAt", "2025-06-01 10:00:00 +0000 UTC"),
+            ("RunningFor", "2 hours ago"),
+            ("Status", "Up 3 minutes"),
+            ("State", "running"),
+            ("Names", "web"),
+            ("Labels", "com.x=1"),
+            ("Networks", "none"),
+        ] {
+            assert_eq!(field(&row, name), text, "{name}");
+        }
+        let whole = container(&container_named("web", 'a', running()), &look(false));
+        assert_eq!(field(&whole, "ID").len(), 64);
+        assert_eq!(
+            field(&whole, "Command"),
+            "\"sh -c 'while true; do date; done'\""
+        );
+    }
+
+    fn filters(list: &[&str]) -> Vec<Filter> {
+        list.iter()
+            .map(|text| super::super::value::filter(text).unwrap())
+            .collect()
+    }
+
+    fn named(list: &[&str]) -> Result<Vec<String>, String> {
+        let all = [
+            container_named("web", 'a', running()),
+            container_named("db-1", 'b', exited(1)),
+            container_named("db-2", 'c', exited(0)),
+        ];
+        filter_containers(&all, &filters(list), &[])
+            .map(|shown| shown.iter().map(|c| c.container.name.clone()).collect())
+    }
+
+    #[test]
+    fn filters_choose_containers() {
+        for (list, names) in [
+            (&[][..], &["web", "db-1", "db-2"][..]),
+            (&["name=db"], &["db-1", "db-2"]),
+            (&["name=^db-1$"], &["db-1"]),
+            (&["name=^/web$"], &["web"]),
+            (&["name=web", "name=db-2"], &["web", "db-2"]),
+            (&["status=exited"], &["db-1", "db-2"]),
+            (&["status=exited", "exited=1"], &["db-1"]),
+            (&["id=aaa"], &["web"]),
+            (&["label=com.x=1", "name=web"], &["web"]),
+            (&["label=com.x", "label=nosuch"], &[]),
+            (&["ancestor=busybox", "status=running"], &["web"]),
+            (&["network=none"], &["web", "db-1", "db-2"]),
+        ] {
+            assert_eq!(named(list).unwrap(), names, "{list:?}");
+        }
+        assert_eq!(
+            named(&["nosuch=1"]),
+            Err("invalid filter 'nosuch'".to_owned())
+        );
+        assert_eq!(
+            named(&["status=odd"]),
+            Err("invalid filter 'status=odd'".to_owned())
+        );
+        assert_eq!(
+            named(&["before=zzz"]),
+            Err("no such container: zzz".to_owned())
+        );
+    }
+
+    fn image_with(tags: &[&str], digests: &[&str]) -> ImageSummary {
+        ImageSummary {
+            id: digest('9'),
+            tags: tags.iter().map(|t| (*t).to_owned()).collect(),
+            digests: digests.iter().map(|t| (*t).to_owned()).collect(),
+            created: Some(ago(86400 * 3)),
+            size: 4_261_550,
+            labels: BTreeMap::new(),
+            platform: Platform::host(),
+        }
+    }
+
+    #[test]
+    fn an_image_has_a_row_for_each_of_its_tags() {
+        let shown = |image: &ImageSummary| -> Vec<String> {
+            image_rows(image)
+                .iter()
+                .map(|row| {
+                    format!(
+                        "{}:{} {}",
+                        field(row, "Repository"),
+                        field(row, "Tag"),
+                        field(row, "Size")
+                    )
+                })
+                .collect()
+        };
+        assert_eq!(
+            shown(&image_with(&["busybox:1", "host:5000/b:latest"], &[])),
+            ["busybox:1 4.26MB", "host:5000/b:latest 4.26MB"]
+        );
+        assert_eq!(shown(&image_with(&[], &[])), ["<none>:<none> 4.26MB"]);
+    }
+
+    fn image_rows(summary: &ImageSummary) -> Vec<Row> {
+        image(summary, false, &look(true))
+    }
+
+    #[test]
+    fn a_reference_filter_is_a_pattern() {
+        for (pattern, name, fits) in [
+            ("busybox", "busybox:1", true),
+            ("busybox:1", "busybox:1", true),
+            ("busy*", "busybox:1", true),
+            ("*:1", "busybox:1", true),
+            ("*", "a/b:1", false),
+            ("a/*", "a/b:1", true),
+            ("busybo?", "busybox:1", true),
+            ("box", "busybox:1", false),
+        ] {
+            assert_eq!(reference_fits(name, pattern), fits, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn figures_are_shown_as_docker_shows_them() {
+        let sample = |at, cpu_total| Stats {
+            id: ContainerId::try_from("a".repeat(64)).unwrap(),
+            at,
+            cpu_total,
+            cpu_user: 0,
+            cpu_system: 0,
+            throttled_periods: 0,
+            memory: 1_500_000,
+            memory_limit: 64 << 20,
+            net_rx: 1200,
+            net_tx: 0,
+            block_read: 4_261_550,
+            block_write: 0,
+            pids: 2,
+            pids_limit: None,
+        };
+        let summary = container_named("web", 'a', running());
+        let (first, second) = (sample(0, 0), sample(1_000_000_000, 255_000_000));
+        let row = stats(&summary, "web", Some((&first, &second)), &look(true));
+        for (name, text) in [
+            ("CPUPerc", "25.50%"),
+            ("MemUsage", "1.431MiB / 64MiB"),
+            ("MemPerc", "2.24%"),
+            ("NetIO", "1.2kB / 0B"),
+            ("BlockIO", "4.26MB / 0B"),
+            ("PIDs", "2"),
+        ] {
+            assert_eq!(field(&row, name), text, "{name}");
+        }
+        assert_eq!(
+            field(&stats(&summary, "web", None, &look(true)), "CPUPerc"),
+            "--"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_without_wildcards_fits_itself_alone(text in "[a-z/.:]{0,12}", other in "[a-z/.:]{0,12}") {
+            prop_assert!(wildcard(&text, &text));
+            prop_assert_eq!(wildcard(&text, &other), text == other);
+        }
+
+        #[test]
+        fn a_star_never_crosses_a_slash(left in "[a-z]{0,5}", right in "[a-z]{0,5}") {
+            let text = format!("{left}{right}");
+            let pattern = format!("{left}*");
+            prop_assert!(wildcard(&pattern, &text));
+            let with_slash = format!("{left}/{right}");
+            prop_assert!(!wildcard(&pattern, &with_slash));
+        }
+    }
+}

@@ -808,3 +808,359 @@ pub fn go_duration(text: &str) -> Option<i64> {
     }
     Some(sign * total)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fmt::Debug;
+    use std::path::Path;
+
+    #[track_caller]
+    fn refused<T: Debug>(given: &Result<T, String>, why: &str) {
+        assert_eq!(given.as_ref().err().map(String::as_str), Some(why));
+    }
+
+    fn bind(text: &str) -> Result<Mount, String> {
+        volume(text, Path::new("/here"))
+    }
+
+    #[test]
+    fn booleans_are_gos() {
+        for (text, value) in [
+            ("1", true),
+            ("T", true),
+            ("true", true),
+            ("0", false),
+            ("False", false),
+        ] {
+            assert_eq!(boolean(text), Ok(value), "{text}");
+        }
+        refused(
+            &boolean("yes"),
+            "strconv.ParseBool: parsing \"yes\": invalid syntax",
+        );
+    }
+
+    #[test]
+    fn integers_are_gos() {
+        assert_eq!(int("-1"), Ok(-1));
+        refused(&int("x"), "strconv.ParseInt: parsing \"x\": invalid syntax");
+        refused(
+            &int("99999999999999999999"),
+            "strconv.ParseInt: parsing \"99999999999999999999\": value out of range",
+        );
+    }
+
+    #[test]
+    fn cpus_are_billionths() {
+        for (text, nanos) in [
+            ("1.5", 1_500_000_000),
+            ("0", 0),
+            (".25", 250_000_000),
+            ("2.", 2_000_000_000),
+            ("0.000000001", 1),
+        ] {
+            assert_eq!(nano_cpus(text), Ok(nanos), "{text}");
+        }
+        refused(&nano_cpus("0.0000000001"), "value is too precise");
+        for text in ["", ".", "x", "-1", "1e3"] {
+            refused(
+                &nano_cpus(text),
+                &format!("failed to parse {text} as a rational number"),
+            );
+        }
+    }
+
+    #[test]
+    fn memory_and_swap_are_sizes() {
+        assert_eq!(bytes("64m"), Ok(64 << 20));
+        refused(&bytes("x"), "invalid size: 'x'");
+        assert_eq!(swap("-1"), Ok(-1));
+        assert_eq!(swap("1g"), Ok(1 << 30));
+        refused(&swap("-2"), "invalid size: '-2'");
+    }
+
+    #[test]
+    fn a_restart_policy_is_read_in_dockers_words() {
+        for (text, policy) in [
+            ("", RestartPolicy::No),
+            ("no", RestartPolicy::No),
+            ("no:0", RestartPolicy::No),
+            ("always", RestartPolicy::Always),
+            ("unless-stopped", RestartPolicy::UnlessStopped),
+            ("on-failure", RestartPolicy::OnFailure { max: 0 }),
+            ("on-failure:3", RestartPolicy::OnFailure { max: 3 }),
+        ] {
+            assert_eq!(restart_policy(text), Ok(policy), "{text}");
+        }
+        refused(
+            &restart_policy("on-failure:x"),
+            "invalid restart policy format: maximum retry count must be an integer",
+        );
+        refused(
+            &restart_policy("on-failure:-1"),
+            "invalid restart policy: maximum retry count cannot be negative",
+        );
+        refused(
+            &restart_policy("always:3"),
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+        );
+        refused(
+            &restart_policy(":3"),
+            "invalid restart policy format: no policy provided before colon",
+        );
+        refused(
+            &restart_policy("foo"),
+            "invalid restart policy: unknown policy 'foo'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
+        );
+    }
+
+    #[test]
+    fn a_bind_mount_has_source_target_and_options() {
+        let mount = |source: &str, readonly, propagation: Option<&str>| {
+            Ok(Mount::Bind {
+                source: source.to_owned(),
+                target: "/b".to_owned(),
+                readonly,
+                propagation: propagation.map(str::to_owned),
+                create_source: true,
+            })
+        };
+        assert_eq!(bind("/a:/b"), mount("/a", false, None));
+        assert_eq!(bind("/a:/b/"), mount("/a", false, None));
+        assert_eq!(
+            bind("/a:/b:ro,z,rshared"),
+            mount("/a", true, Some("rshared"))
+        );
+        assert_eq!(bind("./x:/b:rw"), mount("/here/x", false, None));
+        assert_eq!(bind("..:/b"), mount("/", false, None));
+        refused(&bind("/a:/b:zz"), "invalid mode: zz");
+        refused(&bind("/a:/b:ro,rw"), "invalid mode: ro,rw");
+        refused(
+            &bind("/a:/b:ro:x"),
+            "invalid volume specification: '/a:/b:ro:x'",
+        );
+        refused(&bind("/a:"), "invalid volume specification: '/a:'");
+        refused(&bind(""), "invalid volume specification: ''");
+        refused(
+            &bind("/a:b"),
+            "invalid volume specification: '/a:b': invalid mount path: 'b' mount path must be absolute",
+        );
+        refused(
+            &bind("/a:/"),
+            "invalid volume specification: '/a:/': invalid specification: destination can't be '/'",
+        );
+        refused(
+            &bind("data:/x"),
+            "named volumes are not available yet: 'data:/x'; give an absolute host path",
+        );
+        refused(
+            &bind("/x"),
+            "anonymous volumes are not available yet: '/x'; give a host path, or use --tmpfs /x",
+        );
+    }
+
+    #[test]
+    fn a_mount_is_read_field_by_field() {
+        assert_eq!(
+            mount("type=bind,src=/a,\"dst=/b\",readonly,bind-propagation=slave"),
+            Ok(Mount::Bind {
+                source: "/a".to_owned(),
+                target: "/b".to_owned(),
+                readonly: true,
+                propagation: Some("slave".to_owned()),
+                create_source: false,
+            })
+        );
+        assert_eq!(
+            mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777"),
+            Ok(Mount::Tmpfs {
+                target: "/t".to_owned(),
+                options: "size=1048576,mode=1777".to_owned(),
+            })
+        );
+        for (text, why) in [
+            ("foo", "invalid field 'foo' must be a key=value pair"),
+            ("type=bind,src=/a", "target is required"),
+            ("type=foo,target=/x", "mount type unknown: \"foo\""),
+            (
+                "type=volume,target=/x",
+                "mount type 'volume' is not available yet",
+            ),
+            ("target=/x", "mount type 'volume' is not available yet"),
+            (
+                "type=bind,target=/x",
+                "invalid mount config for type \"bind\": field Source must not be empty",
+            ),
+            (
+                "type=bind,src=a,target=/x",
+                "invalid mount config for type \"bind\": invalid mount path: 'a' mount path must be absolute",
+            ),
+            (
+                "type=tmpfs,src=/a,target=/x",
+                "invalid mount config for type \"tmpfs\": field Source must not be specified",
+            ),
+            (
+                "type=bind,nosuch=1,target=/x",
+                "unknown option 'nosuch' in 'nosuch=1'",
+            ),
+            ("type=bind,ro=maybe", "invalid value for ro: maybe"),
+            (
+                "type=tmpfs,target=/x,tmpfs-mode=9",
+                "invalid value for tmpfs-mode: 9",
+            ),
+            (
+                "type=bind,\"src=/a",
+                "invalid mount 'type=bind,\"src=/a': extraneous or missing \" in quoted field",
+            ),
+        ] {
+            refused(&mount(text), why);
+        }
+    }
+
+    #[test]
+    fn a_host_and_its_address_are_kept_with_a_colon() {
+        for text in ["db:10.0.0.1", "db=10.0.0.1"] {
+            assert_eq!(extra_host(text).as_deref(), Ok("db:10.0.0.1"), "{text}");
+        }
+        assert_eq!(extra_host("db=[::1]").as_deref(), Ok("db:::1"));
+        assert_eq!(extra_host("db:::1").as_deref(), Ok("db:::1"));
+        refused(&extra_host("x"), "bad format for add-host: \"x\"");
+        refused(&extra_host("x:y"), "invalid IP address in add-host: \"y\"");
+    }
+
+    #[test]
+    fn log_options_are_those_of_json_file() {
+        let options = |list: &[&str]| list.iter().map(|o| (*o).to_owned()).collect::<Vec<_>>();
+        let config = log(None, &options(&["max-size=10m", "max-file=3"])).unwrap();
+        assert_eq!(
+            (config.driver.as_str(), config.max_size, config.max_file),
+            ("json-file", Some(10_000_000), 3)
+        );
+        assert_eq!(log(Some("none"), &[]).unwrap().driver, "none");
+        refused(
+            &log(Some("nosuch"), &[]),
+            "logger: no log driver named 'nosuch' is registered",
+        );
+        refused(
+            &log(None, &options(&["foo=1"])),
+            "unknown log opt 'foo' for json-file log driver",
+        );
+        refused(
+            &log(None, &options(&["max-file=2"])),
+            "max-size must be set when max-file is greater than 1",
+        );
+        for bad in [
+            "max-size=0",
+            "max-size=x",
+            "max-file=0",
+            "max-file=x",
+            "foo",
+        ] {
+            assert!(log(None, &options(&[bad])).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn platforms_are_read_as_containerd_reads_them() {
+        let shown = |text: &str| platform(text).map(|p| p.to_string());
+        assert_eq!(shown("linux/arm64/v8").as_deref(), Ok("linux/arm64"));
+        assert_eq!(shown("linux/arm/v7").as_deref(), Ok("linux/arm/v7"));
+        assert_eq!(shown("Linux/x86_64").as_deref(), Ok("linux/amd64"));
+        assert_eq!(shown("aarch64").as_deref(), Ok("linux/arm64"));
+        refused(
+            &platform("x/y/z/w"),
+            "error parsing specified platform: \"x/y/z/w\": cannot parse platform specifier: invalid argument",
+        );
+        assert!(platform("").is_err());
+    }
+
+    #[test]
+    fn capabilities_lose_their_prefix() {
+        let names = |list: &[&str]| list.iter().map(|o| (*o).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            capabilities(&names(&["cap_net_admin", "SYS_TIME", "all"]), "CapAdd").unwrap(),
+            ["NET_ADMIN", "SYS_TIME", "ALL"]
+        );
+        refused(
+            &capabilities(&names(&["foo"]), "CapDrop"),
+            "invalid CapDrop: unknown capability: \"CAP_FOO\"",
+        );
+    }
+
+    #[test]
+    fn an_env_file_has_comments_names_and_pairs() {
+        let read =
+            |text: &[u8]| key_values(text, |name| (name == "HOME").then(|| "/root".to_owned()));
+        assert_eq!(
+            read(b"\xef\xbb\xbf# c\n\n  A=1 \r\nB=\nHOME\nNOSUCH\nC=a=b#c").unwrap(),
+            ["A=1 ", "B=", "HOME=/root", "C=a=b#c"]
+        );
+        refused(&read(b"=x"), "no variable name on line '=x'");
+        refused(&read(b"A=1\nA B=2"), "variable 'A B' contains whitespaces");
+        refused(&read(b"A=1\nB=\xff"), "invalid utf8 bytes at line 2");
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_so_long_ago() {
+        let now: Timestamp = "2025-06-01T12:00:00Z".parse().unwrap();
+        let shown = |text: &str| moment(text, now).map(|t| t.to_string());
+        assert_eq!(shown("42m").as_deref(), Ok("2025-06-01T11:18:00Z"));
+        assert_eq!(shown("1h30m0.5s").as_deref(), Ok("2025-06-01T10:29:59.5Z"));
+        assert_eq!(
+            shown("2025-01-02T03:04:05Z").as_deref(),
+            Ok("2025-01-02T03:04:05Z")
+        );
+        assert_eq!(
+            shown("2025-01-02T03:04:05+01:00").as_deref(),
+            Ok("2025-01-02T02:04:05Z")
+        );
+        assert_eq!(shown("1735786800").as_deref(), Ok("2025-01-02T03:00:00Z"));
+        assert_eq!(
+            shown("1735786800.25").as_deref(),
+            Ok("2025-01-02T03:00:00.25Z")
+        );
+        for text in ["", "x", "10", "-", "5y", "1.x", "2025-13-01"] {
+            // A bare small number is seconds since the epoch, as in Docker.
+            assert_eq!(shown(text).is_ok(), text == "10", "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_without_a_panic(text in ".{0,30}") {
+            let _ = (bind(&text), mount(&text), tmpfs(&text), network(&text), restart_policy(&text));
+            let _ = (nano_cpus(&text), bytes(&text), swap(&text), platform(&text), extra_host(&text));
+            let _ = (go_duration(&text), moment(&text, Timestamp::UNIX_EPOCH), decimal_bytes(&text));
+            let _ = (env(&text), label(&text), filter(&text), stream(&text), int(&text));
+        }
+
+        #[test]
+        fn any_bytes_are_an_env_file_or_refused(content in prop::collection::vec(any::<u8>(), 0..60)) {
+            if let Ok(pairs) = key_values(&content, |_| None) {
+                prop_assert!(pairs.iter().all(|pair| pair.contains('=') && !pair.starts_with('=')));
+            }
+        }
+
+        #[test]
+        fn a_plain_bind_mount_reads_back(source in "(/[a-z.]{1,6}){1,3}", target in "(/[a-z]{1,6}){1,3}", readonly: bool) {
+            let text = format!("{source}:{target}{}", if readonly { ":ro" } else { "" });
+            prop_assert_eq!(bind(&text), Ok(Mount::Bind {
+                source, target, readonly, propagation: None, create_source: true,
+            }));
+        }
+
+        #[test]
+        fn a_restart_count_reads_back(max in 0_u32..1_000_000) {
+            prop_assert_eq!(restart_policy(&format!("on-failure:{max}")), Ok(RestartPolicy::OnFailure { max }));
+        }
+
+        #[test]
+        fn a_clean_path_stays_clean(path in "(/[a-z.]{0,4}){0,6}") {
+            let once = clean(&path);
+            prop_assert!(once.starts_with('/') && !once.contains("//"));
+            prop_assert_eq!(clean(&once), once);
+        }
+    }
+}
