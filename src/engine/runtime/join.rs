@@ -1,11 +1,20 @@
 //! Starts a further process in a running container (`exec`): enters the namespaces of its main process, its cgroups,
 //! its limits on rights, and executes. Same rules as `launch.rs`; must be called by a single-threaded process.
+//!
+//! Until it executes, the new process is the engine's binary inside the container's pid namespace. It is undumpable
+//! from before its birth, so that nothing in the container can trace it or look into its `/proc` directory
+//! (CVE-2016-9962), and `seal.rs` keeps the binary itself from being written (CVE-2019-5736).
+
+use std::os::fd::AsFd;
 
 use oci_spec::runtime::{Process as ProcessSpec, Spec};
 
 use super::cgroup::Cgroup;
-use super::launch::{Io, Process};
+use super::init::{self, Init};
+use super::launch::{Io, Process, Started, make_streams};
 use crate::engine::error::{Error, Result};
+use crate::engine::sys::process::{self, Cloned};
+use crate::engine::sys::{file, namespace};
 
 /// What to run, and in which container.
 #[derive(Debug)]
@@ -29,6 +38,52 @@ pub struct Join<'a> {
 ///
 /// # Errors
 /// As [`super::launch::start`]; [`Kind::Conflict`](crate::engine::error::Kind::Conflict) if the container is not running.
-pub fn start(_join: &Join<'_>) -> Result<Process> {
-    Err(Error::unsupported("exec"))
+pub fn start(join: &Join<'_>) -> Result<Process> {
+    let not_running = |_| Error::conflict("the container is not running");
+    let target = process::open_pidfd(join.pid).map_err(not_running)?;
+    // Asked after the descriptor was opened: it and the number now mean the same process.
+    if process::start_time(join.pid).map_err(not_running)? != join.pid_start {
+        return Err(Error::conflict("the container is not running"));
+    }
+    process::hide_from_tracers()?;
+    if init::all_namespaces(join.spec) & process::NEWPID != 0 {
+        namespace::enter(target.as_fd(), process::NEWPID)?;
+    }
+    let group = match join.cgroup.unified() {
+        Some(path) => Some(file::open_dir(&path)?),
+        None => None,
+    };
+    let (ours, theirs) = process::message_pair()?;
+    let (streams, child_io) = make_streams(join.io)?;
+    match process::clone_process(0, group.as_ref().map(AsFd::as_fd))? {
+        Cloned::Child => init::run(
+            Init {
+                spec: join.spec,
+                process: join.process,
+                rootfs: None,
+                cgroup: join.cgroup,
+                target: Some(target.as_fd()),
+                socket: theirs,
+                io: child_io,
+                state: init::State::default(),
+            },
+            init::JOIN,
+        ),
+        Cloned::Parent { pid, pidfd } => {
+            drop((theirs, child_io));
+            let attached = match group {
+                Some(_) => Ok(()),
+                None => join.cgroup.attach(pid),
+            };
+            let attached = attached
+                .and_then(|()| process::send_message(ours.as_fd(), &[init::ATTACHED], None));
+            let started = Started {
+                pid,
+                pidfd,
+                streams,
+                socket: ours,
+            };
+            started.finish(attached, init::JOIN)
+        }
+    }
 }

@@ -3,14 +3,17 @@
 //!
 //! Must be called by a single-threaded process: the child is a copy that goes on running Rust code.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
 
 use super::cgroup::Cgroup;
-use crate::engine::error::{Error, Result};
+use super::init::{self, ChildIo, Init, Step};
+use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::request::TerminalSize;
+use crate::engine::sys::file;
+use crate::engine::sys::process::{self, Cloned, Wait};
 
 /// What to start, in which root, under which limits, connected to what.
 #[derive(Debug)]
@@ -41,7 +44,10 @@ pub enum Rootfs {
         readonly: bool,
     },
     /// A directory as it is; read-only if the specification's `root.readonly` says so.
-    Dir(PathBuf),
+    Dir {
+        /// The directory.
+        path: PathBuf,
+    },
 }
 
 /// What standard input, output and error of the new process are.
@@ -94,8 +100,8 @@ impl Process {
     ///
     /// # Errors
     /// What pidfd_send_signal(2) says.
-    pub fn signal(&self, _signal: i32) -> Result<()> {
-        Err(Error::unsupported("signal"))
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        process::send_signal(self.pidfd.as_fd(), signal)
     }
 
     /// Collects it if it has ended: exit code, or 128 + signal. Does not block.
@@ -103,7 +109,7 @@ impl Process {
     /// # Errors
     /// What waitid(2) says; asking again after an answer is an error (`ECHILD`).
     pub fn try_wait(&self) -> Result<Option<i32>> {
-        Err(Error::unsupported("wait"))
+        process::wait(self.pidfd.as_fd(), Wait::Poll)
     }
 
     /// Blocks until it has ended: exit code, or 128 + signal.
@@ -111,7 +117,8 @@ impl Process {
     /// # Errors
     /// As [`Self::try_wait`].
     pub fn wait(&self) -> Result<i32> {
-        Err(Error::unsupported("wait"))
+        process::wait(self.pidfd.as_fd(), Wait::Block)?
+            .ok_or_else(|| Error::new(Kind::Internal, "a process ended without a status"))
     }
 }
 
@@ -121,9 +128,170 @@ impl Process {
 /// the caller's, also after a failure.
 ///
 /// # Errors
-/// The step that failed and the kernel's reason. [`Kind::CommandNotFound`](crate::engine::error::Kind::CommandNotFound)
-/// and [`Kind::CommandNotRunnable`](crate::engine::error::Kind::CommandNotRunnable) if it was the command's fault. The
-/// child is then gone and waited for.
-pub fn start(_launch: &Launch<'_>) -> Result<Process> {
-    Err(Error::unsupported("start"))
+/// The step that failed and the kernel's reason. [`Kind::CommandNotFound`] and [`Kind::CommandNotRunnable`] if it was
+/// the command's fault. The child is then gone and waited for.
+pub fn start(launch: &Launch<'_>) -> Result<Process> {
+    let spec = launch.spec;
+    let main = spec
+        .process()
+        .as_ref()
+        .ok_or_else(|| Error::invalid("the specification has no process"))?;
+    // The cgroup namespace is made by the child, once it is in its cgroups.
+    let namespaces = init::new_namespaces(spec)? & !process::NEWCGROUP;
+    let resources = spec.linux().as_ref().and_then(|l| l.resources().as_ref());
+    let unified = launch.cgroup.unified();
+    let group = match &unified {
+        None => None,
+        Some(path) => {
+            launch.cgroup.create(resources)?;
+            Some(file::open_dir(path)?)
+        }
+    };
+    let (ours, theirs) = process::message_pair()?;
+    let (streams, child_io) = make_streams(launch.io)?;
+    match process::clone_process(namespaces, group.as_ref().map(AsFd::as_fd))? {
+        Cloned::Child => init::run(
+            Init {
+                spec,
+                process: main,
+                rootfs: Some(launch.rootfs),
+                cgroup: launch.cgroup,
+                target: None,
+                socket: theirs,
+                io: child_io,
+                state: init::State::default(),
+            },
+            init::LAUNCH,
+        ),
+        Cloned::Parent { pid, pidfd } => {
+            drop((theirs, child_io));
+            // On v1 the groups are made while the child mounts: both take time, and neither needs the other.
+            let attached = match unified {
+                None => launch
+                    .cgroup
+                    .create(resources)
+                    .and_then(|()| launch.cgroup.attach(pid)),
+                Some(_) => Ok(()),
+            };
+            let attached = attached
+                .and_then(|()| process::send_message(ours.as_fd(), &[init::ATTACHED], None));
+            let started = Started {
+                pid,
+                pidfd,
+                streams,
+                socket: ours,
+            };
+            started.finish(attached, init::LAUNCH)
+        }
+    }
+}
+
+/// A child on its way to exec.
+pub(super) struct Started {
+    pub(super) pid: i32,
+    pub(super) pidfd: OwnedFd,
+    pub(super) streams: Option<Streams>,
+    pub(super) socket: OwnedFd,
+}
+
+impl Started {
+    /// Listens until the child has executed, or says why not; then it is ended and collected. `before` is what happened
+    /// on our side meanwhile: a failure of ours counts, unless the child has a better one.
+    pub(super) fn finish(self, before: Result<()>, steps: &[Step]) -> Result<Process> {
+        let Self {
+            pid,
+            pidfd,
+            mut streams,
+            socket,
+        } = self;
+        let abandon = |error: Error| {
+            let _ = process::send_signal(pidfd.as_fd(), libc::SIGKILL);
+            let _ = process::wait(pidfd.as_fd(), Wait::Block);
+            error
+        };
+        let mut buffer = vec![0; init::MAX_MESSAGE];
+        let mut ready = false;
+        let mut before = Some(before);
+        // A child that hears nothing would wait for ever.
+        if let Some(Err(error)) = before.take_if(|before| before.is_err()) {
+            drop(socket);
+            return Err(abandon(error));
+        }
+        loop {
+            let (length, fd) = match process::receive_message(socket.as_fd(), &mut buffer) {
+                Ok(received) => received,
+                Err(error) => return Err(abandon(error)),
+            };
+            let message = buffer.get(..length).unwrap_or_default();
+            match (message.first(), fd) {
+                (Some(&init::TERMINAL), Some(master)) => {
+                    streams = Some(Streams::Terminal(master));
+                }
+                (Some(&init::READY), _) => ready = true,
+                (Some(&init::FAILED), _) => {
+                    return Err(abandon(init::decode_failure(message, steps)));
+                }
+                // The child's end was closed by exec, or by its death.
+                (None, _) if ready => break,
+                (None, _) => {
+                    let code = process::wait(pidfd.as_fd(), Wait::Block)?;
+                    return Err(died_early(code));
+                }
+                (Some(_), _) => {
+                    return Err(abandon(Error::new(
+                        Kind::Internal,
+                        "unknown message from init",
+                    )));
+                }
+            }
+        }
+        let pid_start = process::start_time(pid).map_err(abandon)?;
+        let streams =
+            streams.ok_or_else(|| abandon(Error::new(Kind::Internal, "no terminal came")))?;
+        Ok(Process {
+            pid,
+            pidfd,
+            pid_start,
+            streams,
+        })
+    }
+}
+
+fn died_early(code: Option<i32>) -> Error {
+    let code = code.unwrap_or(0);
+    let error = Error::new(
+        Kind::Internal,
+        format!("container init ended before the command was executed (exit code {code})"),
+    );
+    if code == 128 + libc::SIGKILL {
+        error.with_hint("it was killed: the memory limit may be too small to start anything")
+    } else {
+        error
+    }
+}
+
+/// Our ends and the child's. A terminal comes later, from the child.
+pub(super) fn make_streams(io: Io) -> Result<(Option<Streams>, ChildIo)> {
+    Ok(match io {
+        Io::Pipes { stdin } => {
+            let input = if stdin { Some(process::pipe()?) } else { None };
+            let (input_read, input_write) = input.unzip();
+            let (stdout, stdout_write) = process::pipe()?;
+            let (stderr, stderr_write) = process::pipe()?;
+            (
+                Some(Streams::Pipes {
+                    stdin: input_write,
+                    stdout,
+                    stderr,
+                }),
+                ChildIo::Pipes {
+                    stdin: input_read,
+                    stdout: stdout_write,
+                    stderr: stderr_write,
+                },
+            )
+        }
+        Io::Terminal(size) => (None, ChildIo::Terminal(size)),
+        Io::Inherit => (Some(Streams::Inherited), ChildIo::Inherit),
+    })
 }

@@ -3,8 +3,14 @@
 //! It knows nothing of images, stores or networks: it is given paths and documents.
 
 pub mod caps;
+mod command;
+pub mod devices;
+mod init;
+pub mod mounts;
 pub mod rlimits;
+pub mod rootfs;
 pub mod spec;
+mod sysctl;
 pub mod user;
 
 pub mod cgroup;

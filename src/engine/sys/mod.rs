@@ -17,9 +17,11 @@ pub mod stream;
 
 pub mod bpf;
 pub mod cred;
+pub mod memory_file;
 pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod procfs;
 pub mod pty;
 pub mod seccomp;
 

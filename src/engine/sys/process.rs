@@ -557,6 +557,42 @@ pub fn give_to(fd: impl AsFd, uid: u32, gid: Option<u32>) -> Result<()> {
     .map_err(|e| failed(e, "change the owner of a standard stream"))
 }
 
+/// Whether a path can be executed by this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executable {
+    /// It is a file that may be executed.
+    Yes,
+    /// Nothing is there.
+    Missing,
+    /// It is a directory.
+    Directory,
+    /// It may not, or something on the way may not be entered.
+    NotAllowed,
+}
+
+/// Looks whether a path can be executed, with the effective rights.
+#[must_use]
+pub fn look(path: &Path) -> Executable {
+    let stat = match rustix::fs::stat(path) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Executable::Missing,
+        Err(_) => return Executable::NotAllowed,
+    };
+    if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory {
+        return Executable::Directory;
+    }
+    let access = rustix::fs::accessat(
+        rustix::fs::CWD,
+        path,
+        rustix::fs::Access::EXEC_OK,
+        rustix::fs::AtFlags::EACCESS,
+    );
+    match access {
+        Ok(()) => Executable::Yes,
+        Err(_) => Executable::NotAllowed,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,10 +27,11 @@ struct Program {
 }
 
 /// Installs the filter for this process and all its descendants, for ever. Needs `no_new_privs` or CAP_SYS_ADMIN.
+/// `flags` are `SECCOMP_FILTER_FLAG_*`.
 ///
 /// # Errors
 /// `EINVAL` for a malformed program, `EACCES` without the right.
-pub fn install(program: &[Instruction]) -> Result<()> {
+pub fn install(program: &[Instruction], flags: u32) -> Result<()> {
     let length = libc::c_ushort::try_from(program.len()).map_err(|e| {
         Error::invalid(format!(
             "a seccomp filter of {} instructions",
@@ -47,7 +48,7 @@ pub fn install(program: &[Instruction]) -> Result<()> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            0,
+            flags,
             &raw const program,
         )
     };

@@ -209,6 +209,25 @@ impl Cgroup {
         }
     }
 
+    /// The v1 hierarchies that the group was made in: controllers (or `name=…`), and the name of the mount point. `None`
+    /// on v2.
+    #[must_use]
+    pub fn v1_hierarchies(&self) -> Option<Vec<(Vec<&str>, &str)>> {
+        if self.hierarchy.version == Version::V2 {
+            return None;
+        }
+        let list = self.hierarchy.mounts.iter().filter_map(|(options, mount)| {
+            let controllers = options
+                .iter()
+                .map(String::as_str)
+                .filter(|option| is_controller(option))
+                .collect();
+            let name = mount.file_name()?.to_str()?;
+            self.under(mount).exists().then_some((controllers, name))
+        });
+        Some(list.collect())
+    }
+
     /// Moves a process into the group.
     ///
     /// # Errors
@@ -560,6 +579,20 @@ impl Cgroup {
             other => other,
         }
     }
+}
+
+/// What says which hierarchy a v1 mount is, among its other options.
+fn is_controller(option: &str) -> bool {
+    const OTHERS: &[&str] = &[
+        "rw",
+        "ro",
+        "xattr",
+        "noprefix",
+        "clone_children",
+        "cpuset_v2_mode",
+        "favordynmods",
+    ];
+    option.starts_with("name=") || !(option.contains('=') || OTHERS.contains(&option))
 }
 
 /// v1's cpuset starts empty and then takes no task (cgroup-v1/cpusets.rst): it gets what the parent has.

@@ -1,0 +1,50 @@
+//! Files that cannot be written: sealed copies in memory (memfd_create(2)), and the question whether one is.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{MemfdFlags, SealFlags, StatVfsMountFlags};
+
+use super::failed;
+use crate::engine::error::{Attempt, Result};
+
+/// A copy of a file in memory that nobody can change any more. Close-on-exec.
+///
+/// # Errors
+/// What the system calls say.
+pub fn sealed_copy(path: &Path) -> Result<OwnedFd> {
+    let what = || format!("copy {} into memory", path.display());
+    let fd = rustix::fs::memfd_create("wharf", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+        .map_err(|e| failed(e, what()))?;
+    let mut source = File::open(path).attempt(what)?;
+    let mut copy = File::from(fd);
+    io::copy(&mut source, &mut copy).attempt(what)?;
+    rustix::fs::fcntl_add_seals(copy.as_fd(), seals()).map_err(|e| failed(e, what()))?;
+    // A descriptor open for writing would make the copy "busy" (ETXTBSY); what is executed is opened anew.
+    let reopened = File::open(format!(
+        "/proc/self/fd/{}",
+        std::os::fd::AsRawFd::as_raw_fd(&copy)
+    ))
+    .attempt(what)?;
+    Ok(reopened.into())
+}
+
+fn seals() -> SealFlags {
+    SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE
+}
+
+/// Whether a file is on a read-only mount or sealed.
+///
+/// # Errors
+/// What open(2) and fstatvfs(3) say.
+pub fn cannot_be_written(path: &Path) -> Result<bool> {
+    let what = || format!("look at {}", path.display());
+    let file = File::open(path).attempt(what)?;
+    let mount = rustix::fs::fstatvfs(file.as_fd()).map_err(|e| failed(e, what()))?;
+    if mount.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(true);
+    }
+    Ok(rustix::fs::fcntl_get_seals(file.as_fd()).is_ok_and(|set| set.contains(seals())))
+}
