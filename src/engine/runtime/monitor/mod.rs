@@ -349,7 +349,7 @@ impl Monitor {
         if self.busy.is_some_and(|since| since + QUIET <= now) {
             self.busy = None;
             self.board.tidy();
-            own::trim_memory();
+            own::rest();
         }
     }
 
