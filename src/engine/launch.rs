@@ -81,6 +81,7 @@ fn plan(engine: &Engine, container: &Container) -> Result<Plan> {
             upper: directory.join("upper"),
             work: directory.join("work"),
             readonly: container.host.readonly_rootfs,
+            volatile: container.host.auto_remove,
         },
         tty: container.config.tty,
         open_stdin: container.config.open_stdin,

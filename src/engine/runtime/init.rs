@@ -7,6 +7,7 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use rustix::fs::Mode;
@@ -28,7 +29,8 @@ use crate::engine::sys::{cred, namespace, pty};
 
 /// First byte of a message to the parent: the terminal's master comes with it.
 pub const TERMINAL: u8 = b'T';
-/// First byte: everything is prepared, the program is executed next.
+/// First byte: everything is prepared, the program is executed next. Microseconds from [`Init::since`] to the end of each
+/// step follow, as native `u32`.
 pub const READY: u8 = b'R';
 /// First byte: a step failed; see [`decode_failure`].
 pub const FAILED: u8 = b'E';
@@ -134,6 +136,8 @@ pub struct Init<'a> {
     pub socket: OwnedFd,
     /// Standard streams.
     pub io: ChildIo,
+    /// When the start began.
+    pub since: Instant,
     /// What earlier steps made for later ones.
     pub state: State,
 }
@@ -150,6 +154,8 @@ pub struct State {
     program: Option<PathBuf>,
     rights: Rights,
     filter: Option<Filter>,
+    /// When each step was done.
+    marks: Vec<Instant>,
 }
 
 /// Capabilities to end with.
@@ -175,6 +181,7 @@ fn run_steps(mut init: Init<'_>, steps: &[Step]) {
             report(&init, number, &error);
             process::exit_now(1);
         }
+        init.state.marks.push(Instant::now());
     }
     let error = execute(&init);
     // Nobody may be able to hear it: the filter may forbid it, or the parent took our word for it.
@@ -248,6 +255,19 @@ pub fn decode_failure(message: &[u8], steps: &[Step]) -> Error {
         Some(hint) => error.with_hint(String::from_utf8_lossy(hint)),
         None => error,
     }
+}
+
+/// Step names and when each was done, from a [`READY`] message. The last step cannot report itself.
+pub(super) fn decode_marks(message: &[u8], steps: &[Step]) -> Vec<(&'static str, Duration)> {
+    let marks = message.get(1..).unwrap_or_default().chunks_exact(4);
+    steps
+        .iter()
+        .zip(marks)
+        .map(|((name, _), bytes)| {
+            let micros = u32::from_ne_bytes(bytes.try_into().unwrap_or_default());
+            (*name, Duration::from_micros(micros.into()))
+        })
+        .collect()
 }
 
 /// The namespaces of a specification that are new.
@@ -760,7 +780,12 @@ fn make_filter(init: &mut Init<'_>) -> Result<()> {
 /// The last step: only capset(2), execve(2) and the report come after the filter.
 fn install_filter(init: &mut Init<'_>) -> Result<()> {
     process::close_on_exec_from(3)?;
-    process::send_message(init.socket.as_fd(), &[READY], None)?;
+    let mut message = vec![READY];
+    for mark in &init.state.marks {
+        let micros = mark.saturating_duration_since(init.since).as_micros();
+        message.extend(u32::try_from(micros).unwrap_or(u32::MAX).to_ne_bytes());
+    }
+    process::send_message(init.socket.as_fd(), &message, None)?;
     let rights = init.state.rights;
     if let Some(filter) = &init.state.filter {
         let keep = cred::permitted()? & 1 << SYS_ADMIN;

@@ -6,6 +6,7 @@
 //! (CVE-2016-9962), and `seal.rs` keeps the binary itself from being written (CVE-2019-5736).
 
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use oci_spec::runtime::{Process as ProcessSpec, Spec};
 
@@ -39,6 +40,7 @@ pub struct Join<'a> {
 /// # Errors
 /// As [`super::launch::start`]; [`Kind::Conflict`](crate::engine::error::Kind::Conflict) if the container is not running.
 pub fn start(join: &Join<'_>) -> Result<Process> {
+    let since = Instant::now();
     let not_running = |_| Error::conflict("the container is not running");
     let target = process::open_pidfd(join.pid).map_err(not_running)?;
     // Asked after the descriptor was opened: it and the number now mean the same process.
@@ -65,6 +67,7 @@ pub fn start(join: &Join<'_>) -> Result<Process> {
                 target: Some(target.as_fd()),
                 socket: theirs,
                 io: child_io,
+                since,
                 state: init::State::default(),
             },
             init::JOIN,
@@ -82,6 +85,8 @@ pub fn start(join: &Join<'_>) -> Result<Process> {
                 pidfd,
                 streams,
                 socket: ours,
+                since,
+                timeline: Vec::new(),
             };
             started.finish(attached, init::JOIN)
         }

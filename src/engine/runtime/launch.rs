@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 
@@ -42,6 +43,10 @@ pub enum Rootfs {
         work: PathBuf,
         /// The container sees all of it read-only.
         readonly: bool,
+        /// What is written need not survive a crash of the host, as with `--rm`: the end of the container does not wait
+        /// until everything that anybody wrote to that file system is on the disk (overlayfs.rst, "Volatile mount").
+        #[serde(default)]
+        volatile: bool,
     },
     /// A directory as it is; read-only if the specification's `root.readonly` says so.
     Dir {
@@ -93,6 +98,8 @@ pub struct Process {
     pub pid_start: u64,
     /// Our ends of its streams.
     pub streams: Streams,
+    /// What was done when, from the call on: our own steps and the child's, which run at the same time.
+    pub timeline: Vec<(&'static str, Duration)>,
 }
 
 impl Process {
@@ -131,6 +138,7 @@ impl Process {
 /// The step that failed and the kernel's reason. [`Kind::CommandNotFound`] and [`Kind::CommandNotRunnable`] if it was
 /// the command's fault. The child is then gone and waited for.
 pub fn start(launch: &Launch<'_>) -> Result<Process> {
+    let since = Instant::now();
     let spec = launch.spec;
     let main = spec
         .process()
@@ -149,6 +157,7 @@ pub fn start(launch: &Launch<'_>) -> Result<Process> {
     };
     let (ours, theirs) = process::message_pair()?;
     let (streams, child_io) = make_streams(launch.io)?;
+    let mut timeline = vec![("monitor: prepared", since.elapsed())];
     match process::clone_process(namespaces, group.as_ref().map(AsFd::as_fd))? {
         Cloned::Child => init::run(
             Init {
@@ -159,20 +168,24 @@ pub fn start(launch: &Launch<'_>) -> Result<Process> {
                 target: None,
                 socket: theirs,
                 io: child_io,
+                since,
                 state: init::State::default(),
             },
             init::LAUNCH,
         ),
         Cloned::Parent { pid, pidfd } => {
+            timeline.push(("monitor: cloned", since.elapsed()));
             drop((theirs, child_io));
             // On v1 the groups are made while the child mounts: both take time, and neither needs the other.
             let attached = match unified {
                 None => launch
                     .cgroup
                     .create(resources)
+                    .inspect(|()| timeline.push(("monitor: cgroups made", since.elapsed())))
                     .and_then(|()| launch.cgroup.attach(pid)),
                 Some(_) => Ok(()),
             };
+            timeline.push(("monitor: cgroups entered", since.elapsed()));
             let attached = attached
                 .and_then(|()| process::send_message(ours.as_fd(), &[init::ATTACHED], None));
             let started = Started {
@@ -180,6 +193,8 @@ pub fn start(launch: &Launch<'_>) -> Result<Process> {
                 pidfd,
                 streams,
                 socket: ours,
+                since,
+                timeline,
             };
             started.finish(attached, init::LAUNCH)
         }
@@ -192,6 +207,8 @@ pub(super) struct Started {
     pub(super) pidfd: OwnedFd,
     pub(super) streams: Option<Streams>,
     pub(super) socket: OwnedFd,
+    pub(super) since: Instant,
+    pub(super) timeline: Vec<(&'static str, Duration)>,
 }
 
 impl Started {
@@ -203,6 +220,8 @@ impl Started {
             pidfd,
             mut streams,
             socket,
+            since,
+            mut timeline,
         } = self;
         let abandon = |error: Error| {
             let _ = process::send_signal(pidfd.as_fd(), libc::SIGKILL);
@@ -227,7 +246,10 @@ impl Started {
                 (Some(&init::TERMINAL), Some(master)) => {
                     streams = Some(Streams::Terminal(master));
                 }
-                (Some(&init::READY), _) => ready = true,
+                (Some(&init::READY), _) => {
+                    ready = true;
+                    timeline.extend(init::decode_marks(message, steps));
+                }
                 (Some(&init::FAILED), _) => {
                     return Err(abandon(init::decode_failure(message, steps)));
                 }
@@ -253,6 +275,7 @@ impl Started {
             pidfd,
             pid_start,
             streams,
+            timeline,
         })
     }
 }

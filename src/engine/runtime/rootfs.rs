@@ -1,10 +1,11 @@
 //! Mounts the root file system inside the container's own mount namespace. What is mounted in it is `mounts.rs`.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::launch::Rootfs;
 use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::sys::file;
 use crate::engine::sys::mount::{self, Context, Depth, Propagation};
 use crate::engine::sys::rooted::Rooted;
 
@@ -19,17 +20,32 @@ const MAX_VALUE: usize = 255;
 pub fn mount(rootfs: &Rootfs) -> Result<OwnedFd> {
     match rootfs {
         Rootfs::Overlay {
-            lower, upper, work, ..
-        } => match lower.as_slice() {
+            lower,
+            upper,
+            work,
+            volatile,
+            readonly: _,
+        } => {
             // An image without layers: there is nothing to overlay.
-            [] => attach(bind(upper)?),
-            layers => match overlay(layers, upper, work) {
+            if lower.is_empty() {
+                return attach(bind(upper)?);
+            }
+            // Left by an earlier volatile mount, to warn of a host that crashed meanwhile. It did not: after a reboot
+            // there are no containers that were volatile.
+            file::remove_tree(&work.join("work/incompat"))?;
+            let dirs = Dirs {
+                lower,
+                upper,
+                work,
+                volatile: *volatile,
+            };
+            match dirs.overlay() {
                 Ok(mount) => attach(mount),
-                Err(error) if is_invalid(&error) => overlay_by_option_string(layers, upper, work),
+                Err(error) if is_invalid(&error) => dirs.overlay_by_option_string(),
                 Err(error) => Err(error),
             }
-            .attempt(|| "mount the layers"),
-        },
+            .attempt(|| "mount the layers")
+        }
         Rootfs::Dir { path } => attach(bind(path)?),
     }
 }
@@ -56,15 +72,51 @@ fn bind(path: &Path) -> Result<OwnedFd> {
     Ok(root)
 }
 
-fn overlay(layers: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
-    let context = Context::open("overlay")?;
-    context.set("source", "overlay")?;
-    for layer in layers {
-        set_path(&context, "lowerdir+", layer)?;
+/// What an overlay is made of.
+struct Dirs<'a> {
+    lower: &'a [PathBuf],
+    upper: &'a Path,
+    work: &'a Path,
+    volatile: bool,
+}
+
+impl Dirs<'_> {
+    fn overlay(&self) -> Result<OwnedFd> {
+        let context = Context::open("overlay")?;
+        context.set("source", "overlay")?;
+        for layer in self.lower {
+            set_path(&context, "lowerdir+", layer)?;
+        }
+        set_path(&context, "upperdir", self.upper)?;
+        set_path(&context, "workdir", self.work)?;
+        if self.volatile {
+            context.flag("volatile")?;
+        }
+        context.mount(0)
     }
-    set_path(&context, "upperdir", upper)?;
-    set_path(&context, "workdir", work)?;
-    context.mount(0)
+
+    /// For kernels before 6.7, whose fsconfig(2) does not know `lowerdir+`: mount(2) with one option string. It may not
+    /// be longer than a page, so every path goes by its short name below `/proc/self/fd`.
+    fn overlay_by_option_string(&self) -> Result<OwnedFd> {
+        let open = |paths: &[PathBuf]| -> Result<Vec<Rooted>> {
+            paths.iter().map(|path| Rooted::open(path)).collect()
+        };
+        let name = |dir: &Rooted| format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
+        let lower = open(self.lower)?;
+        let names: Vec<String> = lower.iter().map(name).collect();
+        let (upper, work) = (Rooted::open(self.upper)?, Rooted::open(self.work)?);
+        let volatile = if self.volatile { ",volatile" } else { "" };
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}{volatile}",
+            names.join(":"),
+            name(&upper),
+            name(&work)
+        );
+        // The place is of no importance: this namespace is ours alone, and the old tree goes away with the pivot.
+        let place = self.upper.parent().unwrap_or(self.upper);
+        mount::mount_overlay(place, &options)?;
+        attach(mount::clone_path(place, Depth::One)?)
+    }
 }
 
 /// A long path goes by descriptor (since Linux 6.13).
@@ -75,34 +127,6 @@ fn set_path(context: &Context, key: &str, path: &Path) -> Result<()> {
     }
     let dir = Rooted::open(path)?;
     context.set_fd(key, dir.as_fd())
-}
-
-/// For kernels before 6.7, whose fsconfig(2) does not know `lowerdir+`: mount(2) with one option string. It may not be
-/// longer than a page, so every path goes by its short name below `/proc/self/fd`.
-fn overlay_by_option_string(layers: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
-    use std::fmt::Write;
-    use std::os::fd::AsRawFd;
-    let open: Vec<Rooted> = layers
-        .iter()
-        .map(PathBuf::as_path)
-        .chain([upper, work])
-        .map(Rooted::open)
-        .collect::<Result<_>>()?;
-    let name = |dir: &Rooted| format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
-    let mut options = String::from("lowerdir=");
-    let (dirs, last) = open.split_at(layers.len());
-    for (n, dir) in dirs.iter().enumerate() {
-        let separator = if n == 0 { "" } else { ":" };
-        let _ = write!(options, "{separator}{}", name(dir));
-    }
-    if let [upper, work] = last {
-        let _ = write!(options, ",upperdir={},workdir={}", name(upper), name(work));
-    }
-    // The place is of no importance: this namespace is ours alone, and the old tree goes away with the pivot.
-    let place = upper.parent().unwrap_or(upper);
-    mount::mount_overlay(place, &options)?;
-    let mounted = mount::clone_path(place, Depth::One)?;
-    attach(mounted)
 }
 
 fn is_invalid(error: &Error) -> bool {
