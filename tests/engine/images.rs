@@ -330,3 +330,363 @@ fn assert_no_workspace(host: &Host, store: &str) {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// A small layer's tar: one file per name.
+fn small_tar(dir: &Path, name: &str, files: &[(&str, &str)]) -> PathBuf {
+    let path = dir.join(name);
+    let mut builder = tar::Builder::new(fs::File::create(&path).unwrap());
+    for (file, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(content.len().try_into().unwrap());
+        builder
+            .append_data(&mut header, file, content.as_bytes())
+            .unwrap();
+    }
+    builder.finish().unwrap();
+    path
+}
+
+fn save(images: &Images, names: &[&str], path: &Path) {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut file = fs::File::create(path).unwrap();
+    images.save(&names, &mut file, &Cancel::new()).unwrap();
+}
+
+#[test]
+fn what_is_saved_is_read_by_skopeo_podman_and_umoci_and_by_wharf() {
+    let Some(host) = privileged() else { return };
+    if !(has_peer("skopeo") && has_peer("umoci") && has_peer("podman")) {
+        return;
+    }
+    let dir = host.dir();
+    rich_tree(dir);
+    sh(dir, "tar -C tree -czf one.tar.gz .");
+    let two = small_tar(dir, "two.tar", &[("two", "2"), ("bin/.wh.ls", "")]);
+    let three = small_tar(dir, "three.tar", &[("three", "3")]);
+    let from = images(&host, "from");
+    let one = dir.join("one.tar.gz");
+    let first = assemble(&from, "example/app:1", &[one.clone(), two]);
+    let second = assemble(&from, "example/other:2", &[one, three]);
+    from.tag("example/app:1", "example/app:latest").unwrap();
+    save(
+        &from,
+        &["example/app", "example/other:2"],
+        &dir.join("saved.tar"),
+    );
+
+    let list = sh(dir, "tar -tf saved.tar");
+    let blobs: Vec<&str> = list.lines().filter(|line| line.len() > 64).collect();
+    assert_eq!(
+        blobs.len(),
+        3 + 2 + 2,
+        "shared blobs are there once: {list}"
+    );
+
+    let to = images(&host, "to");
+    let loaded = load(&to, &dir.join("saved.tar"));
+    assert_eq!(
+        loaded,
+        ["example/app:1", "example/app:latest", "example/other:2"]
+            .map(|name| Loaded::Tagged(name.to_owned()))
+    );
+    for (name, id) in [("example/app", &first), ("example/other:2", &second)] {
+        let (ours, theirs) = (to.resolve(name).unwrap(), from.resolve(name).unwrap());
+        assert_eq!(ours.summary.id.as_str(), id);
+        assert_eq!(ours, theirs);
+    }
+    save(
+        &to,
+        &["example/app", "example/other:2"],
+        &dir.join("again.tar"),
+    );
+    sh(dir, "cmp saved.tar again.tar");
+
+    for (source, id) in [
+        ("docker-archive:saved.tar:example/app:1", &first),
+        ("docker-archive:saved.tar:example/other:2", &second),
+        ("oci-archive:saved.tar:1", &first),
+        ("oci-archive:saved.tar:2", &second),
+    ] {
+        sh(
+            dir,
+            &format!("rm -rf copy; skopeo copy -q {source} dir:copy"),
+        );
+        let config = sh(dir, "skopeo inspect --config --raw dir:copy | sha256sum");
+        // skopeo rewrites nothing of a configuration unless it has to.
+        assert!(id.contains(config.split(' ').next().unwrap()), "{source}");
+    }
+    sh(
+        dir,
+        "mkdir layout; tar -C layout -xf saved.tar
+         umoci unpack --image layout:2 bundle
+         test $(cat bundle/rootfs/three) = 3
+         umoci unpack --image layout:1 bundle1
+         test ! -e bundle1/rootfs/bin/ls",
+    );
+    let loaded = sh(
+        dir,
+        "podman --root $PWD/podman --runroot $PWD/podman-run --storage-driver vfs load -q -i saved.tar
+         podman --root $PWD/podman --runroot $PWD/podman-run --storage-driver vfs images --format '{{.Repository}}:{{.Tag}}'",
+    );
+    assert!(loaded.contains("example/app:1"), "{loaded}");
+    assert!(loaded.contains("example/other:2"), "{loaded}");
+    // As a directory, the same layout is loaded.
+    let layout = images(&host, "layout-store");
+    assert_eq!(load(&layout, &dir.join("layout")).len(), 3);
+}
+
+#[test]
+fn archives_that_podman_and_buildah_save_are_loaded() {
+    let Some(host) = privileged() else { return };
+    if !(has_peer("podman") && has_peer("buildah")) {
+        return;
+    }
+    let dir = host.dir();
+    sh(
+        dir,
+        "mkdir root; echo a > root/a; mkdir root/sub; chmod 1777 root/sub
+         tar -C root -cf root.tar .
+         P=\"podman --root $PWD/p --runroot $PWD/r --storage-driver vfs\"
+         $P import -q -c 'CMD /a' root.tar example/p:1
+         $P tag example/p:1 example/p:2
+         $P save -q --format docker-archive -o docker.tar example/p:1
+         $P save -q -m --format docker-archive -o multi.tar example/p:1 example/p:2
+         $P save -q --format oci-archive -o oci.tar example/p:1
+         B=\"buildah --root $PWD/p --runroot $PWD/r --storage-driver vfs\"
+         $B push -q example/p:1 docker-archive:buildah.tar:example/p:1
+         $B push -q example/p:1 oci:layout:example/p:1",
+    );
+    for (source, names) in [
+        ("docker.tar", vec!["localhost/example/p:1"]),
+        (
+            "multi.tar",
+            vec!["localhost/example/p:1", "localhost/example/p:2"],
+        ),
+        ("oci.tar", vec!["localhost/example/p:1"]),
+        ("buildah.tar", vec!["example/p:1", "localhost/example/p:1"]),
+        ("layout", vec!["example/p:1"]),
+    ] {
+        let images = images(&host, &format!("store-{source}"));
+        let loaded = load(&images, &dir.join(source));
+        let names: Vec<Loaded> = names
+            .into_iter()
+            .map(|name| Loaded::Tagged(name.to_owned()))
+            .collect();
+        assert_eq!(loaded, names, "{source}");
+        let id = images.list().unwrap()[0].id.to_string();
+        let image = images.resolve(&id).unwrap();
+        assert_eq!(
+            fs::read(images.layer_dirs(&image)[0].join("a")).unwrap(),
+            b"a\n"
+        );
+    }
+}
+
+/// Archives with one thing wrong: one line, nothing left, no names.
+#[test]
+fn a_broken_archive_gives_one_clear_line_and_leaves_nothing() {
+    let Some(host) = privileged() else { return };
+    let dir = host.dir();
+    let from = images(&host, "from");
+    let tar = small_tar(dir, "layer.tar", &[("file", "content"), ("other", "x")]);
+    assemble(&from, "good:1", &[tar]);
+    save(&from, &["good:1"], &dir.join("good.tar"));
+    sh(
+        dir,
+        r#"unpack() { rm -rf w; mkdir w; tar -C w -xf good.tar; }
+         pack() { tar -C w -cf $1 $(cd w; ls); }
+         layer() { sed -n 's/.*"Layers":\["\([^"]*\)".*/\1/p' w/manifest.json; }
+         head -c 3000 good.tar > cut.tar
+         unpack; echo x >> w/$(layer); pack digest.tar
+         unpack; rm w/index.json; echo x >> w/$(layer); sed -i 's/$/ /' w/manifest.json; mv w/blobs w/b; sed -i 's:blobs/:b/:g' w/manifest.json; pack diff.tar
+         unpack; rm w/$(layer); pack missing.tar
+         unpack; rm w/index.json; sed -i 's|"Config":|"Config":"../../etc/passwd","x":|' w/manifest.json; pack config.tar
+         unpack; rm w/index.json; sed -i 's|"Layers".*|"Layers":["../../../etc/passwd"]}]|' w/manifest.json; pack escape.tar
+         unpack; echo '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:../../x","size":1}]}' > w/index.json; pack path.tar
+         unpack; echo '[[[' > w/index.json; pack json.tar
+         unpack; rm w/index.json w/manifest.json; pack none.tar
+         mkdir v; echo '{"a":{"latest":"x"}}' > v/repositories; tar -C v -cf old.tar repositories
+         echo 'this is not a tar archive' > text.tar
+         : > empty.tar
+         gzip -c good.tar | head -c 700 > cut.tar.gz
+         xz -c good.tar > good.tar.xz || printf '\3757zXZ\0\0' > good.tar.xz
+         tar -C w -cf dots.tar --transform 's:^:../:' -P oci-layout"#,
+    );
+    for (name, expected) in [
+        ("cut.tar", "cut short"),
+        ("digest.tar", "has the wrong digest: its content is sha256:"),
+        ("diff.tar", "the image configuration says sha256:"),
+        ("missing.tar", "the archive has no file \"blobs/sha256/"),
+        ("config.tar", "leaves the archive"),
+        ("escape.tar", "leaves the archive"),
+        ("path.tar", "is not 64 lower-case hexadecimal digits"),
+        ("json.tar", "index.json: "),
+        ("none.tar", "neither index.json nor manifest.json"),
+        ("old.tar", "before 1.10"),
+        ("text.tar", "cut short"),
+        ("empty.tar", "neither index.json nor manifest.json"),
+        ("cut.tar.gz", ""),
+        ("good.tar.xz", "xz compression is not supported"),
+        ("dots.tar", "leaves the archive"),
+        ("absent.tar", "no such file"),
+    ] {
+        let store = format!("store-{name}");
+        let images = images(&host, &store);
+        let source = Source::Path(dir.join(name));
+        let error = images
+            .load(source, &|_| (), &Cancel::new())
+            .expect_err(name);
+        let text = error.to_string();
+        assert!(text.contains(expected), "{name}: {text}");
+        assert!(!text.contains('\n') && text.len() < 400, "{name}: {text}");
+        assert!(images.list().unwrap().is_empty());
+        let data = dir.join(store).join("data");
+        for part in ["layers", "blobs/sha256"] {
+            assert!(names_in(&data.join(part)).is_empty(), "{name}: {part}");
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_load_leaves_nothing_and_a_killed_ones_workspace_is_removed_later() {
+    let Some(host) = privileged() else { return };
+    let dir = host.dir();
+    let images = images(&host, "store");
+    let tar = small_tar(dir, "layer.tar", &[("file", "content")]);
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let file = Box::new(fs::File::open(&tar).unwrap());
+    let error = images
+        .load(Source::Stream(file), &|_| (), &cancel)
+        .unwrap_err();
+    assert_eq!(error.kind(), wharf::engine::Kind::Cancelled);
+    assert_no_workspace(&host, "store");
+    let stale = dir.join("store/data/layers/.tmp-0123");
+    fs::create_dir_all(stale.join("d0/fs/deep")).unwrap();
+    assemble(&images, "a:1", &[tar]);
+    assert!(!stale.exists());
+}
+
+#[test]
+fn eight_loads_of_one_archive_at_once_all_succeed() {
+    let Some(host) = privileged() else { return };
+    let dir = host.dir();
+    rich_tree(dir);
+    sh(dir, "tar -C tree -cf one.tar .");
+    let two = small_tar(dir, "two.tar", &[("two", "2")]);
+    let from = images(&host, "from");
+    assemble(&from, "example/app:1", &[dir.join("one.tar"), two]);
+    save(&from, &["example/app:1"], &dir.join("saved.tar"));
+    let unused = wharf::engine::images::InUse {
+        users: &|_| Ok(Vec::new()),
+        layers: &|| Ok(std::collections::BTreeSet::new()),
+    };
+    let to = images(&host, "to");
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let (to, dir) = (&to, &dir);
+            scope.spawn(move || {
+                // Half of them open the store anew, as other processes do.
+                let own = if number % 2 == 0 {
+                    to.clone()
+                } else {
+                    images_at(&dir.join("to"))
+                };
+                assert_eq!(load(&own, &dir.join("saved.tar")).len(), 1);
+            });
+        }
+        // Meanwhile somebody removes it again and again.
+        for _ in 0..20 {
+            let _ = to.remove("example/app:1", true, &unused);
+        }
+    });
+    load(&to, &dir.join("saved.tar"));
+    let image = to.resolve("example/app:1").unwrap();
+    assert_eq!(image.layers.len(), 2);
+    assert!(to.layer_dirs(&image).iter().all(|dir| dir.is_dir()));
+    assert_no_workspace(&host, "to");
+    let removed = to.remove("example/app:1", false, &unused).unwrap();
+    assert_eq!(removed.len(), 2 + 2, "name, image, two layers: {removed:?}");
+    for part in ["layers", "blobs/sha256"] {
+        assert!(names_in(&dir.join("to/data").join(part)).is_empty());
+    }
+}
+
+fn images_at(root: &Path) -> Images {
+    Images::open(&Roots {
+        data: root.join("data"),
+        run: root.join("run"),
+    })
+    .unwrap()
+}
+
+#[test]
+fn rmi_keeps_the_layers_that_a_container_or_another_image_uses() {
+    let Some(host) = privileged() else { return };
+    let dir = host.dir();
+    let images = images(&host, "store");
+    let shared = small_tar(dir, "shared.tar", &[("shared", "1")]);
+    let one = small_tar(dir, "one.tar", &[("one", "1")]);
+    let two = small_tar(dir, "two.tar", &[("two", "2")]);
+    assemble(&images, "a:1", &[shared.clone(), one]);
+    assemble(&images, "b:1", &[shared, two]);
+    let a = images.resolve("a:1").unwrap();
+    let b = images.resolve("b:1").unwrap();
+    let used: std::collections::BTreeSet<_> = b.layers.iter().map(|l| l.chain_id.clone()).collect();
+    let in_use = wharf::engine::images::InUse {
+        users: &|_| Ok(Vec::new()),
+        layers: &|| Ok(used.clone()),
+    };
+    images.remove("a:1", false, &in_use).unwrap();
+    let exists = |chain| images.layer_dir(chain).is_dir();
+    assert!(exists(&a.layers[0].chain_id), "shared with b");
+    assert!(!exists(&a.layers[1].chain_id));
+    images.remove("b:1", true, &in_use).unwrap();
+    assert!(b.layers.iter().all(|layer| exists(&layer.chain_id)));
+    let gone = images
+        .collect(&|| Ok(std::collections::BTreeSet::new()))
+        .unwrap();
+    assert_eq!(gone.len(), 2);
+    assert!(!b.layers.iter().any(|layer| exists(&layer.chain_id)));
+}
+
+#[test]
+fn an_imported_tar_becomes_an_image_with_its_changes() {
+    let Some(host) = privileged() else { return };
+    let images = images(&host, "store");
+    let tar = small_tar(host.dir(), "root.tar", &[("bin/sh", "program")]);
+    for compress in ["cat", "gzip", "zstd -q"] {
+        let path = tar.display();
+        let script = format!("{compress} < {path} > in");
+        sh(host.dir(), &script);
+        let request = wharf::engine::model::request::Import {
+            reference: Some("imported".parse().unwrap()),
+            message: "by hand".to_owned(),
+            changes: vec!["CMD [\"/bin/sh\"]".to_owned(), "ENV A=b".to_owned()],
+            platform: None,
+        };
+        let mut file = fs::File::open(host.dir().join("in")).unwrap();
+        let id = images
+            .import(&mut file, &request, &|_| (), &Cancel::new())
+            .unwrap();
+        let image = images.resolve("imported:latest").unwrap();
+        assert_eq!(image.summary.id, id);
+        assert_eq!(image.config.cmd, ["/bin/sh"]);
+        assert_eq!(image.history[0].comment, "by hand");
+        assert_eq!((image.history[0].size, image.summary.size), (7, 7));
+    }
+    let bad = wharf::engine::model::request::Import {
+        changes: vec!["RUN x".to_owned()],
+        ..Default::default()
+    };
+    let mut input = &b"not a tar"[..];
+    let error = images
+        .import(&mut input, &bad, &|_| (), &Cancel::new())
+        .unwrap_err();
+    assert_eq!(error.to_string(), "RUN is not a valid change command");
+    let error = images
+        .import(&mut input, &Default::default(), &|_| (), &Cancel::new())
+        .unwrap_err();
+    assert!(error.to_string().contains("cut short"), "{error}");
+}

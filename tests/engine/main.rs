@@ -14,3 +14,4 @@ mod clean;
 // mod containers;
 mod demo;
 mod images;
+mod unpack;
