@@ -2,6 +2,7 @@
 //! unpacked trees compared with tar's own, and what wharf saves is read by all of them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -104,7 +105,7 @@ fn xattrs(path: &Path) -> String {
     for name in names.split(|b| *b == 0).filter(|name| !name.is_empty()) {
         let name = std::ffi::OsStr::from_bytes(name);
         let length = rustix::fs::lgetxattr(path, name, &mut *buffer).unwrap();
-        text += &format!(" {}={:x?}", name.display(), &buffer[..length]);
+        let _ = write!(text, " {}={:x?}", name.display(), &buffer[..length]);
     }
     text
 }
@@ -686,7 +687,12 @@ fn an_imported_tar_becomes_an_image_with_its_changes() {
         .unwrap_err();
     assert_eq!(error.to_string(), "RUN is not a valid change command");
     let error = images
-        .import(&mut input, &Default::default(), &|_| (), &Cancel::new())
+        .import(
+            &mut input,
+            &wharf::engine::model::request::Import::default(),
+            &|_| (),
+            &Cancel::new(),
+        )
         .unwrap_err();
     assert!(error.to_string().contains("cut short"), "{error}");
 }

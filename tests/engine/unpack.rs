@@ -470,7 +470,6 @@ impl Model {
             match self.nodes.get(&here) {
                 Some(Node::Dir(_)) => {}
                 Some(Node::File(_)) if make => return Err(Refused),
-                Some(Node::File(_)) => return Ok(None),
                 Some(Node::Link(target)) => {
                     links += 1;
                     if links > 40 {
@@ -485,7 +484,7 @@ impl Model {
                 None if make => {
                     self.nodes.insert(here, Node::Dir(0o755));
                 }
-                None => return Ok(None),
+                Some(Node::File(_)) | None => return Ok(None),
             }
         }
         Ok(Some(real.join("/")))

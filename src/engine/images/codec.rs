@@ -95,7 +95,7 @@ pub fn decode<'a>(mut input: impl Read + Send + 'a) -> io::Result<Box<dyn Read +
 }
 
 /// A SHA-256 in the making.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
@@ -168,10 +168,14 @@ pub struct Cancelled;
 /// Whether a stream ended because somebody asked.
 #[must_use]
 pub fn is_cancelled(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Cancelled>())
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Cancelled>())
+        .is_some()
 }
 
 /// Decompresses and hashes on a thread of its own while the chunks are unpacked on this one.
+#[derive(Debug)]
 pub struct Ahead<'scope> {
     chunks: Option<Receiver<io::Result<Vec<u8>>>>,
     spent: SyncSender<Vec<u8>>,

@@ -1,7 +1,7 @@
 //! From documents and spooled blobs to an image of the store: layers are unpacked and verified in the workspace, then
 //! everything becomes visible at once, under the store's lock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::catalog::{Stored, StoredLayer};
 use super::document::{self, Config};
@@ -16,7 +16,7 @@ use crate::engine::sys::at::Dir;
 
 /// An image whose documents are read and whose blobs are in the workspace.
 #[derive(Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     /// The configuration document.
     pub config: Vec<u8>,
     /// The manifest document.
@@ -37,7 +37,7 @@ struct Fitted {
 ///
 /// # Errors
 /// `InvalidInput` for content that is not what the documents say; what the file system says. Nothing is visible then.
-pub fn commit(
+pub(super) fn commit(
     images: &Images,
     work: &Workspace,
     pool: &Pool<'_>,
@@ -45,7 +45,7 @@ pub fn commit(
     cancel: &Cancel,
 ) -> Result<Vec<ImageId>> {
     let mut fitted: HashMap<Digest, Fitted> = HashMap::new();
-    let mut verified: HashMap<(Digest, Digest), ()> = HashMap::new();
+    let mut verified: HashSet<(Digest, Digest)> = HashSet::new();
     loop {
         for plan in plans {
             prepare(images, work, pool, plan, &mut fitted, &mut verified)?;
@@ -68,7 +68,7 @@ fn prepare(
     pool: &Pool<'_>,
     plan: &Plan,
     fitted: &mut HashMap<Digest, Fitted>,
-    verified: &mut HashMap<(Digest, Digest), ()>,
+    verified: &mut HashSet<(Digest, Digest)>,
 ) -> Result<()> {
     let catalog = images.catalog()?;
     let chains = chain_ids(plan.layers.iter().map(|(diff_id, _)| diff_id));
@@ -93,17 +93,16 @@ fn prepare(
             let bytes = index::encode(tree.entries(), diff_id, chain);
             let size = index::read_summary(&mut bytes.as_slice()).map_or(0, |summary| summary.size);
             write(&ready.dir, index::FILE, &bytes)?;
-            verified.insert(pair, ());
+            verified.insert(pair);
             let name = ready.name;
             fitted.insert(chain.clone(), Fitted { name, size });
-        } else if !verified.contains_key(&pair) {
+        } else if verified.insert(pair) {
             let known = catalog
                 .knows(&blob.digest)
                 .is_some_and(|layer| layer.diff_id == *diff_id);
             if !known {
                 check_diff_id(blob, &pool.diff_id(blob)?, diff_id)?;
             }
-            verified.insert(pair, ());
         }
         let opened = match fitted.get(chain) {
             Some(fitted) => work
@@ -214,7 +213,7 @@ fn write(dir: &Dir, name: &str, bytes: &[u8]) -> Result<()> {
 }
 
 /// Names of the unpacked layers (OCI image-spec, config.md, "Layer ChainID"), bottom first.
-pub fn chain_ids<'a>(diff_ids: impl Iterator<Item = &'a Digest>) -> Vec<Digest> {
+pub(super) fn chain_ids<'a>(diff_ids: impl Iterator<Item = &'a Digest>) -> Vec<Digest> {
     let mut chains: Vec<Digest> = Vec::new();
     for diff_id in diff_ids {
         let chain = match chains.last() {
@@ -230,7 +229,7 @@ pub fn chain_ids<'a>(diff_ids: impl Iterator<Item = &'a Digest>) -> Vec<Digest> 
 ///
 /// # Errors
 /// `InvalidInput` if the configuration does not fit the layers, `Unsupported` for an unknown compression.
-pub fn plan_without_manifest(
+pub(super) fn plan_without_manifest(
     config: Vec<u8>,
     blobs: Vec<Spooled>,
     names: Vec<Reference>,
@@ -255,12 +254,12 @@ pub fn plan_without_manifest(
 ///
 /// # Errors
 /// `InvalidInput`, saying what is wrong.
-pub fn parse_config(bytes: &[u8], layers: usize) -> Result<Config> {
+pub(super) fn parse_config(bytes: &[u8], layers: usize) -> Result<Config> {
     document::read_config(bytes, layers).map_err(document_error)
 }
 
 /// A document's defect as the engine's error.
-pub fn document_error(error: document::Error) -> Error {
+pub(super) fn document_error(error: document::Error) -> Error {
     Error::invalid(error.to_string())
 }
 
@@ -268,7 +267,7 @@ pub fn document_error(error: document::Error) -> Error {
 ///
 /// # Errors
 /// `Internal`: serde has no reason to refuse plain data.
-pub fn encode<T: serde::Serialize>(document: &T) -> Result<Vec<u8>> {
+pub(super) fn encode<T: serde::Serialize>(document: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(document)
         .map_err(|error| Error::new(Kind::Internal, "encode document").caused_by(error))
 }

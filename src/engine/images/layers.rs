@@ -16,7 +16,7 @@ use crate::engine::sys::at::Dir;
 
 /// A layer in the workspace that is unpacked, but not yet fitted onto those below.
 #[derive(Debug)]
-pub struct Ready {
+pub(super) struct Ready {
     /// Digest of the uncompressed archive.
     pub diff_id: Digest,
     /// Name of its directory (with `fs` inside) in the workspace.
@@ -28,7 +28,7 @@ pub struct Ready {
 }
 
 /// The threads and what they are asked to do.
-pub struct Pool<'a> {
+pub(super) struct Pool<'a> {
     work: &'a Workspace,
     report: Report<'a>,
     cancel: &'a Cancel,
@@ -46,7 +46,7 @@ struct State {
 
 impl<'a> Pool<'a> {
     /// A pool without threads yet.
-    pub fn new(work: &'a Workspace, report: Report<'a>, cancel: &'a Cancel) -> Self {
+    pub(super) fn new(work: &'a Workspace, report: Report<'a>, cancel: &'a Cancel) -> Self {
         Self {
             work,
             report,
@@ -57,7 +57,7 @@ impl<'a> Pool<'a> {
     }
 
     /// Starts the threads; they end when [`Self::close`] is called.
-    pub fn start<'scope, 'env>(&'scope self, scope: &'scope Scope<'scope, 'env>) {
+    pub(super) fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         for _ in 0..cores.min(8) {
             scope.spawn(|| self.run());
@@ -65,7 +65,7 @@ impl<'a> Pool<'a> {
     }
 
     /// Asks for a layer; asking again before it was taken changes nothing.
-    pub fn ask(&self, blob: &Spooled) {
+    pub(super) fn ask(&self, blob: &Spooled) {
         let mut state = self.lock();
         if state.asked.insert(blob.digest.clone()) {
             state.queue.push_back(blob.clone());
@@ -77,7 +77,7 @@ impl<'a> Pool<'a> {
     ///
     /// # Errors
     /// What unpacking it ended with.
-    pub fn take(&self, blob: &Spooled) -> Result<Ready> {
+    pub(super) fn take(&self, blob: &Spooled) -> Result<Ready> {
         self.ask(blob);
         let mut state = self.lock();
         loop {
@@ -96,7 +96,7 @@ impl<'a> Pool<'a> {
     ///
     /// # Errors
     /// What decoding it ended with.
-    pub fn diff_id(&self, blob: &Spooled) -> Result<Digest> {
+    pub(super) fn diff_id(&self, blob: &Spooled) -> Result<Digest> {
         let guessed = self.lock().asked.contains(&blob.digest);
         if guessed {
             return Ok(self.take(blob)?.diff_id);
@@ -109,7 +109,7 @@ impl<'a> Pool<'a> {
     ///
     /// # Errors
     /// What unpacking it ended with.
-    pub fn peek_diff_id(&self, blob: &Spooled) -> Result<Digest> {
+    pub(super) fn peek_diff_id(&self, blob: &Spooled) -> Result<Digest> {
         let ready = self.take(blob)?;
         let diff_id = ready.diff_id.clone();
         let mut state = self.lock();
@@ -119,7 +119,7 @@ impl<'a> Pool<'a> {
     }
 
     /// Lets the threads end; what they are doing is abandoned.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         state.queue.clear();
@@ -184,7 +184,7 @@ impl<'a> Pool<'a> {
 }
 
 /// Closes the pool when the work on the calling thread ends, however it ends: the scope waits for the threads.
-pub struct Closing<'a>(pub &'a Pool<'a>);
+pub(super) struct Closing<'a>(pub &'a Pool<'a>);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {

@@ -32,6 +32,15 @@ pub enum Source {
     Stream(Box<dyn Read + Send>),
 }
 
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
 /// Files of an archive by name.
 enum Contents<'a> {
     Spooled {
@@ -49,7 +58,7 @@ enum Contents<'a> {
 ///
 /// # Errors
 /// `InvalidInput` for what is malformed or missing; what reading and writing say.
-pub fn read(
+pub(super) fn read(
     source: Source,
     work: &Workspace,
     pool: &Pool<'_>,

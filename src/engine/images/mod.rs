@@ -123,7 +123,7 @@ impl Images {
                 blobs.push(blob);
                 steps.push(history(created_by));
             }
-            let config = self.configuration(
+            let config = configuration(
                 Process::of(config),
                 &Platform::host(),
                 now,
@@ -178,7 +178,7 @@ impl Images {
             };
             let platform = request.platform.clone().unwrap_or_else(Platform::host);
             let blobs = vec![blob];
-            let config = self.configuration(process, &platform, now, &blobs, vec![step], pool)?;
+            let config = configuration(process, &platform, now, &blobs, vec![step], pool)?;
             let names = request.reference.clone().map(Reference::with_default_tag);
             let names = names.into_iter().collect();
             Ok(vec![commit::plan_without_manifest(config, blobs, names)?])
@@ -243,35 +243,6 @@ impl Images {
         drop(lock);
         drop(work);
         gone
-    }
-
-    /// The configuration document of an image that is made here.
-    fn configuration(
-        &self,
-        process: Process,
-        platform: &Platform,
-        created: Timestamp,
-        blobs: &[workspace::Spooled],
-        history: Vec<History>,
-        pool: &Pool<'_>,
-    ) -> Result<Vec<u8>> {
-        let mut diff_ids = Vec::new();
-        for blob in blobs {
-            diff_ids.push(pool.peek_diff_id(blob)?);
-        }
-        commit::encode(&Config {
-            architecture: platform.architecture.clone(),
-            os: platform.os.clone(),
-            variant: platform.variant.clone().unwrap_or_default(),
-            created: Some(created),
-            author: String::new(),
-            config: process,
-            rootfs: RootFs {
-                kind: "layers".to_owned(),
-                diff_ids,
-            },
-            history,
-        })
     }
 
     /// Runs what finds or makes images in a workspace with threads that unpack, and commits the result.
@@ -505,6 +476,34 @@ impl Images {
         commit::parse_config(&bytes, stored.layers.len())
             .attempt(|| format!("image {}", id.short()))
     }
+}
+
+/// The configuration document of an image that is made here.
+fn configuration(
+    process: Process,
+    platform: &Platform,
+    created: Timestamp,
+    blobs: &[workspace::Spooled],
+    history: Vec<History>,
+    pool: &Pool<'_>,
+) -> Result<Vec<u8>> {
+    let mut diff_ids = Vec::new();
+    for blob in blobs {
+        diff_ids.push(pool.peek_diff_id(blob)?);
+    }
+    commit::encode(&Config {
+        architecture: platform.architecture.clone(),
+        os: platform.os.clone(),
+        variant: platform.variant.clone().unwrap_or_default(),
+        created: Some(created),
+        author: String::new(),
+        config: process,
+        rootfs: RootFs {
+            kind: "layers".to_owned(),
+            diff_ids,
+        },
+        history,
+    })
 }
 
 fn first_id(made: Vec<(ImageId, Vec<Reference>)>) -> Result<ImageId> {

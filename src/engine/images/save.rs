@@ -25,7 +25,12 @@ struct Archive {
 ///
 /// # Errors
 /// `NotFound` for an unknown name, before anything is written; what reading and writing say.
-pub fn save(images: &Images, names: &[String], out: &mut dyn Write, cancel: &Cancel) -> Result<()> {
+pub(super) fn save(
+    images: &Images,
+    names: &[String],
+    out: &mut dyn Write,
+    cancel: &Cancel,
+) -> Result<()> {
     let archive = {
         let _lock = images.hold()?;
         gather(images, names)?
@@ -101,14 +106,10 @@ fn choose(catalog: &Catalog, names: &[String]) -> Result<Vec<(ImageId, Vec<Refer
             found.push((catalog.resolve(text)?, None));
         }
         for (id, name) in found {
-            let at = match chosen.iter().position(|(known, _)| *known == id) {
-                Some(at) => at,
-                None => {
-                    chosen.push((id, Vec::new()));
-                    chosen.len() - 1
-                }
-            };
-            if let Some((_, names)) = chosen.get_mut(at) {
+            if !chosen.iter().any(|(known, _)| *known == id) {
+                chosen.push((id.clone(), Vec::new()));
+            }
+            if let Some((_, names)) = chosen.iter_mut().find(|(known, _)| *known == id) {
                 names.extend(name.filter(|name| !names.contains(name)));
             }
         }

@@ -12,6 +12,9 @@ const SPECIAL_LIMIT: u64 = 1 << 20;
 /// Largest number of pieces of one sparse file: 64 Ki pieces are 1 MiB of map.
 const SPARSE_LIMIT: usize = 1 << 16;
 
+/// Pieces of a sparse file: offset and length.
+pub type Pieces = Vec<(u64, u64)>;
+
 /// What an entry makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -55,7 +58,7 @@ pub struct Entry {
     /// Extended attributes (`SCHILY.xattr.`).
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Pieces with data, as offset and length, of a sparse file.
-    pub sparse: Option<Vec<(u64, u64)>>,
+    pub sparse: Option<Pieces>,
 }
 
 /// Why an archive cannot be read. Positions are bytes from its (uncompressed) start.
@@ -435,7 +438,7 @@ impl<R: Read> Reader<R> {
         header: &Header<'_>,
         records: SparseRecords,
         stored: u64,
-    ) -> Result<(u64, Option<Vec<(u64, u64)>>)> {
+    ) -> Result<(u64, Option<Pieces>)> {
         let at = header.at;
         let wrong = |why| Error::Sparse { at, why };
         let (size, map) = if header.type_flag() == b'S' {
@@ -478,7 +481,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Type `S`: four pieces in the header, 21 in each block that follows it.
-    fn old_gnu_map(&mut self, header: &Header<'_>) -> Result<(u64, Vec<(u64, u64)>)> {
+    fn old_gnu_map(&mut self, header: &Header<'_>) -> Result<(u64, Pieces)> {
         let at = header.at;
         let mut map = Vec::new();
         let mut full = gnu_pieces(header.field(386, 96), at, &mut map)?;

@@ -233,7 +233,7 @@ impl Layer {
         let mut hasher = Hasher::default();
         let mut position = 0;
         let zeros = [0_u8; 4096];
-        let mut hash_hole = |hasher: &mut Hasher, mut length: u64| {
+        let hash_hole = |hasher: &mut Hasher, mut length: u64| {
             while hashed && length > 0 {
                 let count = usize::try_from(length)
                     .unwrap_or(usize::MAX)

@@ -184,7 +184,7 @@ impl Spooled {
 ///
 /// # Errors
 /// What reading and decoding say.
-pub fn diff_id_of(file: &mut File, stop: &dyn Fn() -> bool) -> io::Result<Digest> {
+pub(super) fn diff_id_of(file: &mut File, stop: &dyn Fn() -> bool) -> io::Result<Digest> {
     file.rewind()?;
     let mut input = codec::decode(file)?;
     let mut hasher = Hasher::default();

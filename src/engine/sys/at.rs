@@ -16,6 +16,9 @@ use rustix::io::Errno;
 
 use crate::engine::error::{Attempt, Result};
 
+/// Extended attributes: names and values.
+pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What a directory entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -490,7 +493,7 @@ impl Dir {
     ///
     /// # Errors
     /// What flistxattr(2) and fgetxattr(2) say.
-    pub fn own_xattrs(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    pub fn own_xattrs(&self) -> Result<Xattrs> {
         self.done(xattrs(self.fd.as_fd()), "read attributes of", b"")
     }
 
@@ -535,7 +538,7 @@ pub fn set_file_xattr(file: &File, attribute: &[u8], value: &[u8]) -> io::Result
 ///
 /// # Errors
 /// What flistxattr(2) and fgetxattr(2) say.
-pub fn file_xattrs(file: &File) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub fn file_xattrs(file: &File) -> io::Result<Xattrs> {
     Ok(xattrs(file.as_fd())?)
 }
 
@@ -580,7 +583,7 @@ fn set_xattr(fd: BorrowedFd<'_>, attribute: &[u8], value: &[u8]) -> Result<(), E
     rustix::fs::fsetxattr(fd, attribute, value, XattrFlags::empty())
 }
 
-fn xattrs(fd: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+fn xattrs(fd: BorrowedFd<'_>) -> Result<Xattrs, Errno> {
     // 64 KiB is the kernel's limit for the list and for one value (xattr(7)).
     let mut buffer = vec![0_u8; 1 << 16];
     let length = match rustix::fs::flistxattr(fd, &mut *buffer) {
