@@ -14,4 +14,5 @@ mod clean;
 // mod containers;
 mod demo;
 mod images;
+mod monitor;
 mod unpack;

@@ -557,6 +557,9 @@ mod tests {
         size: None,
     };
 
+    /// More than all buffers on the way together.
+    const TOTAL: usize = 8 << 20;
+
     /// A process made of pipes: we are the process.
     struct Rig {
         board: Switchboard,
@@ -659,7 +662,6 @@ mod tests {
         let mut rig = rig(false);
         let (mut reader, _writer) = rig.attach(true);
         let mut stdout = rig.stdout.take().unwrap();
-        const TOTAL: usize = 8 << 20;
         let process = std::thread::spawn(move || {
             let block: Vec<u8> = (0..=255).collect();
             for _ in 0..TOTAL / block.len() {
@@ -729,7 +731,6 @@ mod tests {
     fn a_process_that_does_not_read_stops_the_front_not_us() {
         let mut rig = rig(true);
         let (_reader, mut writer) = rig.attach(true);
-        const TOTAL: usize = 4 << 20;
         let front = std::thread::spawn(move || {
             writer.stdin(&vec![7; TOTAL]).unwrap();
             writer.close_stdin().unwrap();

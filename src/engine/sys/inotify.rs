@@ -59,9 +59,8 @@ impl Watch {
         let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
         loop {
             match rustix::io::read(&self.fd, &mut buffer) {
-                Ok(([], _)) => return Ok(true),
+                Ok(([], _)) | Err(Errno::AGAIN) => return Ok(true),
                 Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(true),
                 Err(errno) => return Err(io::Error::from(errno)).attempt(|| "read inotify"),
             }
         }

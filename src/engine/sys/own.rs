@@ -41,13 +41,14 @@ pub fn take_stdin() -> Result<OwnedFd> {
 }
 
 /// Makes this process as small as it can be while it sleeps: memory that is free in the allocator goes back to the
-/// kernel, and the pages of the program that were mapped on the way here are let go. What is needed again comes back from
-/// the page cache, some microseconds for each 64 KiB.
+/// kernel, and so are stack that deeper calls have used and pages of the program that were mapped on the way here. What is
+/// needed again comes back from the page cache, some microseconds for each 64 KiB.
 pub fn rest() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim(3) may be called at any time by any thread; it takes no pointers.
     let _ = unsafe { libc::malloc_trim(0) };
     forget_code();
+    forget_stack();
 }
 
 /// Drops the mapped pages of the program's read-only segments: start-up alone touches a megabyte of them, of which a
@@ -67,7 +68,7 @@ fn forget_code() {
     let page = rustix::param::page_size();
     // The page of `etext` may be shared with what follows.
     let length = end.saturating_sub(start) / page * page;
-    if start % page != 0 || length == 0 {
+    if !start.is_multiple_of(page) || length == 0 {
         return;
     }
     let address = (&raw const START).cast_mut().cast::<std::ffi::c_void>();
@@ -78,6 +79,35 @@ fn forget_code() {
 
 #[cfg(not(target_env = "gnu"))]
 fn forget_code() {}
+
+/// Drops what deeper calls have left below the current end of the main thread's stack; on another thread, nothing.
+fn forget_stack() {
+    /// Below the stack pointer, this much is left alone: what is called from here, and the ABI's red zone.
+    const MARGIN: usize = 16 * 1024;
+    let page = rustix::param::page_size();
+    let here = 0_u8;
+    let here = (&raw const here).addr();
+    let Some(low) = main_stack(here) else { return };
+    let end = here.saturating_sub(MARGIN) / page * page;
+    if end <= low {
+        return;
+    }
+    let address = std::ptr::with_exposed_provenance_mut(low);
+    // SAFETY: [low, end) is page-aligned and lies in this thread's own stack mapping, as /proc/self/maps says, wholly
+    // below every frame that is alive: its content is dead. MADV_DONTNEED makes it read as zeros (madvise(2)).
+    let _ = unsafe { rustix::mm::madvise(address, end - low, rustix::mm::Advice::LinuxDontNeed) };
+}
+
+/// Where the main thread's stack begins (its lowest address), if `inside` is in it.
+fn main_stack(inside: usize) -> Option<usize> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|line| line.ends_with("[stack]"))?;
+    let (range, _) = line.split_once(' ')?;
+    let (low, high) = range.split_once('-')?;
+    let low = usize::from_str_radix(low, 16).ok()?;
+    let high = usize::from_str_radix(high, 16).ok()?;
+    (low..high).contains(&inside).then_some(low)
+}
 
 #[cfg(test)]
 mod tests {
