@@ -1,11 +1,13 @@
 //! The order of the world for one container: image, root file system, files of `/etc`, monitor; and back.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use oci_spec::runtime::Spec;
 
 use super::error::{Attempt, Error, Kind, Result};
+use super::images::User;
 use super::model::{
     Cancel, Container, ContainerId, ContainerSummary, Digest, Mount, Platform, RestartPolicy,
     State, Status, container, event, request, signal,
@@ -412,6 +414,11 @@ fn remove_locked(engine: &Engine, container: &Container) -> Result<()> {
     let errors = teardown::remove(roots, container);
     teardown::outcome(errors, format!("remove container {}", container.name))?;
     engine.note(container, "destroy", &[]);
+    // The image may have been removed by force while this container still needed its layers.
+    let image = engine.images_store().resolve(container.image.as_str());
+    if image.is_err_and(|error| error.kind() == Kind::NotFound) {
+        engine.images_store().collect(&|| layers_in_use(engine))?;
+    }
     Ok(())
 }
 
@@ -650,16 +657,39 @@ pub(super) fn open_log(
     logs::open(&path, request, alive)
 }
 
-/// Which containers use an image, for `rmi`: short id and whether it runs.
-pub(super) fn users_of(engine: &Engine, image: &Digest) -> Result<Vec<(String, bool)>> {
-    let uses = |row: &ContainerSummary| row.container.image == *image;
-    let row = |row: ContainerSummary| {
-        (
-            row.container.id.short().to_owned(),
-            row.state.status.is_live(),
-        )
-    };
-    Ok(list(engine)?.into_iter().filter(uses).map(row).collect())
+/// Which containers use an image. Only looks: the image store is locked meanwhile, and recovery might need it.
+pub(super) fn users_of(engine: &Engine, image: &Digest) -> Result<Vec<User>> {
+    let mut users = Vec::new();
+    for container in recorded(engine)?
+        .iter()
+        .filter(|container| container.image == *image)
+    {
+        let running = match records::look(engine.roots(), &container.id)? {
+            Truth::Known(state) => state.status.is_live(),
+            Truth::Orphaned => false,
+        };
+        users.push(User {
+            container: container.id.short().to_owned(),
+            running,
+        });
+    }
+    Ok(users)
+}
+
+/// Chain ids of all layers that containers are made of.
+pub(super) fn layers_in_use(engine: &Engine) -> Result<BTreeSet<Digest>> {
+    let all = recorded(engine)?;
+    Ok(all
+        .iter()
+        .flat_map(|container| container.layers.iter().cloned())
+        .collect())
+}
+
+fn recorded(engine: &Engine) -> Result<Vec<Arc<Container>>> {
+    let ids = records::ids(engine.roots())?;
+    ids.iter()
+        .filter_map(|id| records::load(engine.roots(), id).transpose())
+        .collect()
 }
 
 /// The event line of a container: Docker's attributes are its labels, name and image.

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 pub use error::{Error, Kind, Result};
-use images::Images;
+use images::{Images, InUse};
 use model::image::{Image, Loaded, Removed};
 use model::progress::Report;
 use model::{Cancel, Container, ContainerId, ContainerSummary, Digest, ImageSummary, request};
@@ -162,8 +162,9 @@ impl Engine {
         report: Report<'_>,
         cancel: &Cancel,
     ) -> Result<Digest> {
-        let _ = (tar, request, report, cancel);
-        Err(Error::unsupported("import"))
+        let id = self.inner.images.import(tar, request, report, cancel)?;
+        self.note_image("import", id.as_str());
+        Ok(id)
     }
 
     /// Makes an image of layers that were generated: each is what made it and a tar, bottom first.
@@ -190,8 +191,11 @@ impl Engine {
     /// # Errors
     /// An unknown image (before anything is written), or what writing says.
     pub fn save(&self, names: &[String], out: &mut dyn Write, cancel: &Cancel) -> Result<()> {
-        let _ = (names, out, cancel);
-        Err(Error::unsupported("save"))
+        self.inner.images.save(names, out, cancel)?;
+        for name in names {
+            self.note_image("save", name);
+        }
+        Ok(())
     }
 
     /// All images, newest first.
@@ -226,11 +230,15 @@ impl Engine {
     /// [`Kind::Conflict`] when a container uses it, unless forced (and never while one runs).
     pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removed>> {
         let users = |id: &Digest| containers::users_of(self, id);
-        let _ = (name, force, users);
-        let removed: Vec<Removed> = Vec::new();
-        for step in removed.iter().cloned() {
+        let layers = || containers::layers_in_use(self);
+        let in_use = InUse {
+            users: &users,
+            layers: &layers,
+        };
+        let removed = self.inner.images.remove(name, force, &in_use)?;
+        for step in &removed {
             match step {
-                Removed::Untagged(tag) => self.note_image("untag", &tag.clone()),
+                Removed::Untagged(tag) => self.note_image("untag", tag),
                 Removed::Deleted(digest) => self.note_image("delete", digest.as_str()),
             }
         }

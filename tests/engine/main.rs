@@ -10,8 +10,7 @@
 mod support;
 
 mod clean;
-// Joins when the runtime can start a process.
-// mod containers;
+mod containers;
 mod demo;
 mod images;
 mod monitor;
