@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -271,7 +271,7 @@ impl Terminal {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.shared.seen.lock().unwrap()
+        lock(&self.shared.seen)
     }
 }
 
@@ -282,12 +282,17 @@ impl Drop for Terminal {
     }
 }
 
+/// A test that failed while it looked must not take the reader with it.
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn read_all(mut from: File, into: &Shared) {
     let mut buffer = [0; 16384];
     loop {
         // EIO says that the last holder of the other end is gone.
         let count = from.read(&mut buffer).unwrap_or(0);
-        let mut seen = into.seen.lock().unwrap();
+        let mut seen = lock(&into.seen);
         if count == 0 {
             seen.closed = true;
         } else {
