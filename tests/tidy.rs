@@ -76,6 +76,18 @@ fn links_between_documents_lead_somewhere() {
     assert!(broken.is_empty(), "\n{broken}");
 }
 
+/// `just docs` (`WHARF_UPDATE=1`) writes it anew.
+#[test]
+fn the_list_of_keys_is_fresh() {
+    let path = root().join("docs/keys.md");
+    let fresh = wharf::app::keymap::documentation();
+    if std::env::var_os("WHARF_UPDATE").is_some() {
+        fs::write(&path, &fresh).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(written, fresh, "docs/keys.md is stale: just docs");
+}
+
 #[test]
 fn decisions_are_numbered_without_gaps() {
     let mut names: Vec<String> = fs::read_dir(root().join("docs/adr"))
