@@ -212,6 +212,10 @@ impl Driver {
             if let Msg::Job(id, Report::Finished(_)) = &message {
                 self.performer.forget(*id);
             }
+            if let Msg::Resized { .. } = &message {
+                // Terminals cut and move what they show, also when the size is at last the old one again.
+                self.terminal.clear()?;
+            }
             for effect in update(&mut self.state, message) {
                 self.perform(effect)?;
             }

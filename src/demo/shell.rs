@@ -37,8 +37,10 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
     };
     if let [flag, line, ..] = arguments
         && flag == "-c"
+        && let line = line.to_string_lossy()
+        && !looks_for_a_shell(&line)
     {
-        return match shell.run(&line.to_string_lossy()) {
+        return match shell.run(&line) {
             Some(code) => code,
             None => ExitCode::SUCCESS,
         };
@@ -66,6 +68,13 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
         }
         shell.run(line);
     }
+}
+
+/// Whether a script only wants to become the best shell that there is: this is the only one.
+fn looks_for_a_shell(script: &str) -> bool {
+    script
+        .split(['\n', ';'])
+        .any(|step| step.trim_start().starts_with("exec "))
 }
 
 impl Shell {
@@ -239,5 +248,9 @@ mod tests {
         assert!(shell.run("vi /etc/passwd").is_some());
         assert!(shell.run("echo a b").is_none());
         assert!(shell.run("").is_none());
+        assert!(!looks_for_a_shell("cat /etc/execs"));
+        assert!(looks_for_a_shell(
+            "[ -x /bin/bash ] || true; exec \"$shell\" -i"
+        ));
     }
 }

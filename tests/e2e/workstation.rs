@@ -26,6 +26,8 @@ fn choose(terminal: &mut Terminal, name: &str, another: &str) {
 }
 
 fn choose_none(terminal: &mut Terminal, another: &str) {
+    // A message in the footer would take the key to close itself.
+    terminal.wait_text("? help");
     terminal.send("\x1b");
     terminal.wait_text(another);
 }
@@ -58,13 +60,20 @@ fn the_demo_opens_and_can_be_worked_with() {
     terminal.wait_text("Memory");
     terminal.wait_text("Network");
     terminal.send("i");
-    terminal.wait_text("demo-workload");
+    terminal.wait_text("name: demo-web");
     terminal.send("e");
-    terminal.wait_text("help");
+    terminal.wait_text("/ # ");
     terminal.send("ps\r");
     terminal.wait_text("demo-workload web");
     terminal.send("exit\r");
-    terminal.send("\x1d");
+    terminal.wait_screen("the shell's end", |screen| {
+        let text = screen.contents();
+        !text.contains("[Shell]") || text.contains("the shell ended")
+    });
+    if terminal.text().contains("the shell ended") {
+        terminal.send(" ");
+        terminal.wait_no_text("[Shell]");
+    }
     choose_none(&mut terminal, "demo-ticker");
 
     choose(&mut terminal, "demo-ticker", "demo-web");
@@ -110,6 +119,7 @@ fn removing_a_container_asks_first() {
     terminal.send("@");
     terminal.wait_text("wharf rm -f victim");
     terminal.send("\x1b");
+    terminal.wait_no_text("wharf rm -f victim");
     quit(terminal);
     assert!(host.container_ids().is_empty());
 }
