@@ -11,7 +11,7 @@ use crate::engine::sys::process::{Executable, look};
 ///
 /// # Errors
 /// [`Kind::CommandNotFound`] or [`Kind::CommandNotRunnable`].
-pub fn find(name: &str, search: &OsStr) -> Result<PathBuf> {
+pub(super) fn find(name: &str, search: &OsStr) -> Result<PathBuf> {
     let fail = |kind, why: &str| Error::new(kind, format!("exec: {name:?}: {why}"));
     if name.contains('/') {
         return match look(Path::new(name)) {

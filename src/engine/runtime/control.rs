@@ -4,13 +4,14 @@
 //! ends, or it stays a zombie: a thread that only waits does that (see [`spawn`]). Spawning twice, so that the monitor
 //! is nobody's child at once, would cost a fork in every start; a waiting thread costs one page of stack.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::channel::{Channel, Exit, Report, Request, Session};
+use super::seal;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::Cancel;
 use crate::engine::model::request::{AttachTo, TerminalSize};
@@ -79,7 +80,10 @@ pub(super) fn launch_self(
         | Request::Resize(_) => false,
     };
     let (ours, theirs) = socket::pair()?;
-    let mut command = Command::new(program.unwrap_or(Path::new("/proc/self/exe")));
+    // Held until the spawn: the path leads through it.
+    let sealed = seal::executable(program)?;
+    let path = format!("/proc/self/fd/{}", sealed.as_fd().as_raw_fd());
+    let mut command = Command::new(path);
     command
         .arg0(name)
         .arg(live)

@@ -3,11 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
-use rustix::fs::{AtFlags, Dev, FileType, Gid, Mode, OFlags, Uid, makedev};
-
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::sys::node::{self, Node};
 use crate::engine::sys::rooted::Rooted;
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
 
 /// Character devices that every container has: name, major, minor.
 const NODES: &[(&str, u32, u32)] = &[
@@ -36,26 +35,14 @@ const LINKS: &[(&str, &str)] = &[
 /// The node and what the kernel says.
 pub fn populate(dev: BorrowedFd<'_>, has_kcore: bool) -> Result<()> {
     for (name, major, minor) in NODES {
-        node(
-            dev,
-            name,
-            FileType::CharacterDevice,
-            0o666,
-            makedev(*major, *minor),
-        )?;
+        node::make(dev, name, Node::Character(*major, *minor), 0o666)?;
     }
     if has_kcore {
-        link(dev, "core", "/proc/kcore")?;
+        node::link(dev, "core", "/proc/kcore")?;
     }
-    LINKS.iter().try_for_each(|(name, to)| link(dev, name, to))
-}
-
-/// Makes a symbolic link in a directory of ours.
-///
-/// # Errors
-/// What symlinkat(2) says.
-pub fn link(dir: BorrowedFd<'_>, name: &str, to: &str) -> Result<()> {
-    rustix::fs::symlinkat(to, dir, name).map_err(|e| Error::io(format!("link {name}"), e.into()))
+    LINKS
+        .iter()
+        .try_for_each(|(name, to)| node::link(dev, name, to))
 }
 
 /// Makes an empty file in `/dev` to mount the console on.
@@ -63,14 +50,8 @@ pub fn link(dir: BorrowedFd<'_>, name: &str, to: &str) -> Result<()> {
 /// # Errors
 /// What mknodat(2) and open(2) say.
 pub fn console_place(dev: BorrowedFd<'_>) -> Result<OwnedFd> {
-    node(dev, "console", FileType::RegularFile, 0o600, 0)?;
-    rustix::fs::openat(
-        dev,
-        "console",
-        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|e| Error::io("open /dev/console", e.into()))
+    node::make(dev, "console", Node::File, 0o600)?;
+    node::place(dev, "console")
 }
 
 /// Makes the further devices of a specification.
@@ -87,10 +68,16 @@ pub fn make_extra(root: &Rooted, devices: &[LinuxDevice]) -> Result<()> {
                 path.display()
             )));
         };
-        let kind = match device.typ() {
-            LinuxDeviceType::B => FileType::BlockDevice,
-            LinuxDeviceType::C | LinuxDeviceType::U => FileType::CharacterDevice,
-            LinuxDeviceType::P => FileType::Fifo,
+        let number = |part: i64| {
+            u32::try_from(part).map_err(|e| {
+                Error::invalid(format!("{}: bad device number", path.display())).caused_by(e)
+            })
+        };
+        let (major, minor) = (number(device.major())?, number(device.minor())?);
+        let node = match device.typ() {
+            LinuxDeviceType::B => Node::Block(major, minor),
+            LinuxDeviceType::C | LinuxDeviceType::U => Node::Character(major, minor),
+            LinuxDeviceType::P => Node::Fifo,
             LinuxDeviceType::A => {
                 return Err(Error::invalid(format!(
                     "{}: a device is a block or character device",
@@ -98,36 +85,17 @@ pub fn make_extra(root: &Rooted, devices: &[LinuxDevice]) -> Result<()> {
                 )));
             }
         };
-        let number = |part: i64| {
-            u32::try_from(part).map_err(|e| {
-                Error::invalid(format!("{}: bad device number", path.display())).caused_by(e)
-            })
-        };
-        let id = makedev(number(device.major())?, number(device.minor())?);
         let dir = root.make_dirs(parent)?;
-        let mode = device.file_mode().unwrap_or(0o666);
-        if is_same(dir.as_fd(), name, kind, id) {
+        // The default devices may be listed again: that is no error.
+        if node::is(dir.as_fd(), name, node) {
             continue;
         }
-        node(dir.as_fd(), name, kind, mode, id)?;
+        node::make(dir.as_fd(), name, node, device.file_mode().unwrap_or(0o666))?;
         if device.uid().is_some() || device.gid().is_some() {
-            rustix::fs::chownat(
-                dir.as_fd(),
-                name,
-                device.uid().map(Uid::from_raw),
-                device.gid().map(Gid::from_raw),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )
-            .map_err(|e| Error::io(format!("change owner of {}", path.display()), e.into()))?;
+            node::give(dir.as_fd(), name, device.uid(), device.gid())?;
         }
     }
     Ok(())
-}
-
-/// The default devices may be listed again: that is no error.
-fn is_same(dir: BorrowedFd<'_>, name: &str, kind: FileType, id: Dev) -> bool {
-    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == kind && stat.st_rdev == id)
 }
 
 /// `/dev/null` below the root, if it is what it claims to be: without a link in its path and character device 1:3.
@@ -136,27 +104,32 @@ fn is_same(dir: BorrowedFd<'_>, name: &str, kind: FileType, id: Dev) -> bool {
 /// # Errors
 /// [`Kind::Denied`] if it is something else.
 pub fn null_device(root: &Rooted) -> Result<OwnedFd> {
-    let path = Path::new("/dev/null");
+    verified(root.resolve_plain(Path::new(NULL)))
+}
+
+/// The same, open for reading.
+///
+/// # Errors
+/// As [`null_device`].
+pub fn open_null(root: &Rooted) -> Result<OwnedFd> {
+    // Looked at first: opening another device could have effects of its own.
+    null_device(root)?;
+    verified(root.open_plain(Path::new(NULL)))
+}
+
+const NULL: &str = "/dev/null";
+
+fn verified(found: Result<OwnedFd>) -> Result<OwnedFd> {
     let refuse = |why: &str| {
         Error::new(
             Kind::Denied,
-            format!("/dev/null of the container is not the null device ({why})"),
+            format!("{NULL} of the container is not the null device ({why})"),
         )
     };
-    let fd = root
-        .resolve_plain(path)
-        .map_err(|error| refuse("it cannot be opened").caused_by(error))?;
-    let stat = rustix::fs::fstat(&fd).map_err(|e| Error::io("stat /dev/null", e.into()))?;
-    let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
-        && stat.st_rdev == makedev(1, 3);
-    if is_null {
+    let fd = found.map_err(|error| refuse("it cannot be opened").caused_by(error))?;
+    if node::is_open(fd.as_fd(), Node::Character(1, 3))? {
         Ok(fd)
     } else {
         Err(refuse("wrong type or number"))
     }
-}
-
-fn node(dir: BorrowedFd<'_>, name: &str, kind: FileType, mode: u32, id: Dev) -> Result<()> {
-    rustix::fs::mknodat(dir, name, kind, Mode::from_raw_mode(mode), id)
-        .map_err(|e| Error::io(format!("make device {name}"), e.into()))
 }

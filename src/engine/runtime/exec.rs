@@ -12,6 +12,7 @@ use super::control::{self, Started};
 use super::join::{self, Join};
 use super::launch::{Io, Process, Streams};
 use super::monitor::{self, Plan};
+use super::seal;
 use super::switchboard::Switchboard;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::Status;
@@ -47,11 +48,12 @@ pub fn exec(program: Option<&Path>, live: &Path, request: ExecRequest) -> Result
 pub fn main(live: &Path) -> u8 {
     own::new_session();
     own::set_name(c"wharf-exec");
+    let sealed = seal::ensure();
     let Ok(front) = own::take_stdin() else {
         return 1;
     };
     let mut front = Channel::new(front);
-    match begin(live, &mut front) {
+    match sealed.and_then(|()| begin(live, &mut front)) {
         Ok(mut supervisor) => {
             supervisor.answer(front);
             supervisor.run();

@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
-use rustix::fs::Mode;
-use rustix::io::Errno;
 
 use super::cgroup::Cgroup;
 use super::launch::Rootfs;
@@ -25,24 +23,24 @@ use crate::engine::model::request::TerminalSize;
 use crate::engine::sys::mount::{self, Depth};
 use crate::engine::sys::process::{self, Namespaces};
 use crate::engine::sys::rooted::Rooted;
-use crate::engine::sys::{cred, namespace, pty};
+use crate::engine::sys::{cred, namespace, node, pty};
 
 /// First byte of a message to the parent: the terminal's master comes with it.
-pub const TERMINAL: u8 = b'T';
+pub(super) const TERMINAL: u8 = b'T';
 /// First byte: everything is prepared, the program is executed next. Microseconds from [`Init::since`] to the end of each
 /// step follow, as native `u32`.
-pub const READY: u8 = b'R';
+pub(super) const READY: u8 = b'R';
 /// First byte: a step failed; see [`decode_failure`].
-pub const FAILED: u8 = b'E';
+pub(super) const FAILED: u8 = b'E';
 /// The parent's only message: the child is in its cgroups.
-pub const ATTACHED: u8 = b'A';
+pub(super) const ATTACHED: u8 = b'A';
 
 /// Longest message.
-pub const MAX_MESSAGE: usize = 8192;
+pub(super) const MAX_MESSAGE: usize = 8192;
 
 /// The child's ends of the standard streams.
 #[derive(Debug)]
-pub enum ChildIo {
+pub(super) enum ChildIo {
     /// Pipes; without `stdin` the null device.
     Pipes {
         /// Read end.
@@ -59,10 +57,10 @@ pub enum ChildIo {
 }
 
 /// A name for errors, and what to do.
-pub type Step = (&'static str, fn(&mut Init<'_>) -> Result<()>);
+pub(super) type Step = (&'static str, fn(&mut Init<'_>) -> Result<()>);
 
 /// A container's first process.
-pub const LAUNCH: &[Step] = &[
+pub(super) const LAUNCH: &[Step] = &[
     ("descriptors", close_inherited),
     ("parent", die_with_parent),
     ("session", new_session),
@@ -100,7 +98,7 @@ pub const LAUNCH: &[Step] = &[
 ];
 
 /// A further process of a running container.
-pub const JOIN: &[Step] = &[
+pub(super) const JOIN: &[Step] = &[
     ("descriptors", close_inherited),
     ("parent", die_with_parent),
     ("session", new_session),
@@ -121,30 +119,30 @@ pub const JOIN: &[Step] = &[
 
 /// Everything the steps work on.
 #[derive(Debug)]
-pub struct Init<'a> {
+pub(super) struct Init<'a> {
     /// The container.
-    pub spec: &'a Spec,
+    pub(super) spec: &'a Spec,
     /// The process to become.
-    pub process: &'a Process,
+    pub(super) process: &'a Process,
     /// The root to mount; `None` when joining.
-    pub rootfs: Option<&'a Rootfs>,
+    pub(super) rootfs: Option<&'a Rootfs>,
     /// Its group.
-    pub cgroup: &'a Cgroup,
+    pub(super) cgroup: &'a Cgroup,
     /// The container's first process; `None` when launching.
-    pub target: Option<BorrowedFd<'a>>,
+    pub(super) target: Option<BorrowedFd<'a>>,
     /// To the parent.
-    pub socket: OwnedFd,
+    pub(super) socket: OwnedFd,
     /// Standard streams.
-    pub io: ChildIo,
+    pub(super) io: ChildIo,
     /// When the start began.
-    pub since: Instant,
+    pub(super) since: Instant,
     /// What earlier steps made for later ones.
-    pub state: State,
+    pub(super) state: State,
 }
 
 /// What earlier steps made for later ones.
 #[derive(Debug, Default)]
-pub struct State {
+pub(super) struct State {
     sources: Vec<Option<Source>>,
     root: Option<Rooted>,
     made: Made,
@@ -169,7 +167,7 @@ struct Rights {
 
 /// Runs the steps and executes the program. Never returns: what called this is the parent's business, so not even a
 /// panic may go back there.
-pub fn run(init: Init<'_>, steps: &[Step]) -> ! {
+pub(super) fn run(init: Init<'_>, steps: &[Step]) -> ! {
     let work = std::panic::AssertUnwindSafe(|| run_steps(init, steps));
     let _ = std::panic::catch_unwind(work);
     process::exit_now(1)
@@ -229,7 +227,7 @@ fn report(init: &Init<'_>, number: usize, error: &Error) {
 
 /// The error that a child reported. `steps` is the list that it ran.
 #[must_use]
-pub fn decode_failure(message: &[u8], steps: &[Step]) -> Error {
+pub(super) fn decode_failure(message: &[u8], steps: &[Step]) -> Error {
     let (number, kind, rest) = match message {
         [FAILED, number, kind, rest @ ..] => (usize::from(*number), usize::from(*kind), rest),
         _ => (0, KINDS.len(), message),
@@ -274,7 +272,7 @@ pub(super) fn decode_marks(message: &[u8], steps: &[Step]) -> Vec<(&'static str,
 ///
 /// # Errors
 /// Those that are not supported.
-pub fn new_namespaces(spec: &Spec) -> Result<Namespaces> {
+pub(super) fn new_namespaces(spec: &Spec) -> Result<Namespaces> {
     let mut flags = 0;
     for namespace in namespaces(spec) {
         let bit = namespace_bit(namespace.typ());
@@ -300,7 +298,7 @@ pub fn new_namespaces(spec: &Spec) -> Result<Namespaces> {
 
 /// All namespaces that a joining process enters: those that the container has of its own.
 #[must_use]
-pub fn all_namespaces(spec: &Spec) -> Namespaces {
+pub(super) fn all_namespaces(spec: &Spec) -> Namespaces {
     namespaces(spec)
         .map(|namespace| namespace_bit(namespace.typ()))
         .fold(0, |flags, bit| flags | bit)
@@ -368,7 +366,7 @@ fn die_with_parent(_init: &mut Init<'_>) -> Result<()> {
 fn new_session(_init: &mut Init<'_>) -> Result<()> {
     process::reset_signals()?;
     // Modes of what is made for the container are exact; the payload gets the usual mask at the end.
-    rustix::process::umask(Mode::empty());
+    process::set_umask(0);
     process::new_session()
 }
 
@@ -380,15 +378,8 @@ fn copy_sources(init: &mut Init<'_>) -> Result<()> {
 fn join_given_namespaces(init: &mut Init<'_>) -> Result<()> {
     for given in namespaces(init.spec) {
         let Some(path) = given.path() else { continue };
-        let host = Rooted::open(Path::new("/"))?;
         // A namespace file is a magic link of /proc or a bind mount of one, chosen by the engine's caller.
-        let file = rustix::fs::openat(
-            host.as_fd(),
-            path,
-            rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(|e| Error::io(format!("open {}", path.display()), e.into()))?;
+        let file = node::open(path)?;
         namespace::enter_file(file.as_fd(), &path.to_string_lossy())?;
     }
     Ok(())
@@ -557,14 +548,14 @@ fn find_user(init: &mut Init<'_>) -> Result<()> {
         },
     };
     let sets = init.process.capabilities().as_ref();
-    let bits = |set: Option<&Option<oci_spec::runtime::Capabilities>>| {
-        caps::bits(set.and_then(Option::as_ref))
-    };
-    let mut rights = Rights {
-        effective: bits(sets.map(|s| s.effective())),
-        permitted: bits(sets.map(|s| s.permitted())),
-        inheritable: bits(sets.map(|s| s.inheritable())),
-        ambient: bits(sets.map(|s| s.ambient())),
+    let mut rights = match sets {
+        Some(sets) => Rights {
+            effective: caps::bits(sets.effective().as_ref()),
+            permitted: caps::bits(sets.permitted().as_ref()),
+            inheritable: caps::bits(sets.inheritable().as_ref()),
+            ambient: caps::bits(sets.ambient().as_ref()),
+        },
+        None => Rights::default(),
     };
     if given.username().is_some() && identity.uid != 0 {
         // What exec would leave of them anyway, and nothing before it (moby does the same).
@@ -589,14 +580,13 @@ fn find_user(init: &mut Init<'_>) -> Result<()> {
 /// (CVE-2026-55686).
 fn make_working_dir(init: &mut Init<'_>) -> Result<()> {
     let path = init.process.cwd();
-    init.root()?.make_dirs(path).map(drop).map_err(|error| {
-        match error.raw_os_error() {
-            // On a read-only root it cannot be made; entering it says so.
-            Some(libc::EROFS) => error,
+    init.root()?
+        .make_dirs(path)
+        .map(drop)
+        .map_err(|error| match error.raw_os_error() {
             Some(libc::ENOTDIR) => error.with_kind(Kind::CommandNotRunnable),
             _ => error,
-        }
-    })
+        })
 }
 
 fn make_root_readonly(init: &mut Init<'_>) -> Result<()> {
@@ -645,7 +635,7 @@ fn set_streams(init: &mut Init<'_>) -> Result<()> {
             let stdin = match stdin {
                 Some(pipe) => pipe.as_fd(),
                 None => {
-                    null = open_null(init)?;
+                    null = devices::open_null(init.root()?)?;
                     null.as_fd()
                 }
             };
@@ -670,22 +660,6 @@ fn set_streams(init: &mut Init<'_>) -> Result<()> {
     Ok(())
 }
 
-fn open_null(init: &Init<'_>) -> Result<OwnedFd> {
-    let root = init.root()?;
-    let seen = devices::null_device(root)?;
-    rustix::fs::openat(
-        root.as_fd(),
-        "dev/null",
-        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map(|fd| {
-        drop(seen);
-        fd
-    })
-    .map_err(|e| Error::io("open /dev/null", e.into()))
-}
-
 fn set_limits(init: &mut Init<'_>) -> Result<()> {
     if let Some(limits) = init.process.rlimits() {
         rlimits::apply(limits)?;
@@ -694,7 +668,7 @@ fn set_limits(init: &mut Init<'_>) -> Result<()> {
         super::sysctl::set_oom_score(score)?;
     }
     let mask = init.process.user().umask().unwrap_or(0o022);
-    rustix::process::umask(Mode::from_raw_mode(mask));
+    process::set_umask(mask);
     Ok(())
 }
 
@@ -826,13 +800,13 @@ fn execute(init: &Init<'_>) -> Error {
     let (Ok(args), Ok(path)) = (args, path) else {
         return Error::invalid("an argument contains a NUL byte");
     };
-    let errno = process::execute(&path, &args, &init.state.env);
-    let kind = match errno {
+    let error = process::execute(&path, &args, &init.state.env);
+    let kind = match error.raw_os_error() {
         // The file is there: its interpreter is not.
-        Errno::NOENT => Kind::CommandNotFound,
+        Some(libc::ENOENT) => Kind::CommandNotFound,
         _ => Kind::CommandNotRunnable,
     };
-    Error::io(format!("exec {}", program.display()), errno.into()).with_kind(kind)
+    error.with_kind(kind)
 }
 
 fn c_string(text: &str) -> Result<CString> {

@@ -267,6 +267,7 @@ impl Started {
                 }
             }
         }
+        timeline.push(("monitor: executed", since.elapsed()));
         let pid_start = process::start_time(pid).map_err(abandon)?;
         let streams =
             streams.ok_or_else(|| abandon(Error::new(Kind::Internal, "no terminal came")))?;

@@ -5,12 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use oci_spec::runtime::Mount;
-use rustix::fs::FileType;
 
 use super::cgroup::Cgroup;
-use super::devices;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::sys::mount::{self, Attributes, Context, Depth, Propagation};
+use crate::engine::sys::node;
 use crate::engine::sys::rooted::{self, Rooted};
 
 /// What the options of one mount mean.
@@ -147,7 +146,7 @@ fn source(mount: &Mount) -> Result<Option<Source>> {
             error
         }
     })?;
-    let is_dir = rooted::file_type(copy.as_fd(), path)? == FileType::Directory;
+    let is_dir = rooted::is_dir(copy.as_fd(), path)?;
     Ok(Some(Source {
         mount: copy,
         is_dir,
@@ -273,7 +272,7 @@ fn ordinary_dir(root: &Rooted, target: &Path, kind: &str) -> Result<OwnedFd> {
         }
         Err(error) => return Err(refuse().caused_by(error)),
     };
-    if rooted::file_type(place.as_fd(), target)? == FileType::Directory {
+    if rooted::is_dir(place.as_fd(), target)? {
         Ok(place)
     } else {
         Err(refuse())
@@ -333,7 +332,7 @@ fn v1_hierarchy(
     // `cpu` and `cpuacct` lead to `cpu,cpuacct`.
     if controllers.len() > 1 {
         for controller in controllers {
-            devices::link(inside.as_fd(), controller, name)?;
+            node::link(inside.as_fd(), controller, name)?;
         }
     }
     Ok(())
@@ -381,7 +380,7 @@ impl<'a> Mask<'a> {
         let Some(place) = root.resolve_optional(path)? else {
             return Ok(());
         };
-        if rooted::file_type(place.as_fd(), path)? != FileType::Directory {
+        if !rooted::is_dir(place.as_fd(), path)? {
             let copy = mount::clone_fd(self.null, Depth::One, path.display())?;
             return mount::attach(copy.as_fd(), place.as_fd(), path.display());
         }

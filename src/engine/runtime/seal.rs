@@ -17,23 +17,28 @@ use crate::engine::sys::{memory_file, process};
 
 const SELF: &str = "/proc/self/exe";
 
-/// A descriptor of this program's executable, to be executed (`execveat` with an empty path, or `/proc/self/fd/N`) for
+/// A descriptor of a program, this one if `None`, to be executed (`execveat` with an empty path, or `/proc/self/fd/N`) for
 /// monitors and exec supervisors. Close-on-exec. Cheap: nothing is copied.
 ///
 /// # Errors
 /// If the kernel offers neither a detached mount nor a sealed memory file.
-pub fn executable() -> Result<OwnedFd> {
-    match readonly_mount(Path::new(SELF)) {
-        Ok(fd) => Ok(fd),
-        Err(_) => {
-            memory_file::sealed_copy(Path::new(SELF)).attempt(|| "protect the engine's binary")
-        }
-    }
+pub fn executable(program: Option<&Path>) -> Result<OwnedFd> {
+    let program = program.unwrap_or(Path::new(SELF));
+    // Whatever the kernel dislikes about a mount, a copy does not need it.
+    readonly_mount(program)
+        .or_else(|_| memory_file::sealed_copy(program).attempt(|| "protect the engine's binary"))
 }
 
 fn readonly_mount(program: &Path) -> Result<OwnedFd> {
     let copy = mount::clone_path(program, Depth::One)?;
-    mount::set_attributes(copy.as_fd(), Depth::One, mount::RDONLY, 0, None, SELF)?;
+    mount::set_attributes(
+        copy.as_fd(),
+        Depth::One,
+        mount::RDONLY,
+        0,
+        None,
+        program.display(),
+    )?;
     Ok(copy)
 }
 
@@ -54,7 +59,7 @@ pub fn ensure() -> Result<()> {
     if is_sealed()? {
         return Ok(());
     }
-    let program = executable()?;
+    let program = executable(None)?;
     let c_string = |bytes: Vec<u8>| {
         CString::new(bytes)
             .map_err(|e| Error::new(Kind::Internal, "an argument with a NUL byte").caused_by(e))
@@ -70,11 +75,7 @@ pub fn ensure() -> Result<()> {
             c_string(entry)
         })
         .collect::<Result<Vec<_>>>()?;
-    let errno = process::execute_fd(program.as_fd(), &args, &env);
-    Err(Error::io(
-        "execute the engine's protected binary",
-        errno.into(),
-    ))
+    Err(process::execute_fd(program.as_fd(), &args, &env))
 }
 
 #[cfg(test)]

@@ -453,10 +453,10 @@ fn user_mount(wanted: &model::Mount) -> Result<Mount> {
             propagation,
             ..
         } => {
-            let propagation = propagation.as_deref().unwrap_or("rprivate");
             const KNOWN: &[&str] = &[
                 "private", "rprivate", "shared", "rshared", "slave", "rslave",
             ];
+            let propagation = propagation.as_deref().unwrap_or("rprivate");
             if !KNOWN.contains(&propagation) {
                 return Err(Error::invalid(format!(
                     "invalid bind propagation {propagation:?} of {target}"

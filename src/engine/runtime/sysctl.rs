@@ -24,7 +24,11 @@ const IPC: &[&str] = &[
 ///
 /// # Errors
 /// [`Kind::InvalidInput`](crate::engine::error::Kind::InvalidInput).
-pub fn check(name: &str, value: &str, is_own: impl Fn(LinuxNamespaceType) -> bool) -> Result<()> {
+pub(super) fn check(
+    name: &str,
+    value: &str,
+    is_own: impl Fn(LinuxNamespaceType) -> bool,
+) -> Result<()> {
     let plain = name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
@@ -61,7 +65,7 @@ pub fn check(name: &str, value: &str, is_own: impl Fn(LinuxNamespaceType) -> boo
 ///
 /// # Errors
 /// What the kernel says.
-pub fn set(proc: BorrowedFd<'_>, name: &str, value: &str) -> Result<()> {
+pub(super) fn set(proc: BorrowedFd<'_>, name: &str, value: &str) -> Result<()> {
     let path = format!("sys/{}", name.replace('.', "/"));
     procfs::write(proc, &path, value).attempt(|| format!("set kernel parameter {name}"))
 }
@@ -71,7 +75,7 @@ pub fn set(proc: BorrowedFd<'_>, name: &str, value: &str) -> Result<()> {
 ///
 /// # Errors
 /// What the kernel says.
-pub fn set_oom_score(score: i32) -> Result<()> {
+pub(super) fn set_oom_score(score: i32) -> Result<()> {
     procfs::write_oom_score(score)
 }
 

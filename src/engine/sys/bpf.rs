@@ -31,24 +31,24 @@ pub struct Instruction {
 /// The part of `union bpf_attr` that BPF_PROG_LOAD reads.
 #[repr(C)]
 struct Load {
-    prog_type: u32,
-    insn_cnt: u32,
-    insns: u64,
+    kind: u32,
+    count: u32,
+    instructions: u64,
     license: u64,
     log_level: u32,
     log_size: u32,
     log_buf: u64,
-    kern_version: u32,
-    prog_flags: u32,
+    kernel: u32,
+    flags: u32,
 }
 
 /// The part that BPF_PROG_ATTACH reads.
 #[repr(C)]
 struct Attach {
-    target_fd: u32,
-    attach_bpf_fd: u32,
-    attach_type: u32,
-    attach_flags: u32,
+    target: u32,
+    program: u32,
+    kind: u32,
+    flags: u32,
 }
 
 /// Loads a device program and attaches it to a group. It lives as long as the group.
@@ -57,15 +57,15 @@ struct Attach {
 /// What bpf(2) says: `EINVAL` or `EACCES` if the verifier refuses the program.
 pub fn attach_device_filter(group: BorrowedFd<'_>, program: &[Instruction]) -> Result<()> {
     let load = Load {
-        prog_type: TYPE_CGROUP_DEVICE,
-        insn_cnt: u32::try_from(program.len()).unwrap_or(u32::MAX),
-        insns: program.as_ptr().addr() as u64,
+        kind: TYPE_CGROUP_DEVICE,
+        count: u32::try_from(program.len()).unwrap_or(u32::MAX),
+        instructions: program.as_ptr().addr() as u64,
         license: c"GPL".as_ptr().addr() as u64,
         log_level: 0,
         log_size: 0,
         log_buf: 0,
-        kern_version: 0,
-        prog_flags: 0,
+        kernel: 0,
+        flags: 0,
     };
     // SAFETY: `load` has the kernel's layout, its size is given, and what it points to outlives the call.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const load, size_of::<Load>()) };
@@ -76,10 +76,10 @@ pub fn attach_device_filter(group: BorrowedFd<'_>, program: &[Instruction]) -> R
     // SAFETY: BPF_PROG_LOAD returned a new descriptor that nobody else owns.
     let loaded = unsafe { OwnedFd::from_raw_fd(fd) };
     let attach = Attach {
-        target_fd: group.as_raw_fd().cast_unsigned(),
-        attach_bpf_fd: loaded.as_raw_fd().cast_unsigned(),
-        attach_type: ATTACH_CGROUP_DEVICE,
-        attach_flags: ALLOW_MULTI,
+        target: group.as_raw_fd().cast_unsigned(),
+        program: loaded.as_raw_fd().cast_unsigned(),
+        kind: ATTACH_CGROUP_DEVICE,
+        flags: ALLOW_MULTI,
     };
     // SAFETY: as above.
     let result = unsafe {

@@ -20,6 +20,7 @@ pub mod cred;
 pub mod memory_file;
 pub mod mount;
 pub mod namespace;
+pub mod node;
 pub mod process;
 pub mod procfs;
 pub mod pty;

@@ -132,7 +132,7 @@ pub fn exit_now(code: i32) -> ! {
 }
 
 /// Executes a program. Returns only with an error.
-pub fn execute(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
+pub fn execute(path: &CStr, args: &[CString], env: &[CString]) -> Error {
     let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
         list.iter()
             .map(|text| text.as_ptr())
@@ -142,11 +142,14 @@ pub fn execute(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
     let (args, env) = (pointers(args), pointers(env));
     // SAFETY: all strings are NUL-terminated, both lists end with a null pointer, and all of them outlive the call.
     unsafe { libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()) };
-    last_errno()
+    failed(
+        last_errno(),
+        format_args!("exec {}", path.to_string_lossy()),
+    )
 }
 
 /// Executes what a descriptor refers to. Returns only with an error.
-pub fn execute_fd(program: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Errno {
+pub fn execute_fd(program: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Error {
     let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
         list.iter()
             .map(|text| text.as_ptr())
@@ -165,7 +168,7 @@ pub fn execute_fd(program: BorrowedFd<'_>, args: &[CString], env: &[CString]) ->
             libc::AT_EMPTY_PATH,
         )
     };
-    last_errno()
+    failed(last_errno(), "execute an open program")
 }
 
 /// Opens a descriptor of a process, which never means another one later.
@@ -458,6 +461,11 @@ pub fn wait_ended(pidfd: BorrowedFd<'_>, patience: std::time::Duration) -> Resul
             Err(e) => return Err(failed(e, "wait for a process")),
         }
     }
+}
+
+/// Sets which mode bits are taken away from what this process makes.
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
 }
 
 /// Lets the process be its own session's leader.

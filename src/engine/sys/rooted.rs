@@ -62,6 +62,20 @@ impl Rooted {
         .map_err(|e| failed(e, path.display()))
     }
 
+    /// Opens a file for reading, without waiting and without a symbolic link anywhere in its path. What it is must be
+    /// checked afterwards.
+    ///
+    /// # Errors
+    /// What openat2(2) says.
+    pub fn open_plain(&self, path: &Path) -> Result<OwnedFd> {
+        self.find(
+            path,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
+            ResolveFlags::NO_SYMLINKS,
+        )
+        .map_err(|e| failed(e, format_args!("open {}", path.display())))
+    }
+
     /// The same as [`Self::resolve`]; `None` if there is nothing.
     ///
     /// # Errors
@@ -207,11 +221,15 @@ impl AsFd for Rooted {
     }
 }
 
-/// The type of what a descriptor refers to.
+/// Whether a descriptor refers to a directory.
 ///
 /// # Errors
 /// What fstat(2) says.
-pub fn file_type(fd: BorrowedFd<'_>, path: &Path) -> Result<FileType> {
+pub fn is_dir(fd: BorrowedFd<'_>, path: &Path) -> Result<bool> {
+    Ok(file_type(fd, path)? == FileType::Directory)
+}
+
+fn file_type(fd: BorrowedFd<'_>, path: &Path) -> Result<FileType> {
     rustix::fs::fstat(fd)
         .map(|stat| FileType::from_raw_mode(stat.st_mode))
         .map_err(|e| failed(e, format_args!("stat {}", path.display())))

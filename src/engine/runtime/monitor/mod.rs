@@ -31,6 +31,7 @@ use super::client::Client;
 use super::launch::{self, Io, Launch, Process, Streams};
 use super::log_file::LogFile;
 use super::restart::{self, Ended};
+use super::seal;
 use super::switchboard::{Asked, Switchboard};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::request::{AttachTo, TerminalSize};
@@ -64,11 +65,12 @@ const READ: Interest = Interest {
 pub fn main(live: &Path) -> u8 {
     own::new_session();
     own::set_name(c"wharf-monitor");
+    let sealed = seal::ensure();
     let Ok(front) = own::take_stdin() else {
         return 1;
     };
     let mut front = Channel::new(front);
-    match begin(live, &mut front) {
+    match sealed.and_then(|()| begin(live, &mut front)) {
         Ok(begun) => {
             let (mut monitor, attach, pid) = begun;
             monitor.answer_start(front, attach, pid);
