@@ -8,8 +8,11 @@
 )]
 
 mod support;
+#[path = "../e2e/terminal.rs"]
+mod terminal;
 
 mod clean;
+mod cli;
 mod containers;
 mod demo;
 mod images;
