@@ -192,7 +192,7 @@ impl Parser {
 
     fn step(&mut self, c: char) {
         match (self.mode, c) {
-            (Mode::Text, '\u{1b}') => self.mode = Mode::Escape,
+            (Mode::Text | Mode::Csi, '\u{1b}') => self.mode = Mode::Escape,
             (Mode::Text, '\u{9b}') | (Mode::Escape, '[') => {
                 self.mode = Mode::Csi;
                 self.parameters.clear();
@@ -202,8 +202,12 @@ impl Parser {
             | (Mode::Escape, ']' | 'P' | 'X' | '^' | '_') => self.mode = Mode::Command,
             (Mode::Text, c) => self.put(c),
             (Mode::Escape, ' '..='/') => self.mode = Mode::Intermediate,
+            (Mode::Command, '\u{1b}') => self.mode = Mode::CommandEscape,
             (Mode::Escape, '\u{1b}') => {}
-            (Mode::Escape | Mode::Intermediate, _) => self.mode = Mode::Text,
+            (Mode::Escape | Mode::Intermediate, _)
+            | (Mode::Command, '\u{7}' | '\u{9c}')
+            | (Mode::CommandEscape, '\\') => self.mode = Mode::Text,
+            (Mode::CommandEscape, _) => self.mode = Mode::Command,
             (Mode::Csi, '0'..='9') => {
                 let digit = c.to_digit(10).and_then(|d| u16::try_from(d).ok());
                 if self.parameters.is_empty() {
@@ -234,13 +238,9 @@ impl Parser {
                     self.mark();
                 }
             }
-            (Mode::Csi, '\u{1b}') => self.mode = Mode::Escape,
             (Mode::Csi, _) => self.mode = Mode::Text,
-            (Mode::Command, '\u{7}' | '\u{9c}') => self.mode = Mode::Text,
-            (Mode::Command, '\u{1b}') => self.mode = Mode::CommandEscape,
+            // What a command says is not for us.
             (Mode::Command, _) => {}
-            (Mode::CommandEscape, '\\') => self.mode = Mode::Text,
-            (Mode::CommandEscape, _) => self.mode = Mode::Command,
         }
     }
 
@@ -287,12 +287,11 @@ impl Parser {
     /// The rendition from here on.
     fn mark(&mut self) {
         let at = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        let before = self.runs.last().map(|(_, rendition)| *rendition);
         match self.runs.last_mut() {
             Some((start, rendition)) if *start == at => *rendition = self.rendition,
-            Some((_, rendition)) if *rendition == self.rendition => {}
-            Some(_) => self.runs.push((at, self.rendition)),
-            None if self.rendition == Rendition::default() => {}
-            None => self.runs.push((at, self.rendition)),
+            _ if before.unwrap_or_default() == self.rendition => {}
+            _ => self.runs.push((at, self.rendition)),
         }
     }
 }

@@ -136,11 +136,9 @@ impl Table {
     /// CPU use of all together.
     #[must_use]
     pub fn cpu_sum(&self) -> f32 {
-        self.all
-            .values()
-            .filter_map(|f| f.point())
-            .map(|p| p.cpu)
-            .sum()
+        let each = self.all.values().filter_map(|f| f.point()).map(|p| p.cpu);
+        // Not `sum`: that of nothing is -0.
+        each.fold(0.0, |sum, cpu| sum + cpu)
     }
 
     /// Memory of all together, in bytes.
@@ -151,11 +149,7 @@ impl Table {
 }
 
 fn point(old: &Stats, new: &Stats) -> Point {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "graphs show three digits"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "graphs show three digits")]
     let float = |n: u64| n as f32;
     let seconds = float(new.at.saturating_sub(old.at)) / 1e9;
     let rate = |old: u64, new: u64| float(new.saturating_sub(old)) / seconds;

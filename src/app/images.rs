@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use super::list::{Column, Context, Row, Term};
 use super::role::Role;
 use super::text;
-use crate::engine::model::ImageSummary;
+use crate::engine::model::{ImageSummary, units};
 
 /// Column of the name.
 pub const NAME: usize = 0;
@@ -72,7 +72,8 @@ impl Row for ImageRow {
                 (None, 0 | 1) => self.name(),
                 (None, more) => format!("{} +{}", self.name(), more - 1).into(),
             },
-            SIZE => text::bytes(self.summary.size).into(),
+            // As `wharf images` prints it.
+            SIZE => units::human_size_short(self.summary.size).into(),
             USED if self.used_by.is_empty() => "-".into(),
             USED => self.used_by.len().to_string().into(),
             AGE => self.summary.created.map_or("".into(), |created| {

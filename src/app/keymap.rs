@@ -195,11 +195,11 @@ fn preset_of(user: &str) -> Result<&'static str, Problem> {
 }
 
 /// A table forgets the order of its lines; the first key of an action is the one that is shown.
-fn in_file_order<'i>(
-    table: DeTable<'i>,
+fn in_file_order(
+    table: DeTable<'_>,
 ) -> Vec<(
-    toml::Spanned<toml::de::DeString<'i>>,
-    toml::Spanned<DeValue<'i>>,
+    toml::Spanned<toml::de::DeString<'_>>,
+    toml::Spanned<DeValue<'_>>,
 )> {
     let mut entries: Vec<_> = table.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);

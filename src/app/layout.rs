@@ -49,7 +49,7 @@ pub fn regions(area: Rect, state: &State) -> Regions {
         return Regions::default();
     }
     let has_bar = area.height >= 12;
-    let bar = has_bar.then(|| Rect { height: 1, ..area });
+    let bar = has_bar.then_some(Rect { height: 1, ..area });
     let footer = Rect {
         y: area.bottom() - 1,
         height: 1,

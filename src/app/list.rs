@@ -399,38 +399,45 @@ impl<R: Row> List<R> {
     /// Where the columns are in so many columns of screen: index, first column, width. The last are dropped first.
     #[must_use]
     pub fn columns(&self, width: u16, context: Context) -> Vec<(usize, u16, u16)> {
+        let content = |index: usize| {
+            let cells = self.rows.iter().map(|row| row.cell(index, context));
+            let widest = cells.map(|cell| text::width(&cell)).max().unwrap_or(0);
+            u16::try_from(widest).unwrap_or(u16::MAX)
+        };
         let mut widths: Vec<u16> = Vec::new();
+        let mut wanted: Vec<u16> = Vec::new();
         let (mut used, mut named) = (0_u16, 0);
-        for column in R::COLUMNS {
+        for (index, column) in R::COLUMNS.iter().enumerate() {
             let gap = u16::from(!widths.is_empty());
             let rest = width.saturating_sub(used).saturating_sub(gap);
-            if rest < column.width {
+            // A column that grows also shrinks, when all that it holds is short.
+            let (least, most) = if column.grows {
+                let title = u16::try_from(column.title.len()).unwrap_or(u16::MAX);
+                let most = content(index).max(title.saturating_add(1));
+                (most.min(column.width), most)
+            } else {
+                (column.width, column.width)
+            };
+            if rest < least {
                 // Whatever the width: the name, cut.
                 if column.grows && named == 0 {
                     widths.push(rest);
+                    wanted.push(rest);
                     used = width;
                 }
                 break;
             }
             named += usize::from(column.grows);
-            used += gap + column.width;
-            widths.push(column.width);
+            used += gap + least;
+            widths.push(least);
+            wanted.push(most);
         }
         // Growing columns take what is left, each up to its content, the first first.
         let mut rest = width.saturating_sub(used);
-        for (index, granted) in widths.iter_mut().enumerate() {
-            if R::COLUMNS.get(index).is_some_and(|c| c.grows) && rest > 0 {
-                let content = self
-                    .rows
-                    .iter()
-                    .map(|row| text::width(&row.cell(index, context)))
-                    .max()
-                    .unwrap_or(0);
-                let wanted = u16::try_from(content).unwrap_or(u16::MAX);
-                let more = wanted.saturating_sub(*granted).min(rest);
-                *granted += more;
-                rest -= more;
-            }
+        for (granted, wanted) in widths.iter_mut().zip(wanted) {
+            let more = wanted.saturating_sub(*granted).min(rest);
+            *granted += more;
+            rest -= more;
         }
         // What nobody needs goes to the first growing column, so that the others stand at the right border.
         if let Some((_, granted)) = widths

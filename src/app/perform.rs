@@ -14,7 +14,7 @@ use crate::engine::logs::LogReader;
 use crate::engine::model::request::{Exec, Logs, TerminalSize};
 use crate::engine::model::{Cancel, ContainerId};
 use crate::engine::stats::Sampler;
-use crate::engine::{Engine, Session, read_user_file};
+use crate::engine::{Engine, Output, Session, read_user_file};
 
 /// Runs what `update` asks for, on threads where it may block.
 #[derive(Debug)]
@@ -167,32 +167,18 @@ pub(super) fn open_sampler(engine: &Engine) -> Result<Sampler> {
     engine.sampler()
 }
 
-/// The shell of the user's entry in /etc/passwd, else bash, else this sh.
-const FIND_SHELL: &str = r#"shell=
-if [ -r /etc/passwd ]; then
-  uid=$(id -u 2>/dev/null || echo 0)
-  while IFS=: read -r name _ number _ _ _ program; do
-    if [ "$number" = "$uid" ] && [ -z "$shell" ]; then shell=$program; fi
-  done </etc/passwd
-fi
-case $shell in */nologin|*/false|'') shell=;; esac
-for try in "$shell" /bin/bash /usr/bin/bash; do
-  if [ -n "$try" ] && [ -x "$try" ]; then exec "$try"; fi
-done
-exec /bin/sh"#;
-
-/// Opens a shell: whatever the container has.
+/// Opens a shell: the one that the user's entry in /etc/passwd names, else the best that the container has.
 pub(super) fn open_shell(
     engine: &Engine,
     id: &ContainerId,
     size: TerminalSize,
     term: &str,
 ) -> Result<Session> {
-    let commands: [&[&str]; 4] = [&["/bin/sh", "-c", FIND_SHELL], &["bash"], &["ash"], &["sh"]];
+    let own = login_shell(engine, id);
     let mut last = None;
-    for command in commands {
+    for program in own.as_deref().into_iter().chain(["bash", "sh", "ash"]) {
         let request = Exec {
-            cmd: command.iter().map(|&word| word.to_owned()).collect(),
+            cmd: vec![program.to_owned()],
             env: vec![format!("TERM={term}")],
             tty: true,
             stdin: true,
@@ -201,14 +187,7 @@ pub(super) fn open_shell(
         };
         match engine.exec(id, &request) {
             Ok(session) => return Ok(session),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    Kind::CommandNotFound | Kind::CommandNotRunnable
-                ) =>
-            {
-                last = Some(error);
-            }
+            Err(error) if is_missing(&error) => last = Some(error),
             Err(error) => return Err(error),
         }
     }
@@ -220,6 +199,51 @@ pub(super) fn open_shell(
     })
 }
 
+fn is_missing(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        Kind::CommandNotFound | Kind::CommandNotRunnable
+    )
+}
+
+/// The shell of the container's user, as far as its /etc/passwd can be read with its own `cat`. Whatever goes wrong here:
+/// there are other shells to try.
+fn login_shell(engine: &Engine, id: &ContainerId) -> Option<String> {
+    let user = engine.container(id).ok()?.container.config.user.clone();
+    let request = Exec {
+        cmd: vec!["cat".to_owned(), "/etc/passwd".to_owned()],
+        ..Exec::default()
+    };
+    let (mut reader, _writer) = engine.exec(id, &request).ok()?.split().ok()?;
+    let mut passwd = Vec::new();
+    while let Some(output) = reader.next().ok()? {
+        match output {
+            Output::Stdout(bytes) if passwd.len() < LARGEST_PASSWD => passwd.extend(bytes),
+            Output::Stdout(_) | Output::Stderr(_) => {}
+            Output::Exited(_) => break,
+        }
+    }
+    shell_of(&String::from_utf8_lossy(&passwd), &user)
+}
+
+/// More of /etc/passwd is not read.
+const LARGEST_PASSWD: usize = 1 << 20;
+
+/// The shell of a user (`name`, `uid`, either with `:group`; empty is root) in the form of passwd(5).
+fn shell_of(passwd: &str, user: &str) -> Option<String> {
+    let user = user.split(':').next().filter(|u| !u.is_empty());
+    let user = user.unwrap_or("0");
+    let shell = passwd.lines().find_map(|line| {
+        let fields: Vec<_> = line.split(':').collect();
+        let [name, _, uid, _, _, _, shell] = fields.as_slice() else {
+            return None;
+        };
+        (*name == user || *uid == user).then(|| shell.trim())
+    })?;
+    let refuses = shell.ends_with("/nologin") || shell.ends_with("/false");
+    (shell.starts_with('/') && !refuses).then(|| shell.to_owned())
+}
+
 /// A file of the user's configuration; `None` if there is none.
 pub(super) fn read_config(path: &std::path::Path) -> Result<Option<String>> {
     let Some(bytes) = read_user_file(path)? else {
@@ -228,4 +252,41 @@ pub(super) fn read_config(path: &std::path::Path) -> Result<Option<String>> {
     String::from_utf8(bytes).map(Some).map_err(|error| {
         Error::invalid(format!("read {}: not UTF-8", path.display())).caused_by(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shell_is_that_of_the_user_unless_it_lets_nobody_in() {
+        const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nbroken\nweb:x:33:33::/:/usr/sbin/nologin\nme:x:1000:1000::/home/me:/bin/zsh\n";
+        for (user, shell) in [
+            ("", Some("/bin/bash")),
+            ("root", Some("/bin/bash")),
+            ("web", None),
+            ("1000:33", Some("/bin/zsh")),
+            ("me", Some("/bin/zsh")),
+            ("77", None),
+        ] {
+            assert_eq!(shell_of(PASSWD, user).as_deref(), shell, "{user}");
+        }
+    }
+
+    #[test]
+    fn an_error_becomes_its_line_its_hint_and_its_causes() {
+        let error = Error::not_found("no such container: x")
+            .with_hint("look at wharf ps")
+            .attempting("stop x");
+        let failure = failure(&error);
+        assert_eq!(failure.line, "stop x: no such container: x");
+        assert_eq!(failure.hint.as_deref(), Some("look at wharf ps"));
+        assert_eq!(failure.chain, ["stop x", "no such container: x"]);
+    }
+
+    #[test]
+    fn a_panic_of_the_engine_is_a_failure_like_others() {
+        let failure = guarded(|| -> Result<()> { panic!("oh") }).expect_err("it panicked");
+        assert_eq!(failure.line, "this is a defect of wharf: oh");
+    }
 }

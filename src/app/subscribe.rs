@@ -19,7 +19,7 @@ use crate::engine::model::{Cancel, ContainerId};
 use crate::engine::{Engine, Output, SessionWriter};
 
 /// How long readers wait at a time before they look whether they are still wanted.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_hours(1);
 /// Time between two rounds of figures.
 const ROUND: Duration = Duration::from_secs(1);
 /// Bytes of a shell's output that wait at most.

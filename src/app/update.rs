@@ -19,7 +19,9 @@ use super::{
     Answer, Done, Effect, Focus, Mouse, MouseKind, Msg, Notice, Pane, Query, QueryId, Severity,
     State, Subject, Tab, text,
 };
-use crate::engine::model::{ContainerSummary, ImageSummary, Status, event, image::Image, request};
+use crate::engine::model::{
+    ContainerSummary, ImageSummary, Status, event, image::Image, request, units,
+};
 
 /// How long good news is shown, in seconds.
 const NOTICE_SECONDS: i64 = 3;
@@ -455,7 +457,10 @@ fn shell_key(state: &mut State, key: Key, effects: &mut Vec<Effect>) {
     };
     let (id, generation) = (shell.id.clone(), shell.generation);
     if shell.ended.is_some() {
-        close_shell(state, &id);
+        // Only on purpose: what was typed for the shell must not become actions.
+        if matches!(key.code, KeyCode::Enter | KeyCode::Esc) {
+            close_shell(state, &id);
+        }
     } else if let Some(bytes) = shell.encode(key) {
         // Typing shows the present again.
         if let Some(shell) = shell_of(state, generation) {
@@ -473,7 +478,6 @@ fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) {
             prompt_changed(state);
         }
         Some(Overlay::Help(finder) | Overlay::Palette(finder)) => finder.field.insert(text),
-        Some(_) => {}
         None if in_shell => {
             if let Some(shell) = state.selected_shell().filter(|s| s.ended.is_none()) {
                 effects.push(Effect::ShellInput {
@@ -482,7 +486,13 @@ fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) {
                 });
             }
         }
-        None => {}
+        Some(
+            Overlay::Confirm(_)
+            | Overlay::CommandLog(_)
+            | Overlay::Jobs(_)
+            | Overlay::Message { .. },
+        )
+        | None => {}
     }
 }
 
@@ -508,6 +518,10 @@ fn overlay_step(state: &State, key: Key) -> Option<isize> {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list of overlays, each with its keys"
+)]
 fn on_overlay_key(state: &mut State, key: Key, effects: &mut Vec<Effect>) {
     let step = overlay_step(state, key);
     let letter_step = match key.typed() {
@@ -1135,6 +1149,31 @@ fn request_for(action: Action, row: &ContainerRow) -> Option<Request> {
     }
 }
 
+impl State {
+    /// Whether an action can do anything to what is chosen.
+    #[must_use]
+    pub fn applies(&self, action: Action) -> bool {
+        match action {
+            Action::Start
+            | Action::Stop
+            | Action::Restart
+            | Action::Kill
+            | Action::Pause
+            | Action::Remove => self
+                .containers
+                .targets()
+                .iter()
+                .any(|row| row.busy.is_none() && request_for(action, row).is_some()),
+            Action::Shell => self
+                .containers
+                .selected()
+                .is_some_and(|row| row.status() == Status::Running),
+            Action::RemoveImage => self.images.selected().is_some(),
+            _ => true,
+        }
+    }
+}
+
 fn on_containers(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
     if refuse_if_read_only(state) {
         return;
@@ -1530,7 +1569,7 @@ fn layer_lines(image: &Image) -> Vec<DocLine> {
         "total:",
         &format!(
             "{} in {} layers",
-            text::bytes(image.summary.size),
+            units::human_size_short(image.summary.size),
             image.layers.len()
         ),
     )];
@@ -1539,7 +1578,7 @@ fn layer_lines(image: &Image) -> Vec<DocLine> {
         let size = if entry.empty {
             "-".to_owned()
         } else {
-            text::bytes(entry.size)
+            units::human_size_short(entry.size)
         };
         let command = if entry.created_by.is_empty() {
             &entry.comment
@@ -1552,8 +1591,8 @@ fn layer_lines(image: &Image) -> Vec<DocLine> {
     for (number, layer) in image.layers.iter().enumerate().rev() {
         let value = format!(
             "{} on disk, {} as stored, {}",
-            text::bytes(layer.size),
-            text::bytes(layer.blob_size),
+            units::human_size_short(layer.size),
+            units::human_size_short(layer.blob_size),
             layer.diff_id.short()
         );
         lines.push(DocLine::new(0, &format!("{:>8}", number + 1), &value));
@@ -1570,7 +1609,7 @@ fn image_lines(image: &Image) -> Vec<DocLine> {
         "digests": summary.digests,
         "created": summary.created.map(|t| t.to_string()),
         "platform": summary.platform.to_string(),
-        "size": format!("{} ({} bytes)", text::bytes(summary.size), summary.size),
+        "size": format!("{} ({} bytes)", units::human_size_short(summary.size), summary.size),
         "author": image.author,
         "comment": image.comment,
         "manifest": image.manifest,

@@ -443,7 +443,7 @@ fn draw_shell(state: &State, rect: Rect, body: Rect, canvas: &mut Canvas<'_>) ->
         .render(shown, canvas.buffer);
     clean(shown, canvas);
     let caption = match (&shell.ended, state.focus) {
-        (Some(why), _) => format!("{why}: any key closes it"),
+        (Some(why), _) => format!("{why}: enter closes it"),
         (None, Focus::Detail) => {
             let leave = state
                 .settings

@@ -170,7 +170,7 @@ fn hints(state: &State) -> Vec<(String, &'static str)> {
     let inner = scopes.iter().flat_map(|scope| {
         ACTIONS
             .iter()
-            .filter(move |e| e.scope == *scope && !e.hint.is_empty())
+            .filter(move |e| e.scope == *scope && !e.hint.is_empty() && state.applies(e.action))
     });
     help.into_iter()
         .chain(inner.filter(|e| e.action != crate::app::action::Action::Help))

@@ -1,0 +1,12 @@
+//! The workstation without a terminal and without an engine: key scripts in, state, effects and drawn cells out.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+mod draw;
+mod keys;
+mod screens;
+mod support;
+mod updates;
