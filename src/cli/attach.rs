@@ -21,6 +21,7 @@ use super::report::Failure;
 use super::terminal::{self, Raw};
 use crate::engine::error::Attempt as _;
 use crate::engine::model::ContainerId;
+use crate::engine::model::request::TerminalSize;
 use crate::engine::{Engine, Error, Exit, Output, Session, SessionWriter};
 
 /// What happens to signals that this program gets.
@@ -121,9 +122,38 @@ struct Shared {
     socket: UnixStream,
     detached: AtomicBool,
     signalled: AtomicI32,
+    /// A size of the terminal that the process was not told yet.
+    resized: Mutex<Option<TerminalSize>>,
 }
 
 impl Shared {
+    /// Sends what was typed, and a size that could not be sent meanwhile.
+    fn send(&self, typed: &[u8]) -> Result<(), Error> {
+        let sent = self.writer().stdin(typed);
+        self.tell_size();
+        sent
+    }
+
+    /// Tells the process the newest size. Whoever writes at the moment may have to wait for a process that does not
+    /// read; nobody waits for the writer here, who does this itself when it is done.
+    fn tell_size(&self) {
+        while self.newest_size().is_some() {
+            let Ok(mut writer) = self.writer.try_lock() else {
+                return;
+            };
+            let newest = self.newest_size().take();
+            if let Some(size) = newest
+                && writer.resize(size).is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    fn newest_size(&self) -> MutexGuard<'_, Option<TerminalSize>> {
+        self.resized.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn writer(&self) -> MutexGuard<'_, SessionWriter> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,6 +179,7 @@ pub fn attend(session: Session, manner: &Manner, held: &Held) -> Result<Ended, F
         socket: UnixStream::from(socket),
         detached: AtomicBool::new(false),
         signalled: AtomicI32::new(0),
+        resized: Mutex::new(None),
     });
     let raw = if manner.tty && manner.stdin && is_terminal(io::stdin().as_fd()) {
         Some(Raw::enter().attempt(|| "set terminal to raw mode")?)
@@ -202,12 +233,9 @@ fn watch_signals(manner: &Manner, held: &Held, shared: &Arc<Shared>) -> Result<(
             };
             let signal = Signal::try_from(number).ok();
             if signal == Some(Signal::SIGWINCH) {
-                if tty
-                    && let Some(size) = terminal::size(io::stdout())
-                    // Whoever holds it is waiting for a process that does not read; the next change will tell it.
-                    && let Ok(mut writer) = shared.writer.try_lock()
-                {
-                    let _ = writer.resize(size);
+                if tty && let Some(size) = terminal::size(io::stdout()) {
+                    *shared.newest_size() = Some(size);
+                    shared.tell_size();
                 }
                 continue;
             }
@@ -243,6 +271,7 @@ fn pass_stdin(mut keys: DetachKeys, tty: bool, shared: &Arc<Shared>) -> Result<(
             };
             let Some(typed) = buffer.get(..count).filter(|typed| !typed.is_empty()) else {
                 let _ = shared.writer().close_stdin();
+                shared.tell_size();
                 return;
             };
             // Only a terminal has keys: a pipe's bytes are all meant for the process.
@@ -251,7 +280,7 @@ fn pass_stdin(mut keys: DetachKeys, tty: bool, shared: &Arc<Shared>) -> Result<(
             } else {
                 (typed.to_vec(), false)
             };
-            if !through.is_empty() && shared.writer().stdin(&through).is_err() {
+            if !through.is_empty() && shared.send(&through).is_err() {
                 return;
             }
             if leaves {
