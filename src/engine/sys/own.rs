@@ -47,8 +47,9 @@ pub fn rest() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim(3) may be called at any time by any thread; it takes no pointers.
     let _ = unsafe { libc::malloc_trim(0) };
-    forget_code();
     forget_stack();
+    // Last: what is called after it is mapped again.
+    forget_code();
 }
 
 /// Drops the mapped pages of the program's read-only segments: start-up alone touches a megabyte of them, of which a
