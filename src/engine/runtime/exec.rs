@@ -2,6 +2,7 @@
 //! connects the process's streams with the front, and outlives a front that leaves.
 
 use std::path::Path;
+use std::time::Instant;
 
 use oci_spec::runtime::Spec;
 
@@ -183,11 +184,17 @@ impl Supervisor {
     }
 
     fn run(mut self) {
+        let mut busy = true;
         let code = loop {
-            let Ok(all) = self.board.wait(None) else {
+            let quiet = busy.then(|| Instant::now() + monitor::QUIET);
+            let Ok(all) = self.board.wait(quiet) else {
                 let _ = self.process.signal(SIGKILL);
                 break self.process.wait().unwrap_or(128 + SIGKILL);
             };
+            if all.is_empty() && busy {
+                self.board.rest();
+            }
+            busy = !all.is_empty();
             let mut ended = None;
             for ready in all {
                 ended = ended.or(self.handle(ready));

@@ -14,6 +14,7 @@ use super::launch::Streams;
 use super::log_file::Stream;
 use crate::engine::error::{Error, Result};
 use crate::engine::model::request::TerminalSize;
+use crate::engine::sys::own;
 use crate::engine::sys::poll::{Interest, Poller, Ready};
 use crate::engine::sys::stream::{self, Got, Put};
 
@@ -62,6 +63,8 @@ pub(super) struct Switchboard {
     stdin_once: bool,
     /// Kept while there is traffic.
     buffer: Vec<u8>,
+    /// Nothing is expected to happen soon.
+    rests: bool,
 }
 
 #[derive(Debug)]
@@ -93,6 +96,7 @@ impl Switchboard {
             size: None,
             stdin_once,
             buffer: Vec::new(),
+            rests: false,
         })
     }
 
@@ -226,7 +230,11 @@ impl Switchboard {
             (a, b) => a.or(b),
         };
         let patience = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        let ready = self.poller.wait(patience)?;
+        let ready = if std::mem::take(&mut self.rests) {
+            self.poller.wait_at_rest(patience)?
+        } else {
+            self.poller.wait(patience)?
+        };
         let now = Instant::now();
         for at in 0..self.fronts.len() {
             let late = self.front(at).and_then(|client| client.drop_at());
@@ -485,13 +493,15 @@ impl Switchboard {
         self.disconnect(at, Leave::Detached);
     }
 
-    /// Gives buffers back; called when it has been quiet for a while.
-    pub(super) fn tidy(&mut self) {
+    /// Gives memory back; called when it has been quiet for a while. The next wait is a deep sleep.
+    pub(super) fn rest(&mut self) {
         self.buffer = Vec::new();
         while matches!(self.fronts.last(), Some(None)) {
             self.fronts.pop();
         }
         self.fronts.shrink_to_fit();
+        own::trim_memory();
+        self.rests = true;
     }
 
     /// Tells everybody who is attached or waiting how it ended, and returns when they have it or the kernel has it for

@@ -40,22 +40,22 @@ pub fn take_stdin() -> Result<OwnedFd> {
     Ok(taken)
 }
 
-/// Makes this process as small as it can be while it sleeps: memory that is free in the allocator goes back to the
-/// kernel, and so are stack that deeper calls have used and pages of the program that were mapped on the way here. What is
-/// needed again comes back from the page cache, some microseconds for each 64 KiB.
-pub fn rest() {
+/// Gives memory back before a long sleep: what is free in the allocator, and stack that deeper calls have used. The rest
+/// is [`forget_code`].
+pub fn trim_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim(3) may be called at any time by any thread; it takes no pointers.
     let _ = unsafe { libc::malloc_trim(0) };
     forget_stack();
-    // Last: what is called after it is mapped again.
-    forget_code();
 }
 
-/// Drops the mapped pages of the program's read-only segments: start-up alone touches a megabyte of them, of which a
-/// sleeping supervisor needs nothing.
+/// Drops the mapped pages of the program's read-only segments: start-up alone touches two megabytes of them, of which a
+/// sleeping supervisor needs nothing. What is executed next comes back from the page cache, some microseconds for each
+/// 64 KiB; therefore this is inlined into the function that goes to sleep (see [`super::poll`]).
 #[cfg(target_env = "gnu")]
-fn forget_code() {
+// A call would map other pages again, which is what this is to prevent.
+#[inline(always)]
+pub fn forget_code() {
     // Set by the linker (ld(1), PROVIDE): first byte of the image, first byte after the code. Nothing between them is
     // ever written: no text relocations (the linker refuses them), constants with relocations come after `etext`.
     unsafe extern "C" {
@@ -78,8 +78,9 @@ fn forget_code() {
     let _ = unsafe { rustix::mm::madvise(address, length, rustix::mm::Advice::LinuxDontNeed) };
 }
 
+/// Only where the linker's symbols are known.
 #[cfg(not(target_env = "gnu"))]
-fn forget_code() {}
+pub fn forget_code() {}
 
 /// Drops what deeper calls have left below the current end of the main thread's stack; on another thread, nothing.
 fn forget_stack() {
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rested_process_goes_on_with_less_of_its_code_in_memory() {
+    fn a_process_goes_on_with_less_of_its_code_in_memory() {
         let rss_file = || {
             let status = std::fs::read_to_string("/proc/self/status").unwrap();
             let line = status.lines().find(|line| line.starts_with("RssFile"));
@@ -123,7 +124,8 @@ mod tests {
             kib.unwrap().parse::<u64>().unwrap()
         };
         let before = rss_file();
-        rest();
+        trim_memory();
+        forget_code();
         let after = rss_file();
         assert!(after < before, "{before} KiB, then {after} KiB");
         assert_eq!("still here".to_uppercase(), "STILL HERE");

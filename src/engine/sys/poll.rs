@@ -8,6 +8,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use super::own;
 use crate::engine::error::{Attempt, Result};
 
 /// What to wait for on one descriptor. Its closing by the other side is reported in any case.
@@ -86,9 +87,24 @@ impl Poller {
     /// # Errors
     /// What epoll_wait(2) says.
     pub fn wait(&self, patience: Option<Duration>) -> Result<Vec<Ready>> {
+        self.wait_after(|| {}, patience)
+    }
+
+    /// As [`Self::wait`], for a long sleep: nothing of the program but this function stays in memory meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    #[inline(never)]
+    pub fn wait_at_rest(&self, patience: Option<Duration>) -> Result<Vec<Ready>> {
+        self.wait_after(own::forget_code, patience)
+    }
+
+    #[inline]
+    fn wait_after(&self, before: impl FnOnce(), patience: Option<Duration>) -> Result<Vec<Ready>> {
         let mut events: Vec<epoll::Event> = Vec::with_capacity(16);
         let timeout = patience.map(timespec);
         let buffer = rustix::buffer::spare_capacity(&mut events);
+        before();
         match epoll::wait(&self.epoll, buffer, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(io::Error::from(errno)).attempt(|| "wait for epoll"),

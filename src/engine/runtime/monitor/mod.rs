@@ -53,7 +53,7 @@ const PROCESS: u64 = 2;
 const OOM: u64 = 3;
 
 /// After so long without anything to do, memory is given back.
-const QUIET: Duration = Duration::from_secs(1);
+pub(super) const QUIET: Duration = Duration::from_secs(1);
 
 const READ: Interest = Interest {
     read: true,
@@ -350,8 +350,7 @@ impl Monitor {
         }
         if self.busy.is_some_and(|since| since + QUIET <= now) {
             self.busy = None;
-            self.board.tidy();
-            own::rest();
+            self.board.rest();
         }
     }
 
