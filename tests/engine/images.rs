@@ -696,3 +696,56 @@ fn an_imported_tar_becomes_an_image_with_its_changes() {
         .unwrap_err();
     assert!(error.to_string().contains("cut short"), "{error}");
 }
+
+/// The most memory that this process ever had, in KiB (proc_pid_status(5), `VmHWM`).
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.and_then(|number| number.parse().ok()).unwrap()
+}
+
+#[test]
+fn cve_2017_14992_ten_gibibytes_of_padding_take_little_memory() {
+    use std::io::Write as _;
+    const CHILD: &str = "WHARF_TEST_PADDING";
+    if let Some(dir) = std::env::var_os(CHILD) {
+        // In a process of its own: other tests must not count.
+        let dir = PathBuf::from(dir);
+        let images = images_at(&dir.join("store"));
+        let mut file = fs::File::open(dir.join("bomb.gz")).unwrap();
+        let request = wharf::engine::model::request::Import::default();
+        images
+            .import(&mut file, &request, &|_| (), &Cancel::new())
+            .unwrap();
+        println!("peak {}", peak_memory());
+        return;
+    }
+    let Some(host) = privileged() else { return };
+    let dir = host.dir();
+    let tar = fs::read(small_tar(dir, "layer.tar", &[("file", "content")])).unwrap();
+    let gzip = |bytes: &[u8]| {
+        let level = flate2::Compression::fast();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    // Members of one gzip file: 160 times 64 MiB of zeros behind the end of the archive.
+    let mut bomb = fs::File::create(dir.join("bomb.gz")).unwrap();
+    bomb.write_all(&gzip(&tar)).unwrap();
+    let zeros = gzip(&vec![0; 64 << 20]);
+    for _ in 0..160 {
+        bomb.write_all(&zeros).unwrap();
+    }
+    let name = "images::cve_2017_14992_ten_gibibytes_of_padding_take_little_memory";
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", name, "--nocapture"]).env(CHILD, dir);
+    let output = collect(&mut child, &[]);
+    assert_eq!(output.code, 0, "{output:#?}");
+    let peak = output
+        .stdout
+        .lines()
+        .find_map(|line| line.split("peak ").nth(1));
+    let peak: u64 = peak.and_then(|peak| peak.trim().parse().ok()).unwrap();
+    assert!(peak < 64 << 10, "{peak} KiB");
+}
