@@ -30,9 +30,11 @@ pub fn load(context: &Context, args: &args::Load) -> Outcome {
         }
         None => Source::Stream(Box::new(io::stdin())),
     };
+    let name = args.input.as_deref().unwrap_or("standard input");
     let loaded = context
         .engine()?
-        .load(source, &|_progress| (), &Cancel::new())?;
+        .load(source, &|_progress| (), &Cancel::new())
+        .attempt(|| format!("load {name}"))?;
     let mut out = Out::new();
     for image in loaded {
         match image {
@@ -79,7 +81,8 @@ pub fn import(context: &Context, args: &args::Import) -> Outcome {
     };
     let id = context
         .engine()?
-        .import(&mut *tar, &request, &|_progress| (), &Cancel::new())?;
+        .import(&mut *tar, &request, &|_progress| (), &Cancel::new())
+        .attempt(|| format!("import {source}"))?;
     super::say(id)
 }
 

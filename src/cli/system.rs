@@ -151,9 +151,14 @@ impl Facts {
             host.cgroup_version,
         );
         for option in &host.security_options {
-            text.push_str("  ");
-            text.push_str(option);
-            text.push('\n');
+            // `name=seccomp,profile=builtin` is a line for the name and one for each of its properties.
+            for part in option.split(',') {
+                let _ = match part.split_once('=') {
+                    Some(("name", name)) => writeln!(text, "  {name}"),
+                    Some((key, value)) => writeln!(text, "   {}: {value}", capitalized(key)),
+                    None => writeln!(text, "  {part}"),
+                };
+            }
         }
         text + &format!(
             " Kernel Version: {}\n Operating System: {}\n OSType: linux\n Architecture: {}\n CPUs: {}\n Total Memory: {}\n Name: {}\n Wharf Root Dir: {}\n Wharf Run Dir: {}\n",
@@ -170,17 +175,6 @@ impl Facts {
 
     fn json(&self) -> Value {
         let host = &self.host;
-        let options: Vec<String> = host
-            .security_options
-            .iter()
-            .map(|option| {
-                if option == "seccomp" {
-                    "name=seccomp,profile=builtin".to_owned()
-                } else {
-                    format!("name={option}")
-                }
-            })
-            .collect();
         let mut value = json!({
             "Containers": self.total,
             "ContainersRunning": self.running,
@@ -219,7 +213,7 @@ impl Facts {
             "Runtimes": { "wharf": { "path": "wharf" } },
             "DefaultRuntime": "wharf",
             "LiveRestoreEnabled": true,
-            "SecurityOptions": options,
+            "SecurityOptions": host.security_options,
             "Warnings": null,
             "ClientInfo": { "Debug": false, "Context": "default", "Version": VERSION, "GitCommit": BUILD },
         });
@@ -228,6 +222,14 @@ impl Facts {
         }
         value
     }
+}
+
+fn capitalized(word: &str) -> String {
+    let mut chars = word.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
 }
 
 /// `inspect`: a container of that name, else an image.
@@ -373,11 +375,13 @@ fn kind_name(kind: event::Kind) -> &'static str {
 
 /// `2025-01-01T00:00:00.000000000+01:00 container start 4bf0… (image=busybox, name=web)`.
 fn event_line(event: &Event) -> String {
-    let time = event
-        .time
-        .to_zoned(jiff::tz::TimeZone::system())
-        .strftime("%Y-%m-%dT%H:%M:%S.%9f%:z")
-        .to_string();
+    let local = event.time.to_zoned(jiff::tz::TimeZone::system());
+    let form = if local.offset().is_zero() {
+        "%Y-%m-%dT%H:%M:%S.%9fZ"
+    } else {
+        "%Y-%m-%dT%H:%M:%S.%9f%:z"
+    };
+    let time = local.strftime(form).to_string();
     let mut line = format!(
         "{time} {} {} {}",
         kind_name(event.kind),
