@@ -17,4 +17,5 @@ mod containers;
 mod demo;
 mod images;
 mod monitor;
+mod runtime;
 mod unpack;

@@ -98,13 +98,13 @@ pub fn make_extra(root: &Rooted, devices: &[LinuxDevice]) -> Result<()> {
     Ok(())
 }
 
-/// `/dev/null` below the root, if it is what it claims to be: without a link in its path and character device 1:3.
-/// Masks are copies of it, so a false one would uncover what it is to cover (CVE-2025-31133).
+/// `/dev/null` below the root, if it is what it claims to be: character device 1:3. Masks are copies of it, so a false
+/// one would uncover what it is to cover (CVE-2025-31133). What was looked at is what is used: the descriptor.
 ///
 /// # Errors
 /// [`Kind::Denied`] if it is something else.
 pub fn null_device(root: &Rooted) -> Result<OwnedFd> {
-    verified(root.resolve_plain(Path::new(NULL)))
+    verified(root.resolve(Path::new(NULL)))
 }
 
 /// The same, open for reading.
@@ -114,7 +114,7 @@ pub fn null_device(root: &Rooted) -> Result<OwnedFd> {
 pub fn open_null(root: &Rooted) -> Result<OwnedFd> {
     // Looked at first: opening another device could have effects of its own.
     null_device(root)?;
-    verified(root.open_plain(Path::new(NULL)))
+    verified(root.open_at_once(Path::new(NULL)))
 }
 
 const NULL: &str = "/dev/null";

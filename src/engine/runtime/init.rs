@@ -632,27 +632,22 @@ fn set_streams(init: &mut Init<'_>) -> Result<()> {
             stderr,
         } => {
             let null;
-            let stdin = match stdin {
-                Some(pipe) => pipe.as_fd(),
-                None => {
-                    null = devices::open_null(init.root()?)?;
-                    null.as_fd()
-                }
+            let input = if let Some(pipe) = stdin {
+                pipe.as_fd()
+            } else {
+                null = devices::open_null(init.root()?)?;
+                null.as_fd()
             };
-            for (fd, number) in [(stdin, 0), (stdout.as_fd(), 1), (stderr.as_fd(), 2)] {
+            for (fd, number) in [(input, 0), (stdout.as_fd(), 1), (stderr.as_fd(), 2)] {
                 process::make_standard(fd, number)?;
             }
-            if uid != 0 {
-                // So that `/dev/stdout` can be opened again by the user.
-                for pipe in [Some(stdout), Some(stderr)].into_iter().flatten() {
-                    process::give_to(pipe, uid, None)?;
-                }
-                if let ChildIo::Pipes {
-                    stdin: Some(pipe), ..
-                } = &init.io
-                {
-                    process::give_to(pipe, uid, None)?;
-                }
+            // So that the user can open `/dev/stdout` again. The null device stays what it is.
+            for pipe in [stdin.as_ref(), Some(stdout), Some(stderr)]
+                .into_iter()
+                .flatten()
+                .filter(|_| uid != 0)
+            {
+                process::give_to(pipe, uid, None)?;
             }
         }
     }

@@ -1,16 +1,18 @@
 //! A directory tree whose content is not trusted: every path is resolved inside it by openat2(2), so that no symbolic
 //! link and no `..` leads out, whatever is changed meanwhile.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::failed;
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Error, Result};
 
 /// The root of such a tree.
 #[derive(Debug)]
@@ -62,16 +64,15 @@ impl Rooted {
         .map_err(|e| failed(e, path.display()))
     }
 
-    /// Opens a file for reading, without waiting and without a symbolic link anywhere in its path. What it is must be
-    /// checked afterwards.
+    /// Opens a file for reading, without waiting. What it is must be checked afterwards.
     ///
     /// # Errors
     /// What openat2(2) says.
-    pub fn open_plain(&self, path: &Path) -> Result<OwnedFd> {
+    pub fn open_at_once(&self, path: &Path) -> Result<OwnedFd> {
         self.find(
             path,
             OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
-            ResolveFlags::NO_SYMLINKS,
+            ResolveFlags::empty(),
         )
         .map_err(|e| failed(e, format_args!("open {}", path.display())))
     }
@@ -91,7 +92,7 @@ impl Rooted {
     /// Reads a regular file of at most `limit` bytes; `None` if there is none.
     ///
     /// # Errors
-    /// [`Kind::InvalidInput`] if it is anything but a regular file (a FIFO would block, a device might act) or too long.
+    /// Invalid input if it is anything but a regular file (a FIFO would block, a device might act) or too long.
     pub fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         // Looked at by O_PATH first: opening a device node can have effects of its own.
@@ -127,39 +128,14 @@ impl Rooted {
         Ok(Some(content))
     }
 
-    /// Resolves a directory, making what is missing with mode 0755 (owner: the caller).
+    /// Resolves a directory, making what is missing with mode 0755 (owner: the caller). A link that leads nowhere leads
+    /// to the directory that is made for it, inside.
     ///
     /// # Errors
     /// `ENOTDIR` if something in the way is not a directory, and what mkdirat(2) says.
     pub fn make_dirs(&self, path: &Path) -> Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match self.find(path, flags, ResolveFlags::empty()) {
-            Ok(fd) => return Ok(fd),
-            Err(Errno::NOENT) => {}
-            Err(e) => return Err(failed(e, format_args!("make directory {}", path.display()))),
-        }
-        let fail = |e| failed(e, format_args!("make directory {}", path.display()));
-        let parts = components(path)?;
-        // The longest part that exists is resolved as a whole, so that links in it work; below it nothing exists yet,
-        // so what is made there cannot be a link, unless somebody races, and then NO_SYMLINKS ends it.
-        let mut existing = parts.len();
-        let mut dir = loop {
-            let prefix: std::path::PathBuf = parts.iter().take(existing).collect();
-            match self.find(&prefix, flags, ResolveFlags::empty()) {
-                Ok(fd) => break fd,
-                Err(Errno::NOENT) if existing > 0 => existing -= 1,
-                Err(e) => return Err(fail(e)),
-            }
-        };
-        for part in parts.iter().skip(existing) {
-            match rustix::fs::mkdirat(dir.as_fd(), *part, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(e) => return Err(fail(e)),
-            }
-            dir = rustix::fs::openat(dir.as_fd(), *part, flags | OFlags::NOFOLLOW, Mode::empty())
-                .map_err(fail)?;
-        }
-        Ok(dir)
+        self.walk(path, Last::Directory)
+            .map_err(|e| failed(e, format_args!("make directory {}", path.display())))
     }
 
     /// Resolves a file, making an empty one (mode 0644) and the directories above it where nothing is.
@@ -167,27 +143,68 @@ impl Rooted {
     /// # Errors
     /// What the system calls say.
     pub fn make_file(&self, path: &Path) -> Result<OwnedFd> {
-        if let Some(fd) = self.resolve_optional(path)? {
-            return Ok(fd);
+        self.walk(path, Last::Any)
+            .map_err(|e| failed(e, format_args!("make file {}", path.display())))
+    }
+
+    /// Goes down step by step, each from a directory that is held open, making what is missing. Links are read and
+    /// followed here, `..` goes back to the directory that was held before, and never above the root.
+    fn walk(&self, path: &Path, last: Last) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open =
+            |dir: BorrowedFd<'_>, name: &OsStr| rustix::fs::openat(dir, name, flags, Mode::empty());
+        let mut held: Vec<OwnedFd> = Vec::new();
+        let mut todo = steps(path);
+        let mut links = 0;
+        while let Some(step) = todo.pop() {
+            let name = match step {
+                Step::Root => {
+                    held.clear();
+                    continue;
+                }
+                Step::Up => {
+                    held.pop();
+                    continue;
+                }
+                Step::Down(name) => name,
+            };
+            let dir = held.last().map_or(self.fd.as_fd(), AsFd::as_fd);
+            let is_last = !todo.iter().any(|step| matches!(step, Step::Down(_)));
+            let found = match open(dir, &name) {
+                Err(Errno::NOENT) => {
+                    let made = if is_last && last == Last::Any {
+                        let kind = FileType::RegularFile;
+                        rustix::fs::mknodat(dir, &name, kind, Mode::from_raw_mode(0o644), 0)
+                    } else {
+                        rustix::fs::mkdirat(dir, &name, Mode::from_raw_mode(0o755))
+                    };
+                    match made {
+                        // EXIST: somebody was faster; what it is now is looked at like anything else.
+                        Ok(()) | Err(Errno::EXIST) => open(dir, &name)?,
+                        Err(e) => return Err(e),
+                    }
+                }
+                other => other?,
+            };
+            let kind = FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode);
+            match kind {
+                FileType::Symlink => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::LOOP);
+                    }
+                    let to = rustix::fs::readlinkat(&found, "", Vec::new())?;
+                    let to = Path::new(OsStr::from_bytes(to.as_bytes()));
+                    todo.extend(steps(to));
+                }
+                FileType::Directory => held.push(found),
+                _ if is_last && last == Last::Any => return Ok(found),
+                _ => return Err(Errno::NOTDIR),
+            }
         }
-        let parts = components(path)?;
-        let Some((name, parents)) = parts.split_last() else {
-            return Err(Error::invalid(format!(
-                "{} does not name a file",
-                path.display()
-            )));
-        };
-        let parent = self.make_dirs(&parents.iter().collect::<std::path::PathBuf>())?;
-        let made = rustix::fs::openat(
-            parent.as_fd(),
-            *name,
-            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::from_raw_mode(0o644),
-        );
-        match made {
-            // EXIST: a dangling link, or somebody was faster; it is resolved like anything else.
-            Ok(_) | Err(Errno::EXIST) => self.resolve(path),
-            Err(e) => Err(failed(e, format_args!("make file {}", path.display()))),
+        match held.pop() {
+            Some(fd) => Ok(fd),
+            None => open(self.fd.as_fd(), OsStr::new(".")),
         }
     }
 
@@ -235,18 +252,36 @@ fn file_type(fd: BorrowedFd<'_>, path: &Path) -> Result<FileType> {
         .map_err(|e| failed(e, format_args!("stat {}", path.display())))
 }
 
-/// The names of a path that goes down only. `..` is refused: where it leads depends on links.
-fn components(path: &Path) -> Result<Vec<&std::ffi::OsStr>> {
-    path.components()
+/// As many links as the kernel follows in one path (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// What the last part of a path is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Directory,
+    Any,
+}
+
+/// One step of a path.
+enum Step {
+    Root,
+    Up,
+    Down(OsString),
+}
+
+/// The steps of a path, last one first.
+fn steps(path: &Path) -> Vec<Step> {
+    let mut steps: Vec<Step> = path
+        .components()
         .filter_map(|part| match part {
-            Component::Normal(name) => Some(Ok(name)),
-            Component::RootDir | Component::CurDir => None,
-            Component::ParentDir | Component::Prefix(_) => Some(Err(Error::new(
-                Kind::InvalidInput,
-                format!("{} contains ..", path.display()),
-            ))),
+            Component::RootDir => Some(Step::Root),
+            Component::ParentDir => Some(Step::Up),
+            Component::Normal(name) => Some(Step::Down(name.to_owned())),
+            Component::CurDir | Component::Prefix(_) => None,
         })
-        .collect()
+        .collect();
+    steps.reverse();
+    steps
 }
 
 /// Whether the kernel said that something is not there.
@@ -289,11 +324,21 @@ mod tests {
         let rooted = Rooted::open(&root).unwrap();
         rooted.make_dirs(Path::new("/w/a/b")).unwrap();
         assert!(root.join("real/a/b").is_dir());
-        assert!(rooted.make_dirs(Path::new("/dangling/x")).is_err());
-        assert!(rooted.make_dirs(Path::new("/q/../../x")).is_err());
+        rooted.make_dirs(Path::new("/dangling/x")).unwrap();
+        assert!(root.join("nowhere/x").is_dir());
+        rooted.make_dirs(Path::new("/q/../../y")).unwrap();
+        assert!(root.join("y").is_dir());
         rooted.make_file(Path::new("/new/file")).unwrap();
         assert!(root.join("new/file").is_file());
-        assert!(!dir.path().join("x").exists());
+        // As many images have it: /etc/resolv.conf leads to a file that only a running system has.
+        std::fs::create_dir(root.join("etc")).unwrap();
+        symlink("../run/stub", root.join("etc/resolv.conf")).unwrap();
+        rooted.make_file(Path::new("/etc/resolv.conf")).unwrap();
+        assert!(root.join("run/stub").is_file());
+        symlink("loop", root.join("loop")).unwrap();
+        assert!(rooted.make_dirs(Path::new("/loop")).is_err());
+        assert!(rooted.make_dirs(Path::new("/new/file/x")).is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
