@@ -481,7 +481,10 @@ fn settle(engine: &Engine, container: &Container) -> Result<(State, Option<u32>)
     if !last.status.is_live() {
         return Ok((last, None));
     }
-    // It ran when the host went down: nothing of it is left but this record.
+    // It ran when the host went down, or the run root was wiped under it: then its group is still there.
+    let cgroup = engine.hierarchy()?.container(&container.id);
+    cgroup.kill_all()?;
+    cgroup.remove()?;
     let ended = State {
         status: Status::Exited,
         pid: None,

@@ -171,6 +171,46 @@ fn a_restart_policy_holds_even_if_the_monitor_was_killed() {
     host.ok(["rm", "-f", "phoenix"]);
 }
 
+/// What a reboot does: every process ends at once, and the run root is empty afterwards.
+fn reboot(host: &Host, ids: &[&String]) {
+    let monitors: Vec<i32> = ids.iter().map(|id| monitor_of(host, id)).collect();
+    for monitor in monitors {
+        kill_9(monitor);
+    }
+    std::fs::remove_dir_all(host.run()).unwrap();
+}
+
+#[test]
+fn after_a_reboot_what_ran_has_ended_and_restart_policies_hold() {
+    let Some(host) = host() else { return };
+    let plain = background(&host, &["--name", "plain"], &["sleep", "1000"]);
+    let always = background(
+        &host,
+        &["--name", "always", "--restart", "always"],
+        &["sleep", "1000"],
+    );
+    let passing = background(&host, &["--name", "passing", "--rm"], &["sleep", "1000"]);
+    let stopped = background(
+        &host,
+        &["--name", "stopped", "--restart", "unless-stopped"],
+        &["sleep", "1000"],
+    );
+    host.ok(["stop", "-t", "0", &stopped]);
+    // The last words of a start are written after its front has its answer.
+    wait_until("running on disk", PATIENCE, || {
+        [&plain, &always, &passing].iter().all(|id| {
+            let path = host.data().join("containers").join(id).join("state.json");
+            std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"running\""))
+        })
+    });
+    reboot(&host, &[&plain, &always, &passing]);
+    let names = host.ok(["ps", "-a", "--format", "{{.Names}} {{.State}}"]);
+    let mut names: Vec<&str> = names.lines().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["always running", "plain exited", "stopped exited"]);
+    assert_eq!(state(&host, "plain", "ExitCode"), "137");
+}
+
 #[test]
 fn a_front_killed_at_any_moment_leaves_a_consistent_store() {
     let Some(host) = host() else { return };

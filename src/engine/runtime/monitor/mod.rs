@@ -74,6 +74,7 @@ pub fn main(live: &Path) -> u8 {
         Ok(begun) => {
             let (mut monitor, attach, pid) = begun;
             monitor.answer_start(front, attach, pid);
+            monitor.remember_running();
             monitor.run();
             monitor.finish();
             0
@@ -310,6 +311,12 @@ impl Monitor {
         if attach.is_none() {
             self.board.close(at);
         }
+    }
+
+    /// Leaves "it runs" where a reboot does not wipe it: who looks then knows that it was ended by the host, and what
+    /// its restart policy says. Without it, an older story would be told.
+    fn remember_running(&self) {
+        let _ = write_state(&self.plan.state, &self.state, Durability::Unsynced);
     }
 
     fn run(&mut self) {
