@@ -66,7 +66,7 @@ impl ContainerRow {
         self.summary.state.status
     }
 
-    /// `up 3m`, `exit 137 2h` …
+    /// `up 3m`, `exit 137 2h`, `restarting` …
     #[must_use]
     pub fn status_text(&self, context: Context) -> Cow<'static, str> {
         if let Some(busy) = self.busy {
@@ -82,7 +82,7 @@ impl ContainerRow {
             Status::Created => "created".to_owned(),
             Status::Running => format!("up {}", since(state.started_at)),
             Status::Paused => "paused".to_owned(),
-            Status::Restarting => format!("restart {}", state.exit_code),
+            Status::Restarting => "restarting".to_owned(),
             Status::Removing => "removing".to_owned(),
             Status::Exited if state.oom_killed => format!("oom {}", since(state.finished_at)),
             Status::Exited => format!("exit {} {}", state.exit_code, since(state.finished_at)),

@@ -70,7 +70,7 @@ pub fn run(engine: Engine, options: Options) -> Result<()> {
     let config = config::read(options, variable, perform::read_config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(32)
+        .max_blocking_threads(perform::THREADS)
         .thread_stack_size(512 << 10)
         .build()
         .attempt(|| "start the event loop")?;

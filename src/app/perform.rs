@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 
 use super::jobs::{Failure, JobId, Outcome, Report, Request};
@@ -23,7 +25,14 @@ pub(super) struct Performer {
     handle: Handle,
     reports: Sender<Msg>,
     cancels: BTreeMap<JobId, Cancel>,
+    /// Turns for jobs: each has a thread while it runs, and questions must find one too.
+    turns: Arc<Semaphore>,
 }
+
+/// Jobs that run at once; the others wait for their turn.
+const JOBS: usize = 64;
+/// Threads for jobs and questions.
+pub(super) const THREADS: usize = JOBS + 16;
 
 impl Performer {
     pub(super) fn new(engine: Engine, handle: Handle, reports: Sender<Msg>) -> Self {
@@ -32,6 +41,7 @@ impl Performer {
             handle,
             reports,
             cancels: BTreeMap::new(),
+            turns: Arc::new(Semaphore::new(JOBS)),
         }
     }
 
@@ -40,13 +50,22 @@ impl Performer {
         let cancel = Cancel::new();
         self.cancels.insert(id, cancel);
         let (engine, reports) = (self.engine.clone(), self.reports.clone());
-        self.handle.spawn_blocking(move || {
+        let (handle, turns) = (self.handle.clone(), Arc::clone(&self.turns));
+        let body = move || {
             let outcome = match guarded(|| run(&engine, &request)) {
                 Ok(()) => Outcome::Done,
                 Err(failure) => Outcome::Failed(failure),
             };
             // Outcomes are not lossy: this waits for room. It fails only when the program has ended.
             let _ = reports.blocking_send(Msg::Job(id, Report::Finished(outcome)));
+        };
+        self.handle.spawn(async move {
+            // The semaphore is never closed; were it, the job would just run.
+            let turn = turns.acquire_owned().await.ok();
+            handle.spawn_blocking(move || {
+                body();
+                drop(turn);
+            });
         });
     }
 

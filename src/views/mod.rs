@@ -66,7 +66,7 @@ fn draw_bar(state: &State, rect: ratatui::layout::Rect, canvas: &mut Canvas<'_>)
     let host = text::sanitise(host);
     let gap = if host.is_empty() { "" } else { " " };
     let summary = format!(
-        "{gap}{host}  {} of {} run",
+        "{gap}{host}  {} of {} running",
         state.running(),
         state.containers.total(),
     );
@@ -94,7 +94,7 @@ fn draw_bar(state: &State, rect: ratatui::layout::Rect, canvas: &mut Canvas<'_>)
     );
     let mut chips = Vec::new();
     if !state.jobs.is_empty() {
-        chips.push((format!(" {} running ", state.jobs.len()), Role::Busy));
+        chips.push((format!(" {} at work ", state.jobs.len()), Role::Busy));
     }
     if state.settings.read_only {
         chips.push((" READ-ONLY ".to_owned(), Role::Chip));
