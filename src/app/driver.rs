@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossterm::event::{Event, EventStream, KeyEventKind, MouseButton, MouseEventKind};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
@@ -136,13 +136,9 @@ impl Driver {
                 event = input.next() => match event {
                     Some(Ok(event)) => {
                         self.urgent = true;
+                        // One at a time: a look that does not wait would take the reader's wake-up with it
+                        // (crossterm's stream keeps the first waker that it is given).
                         messages.extend(message_of(event));
-                        // What was typed ahead, or pasted without brackets, belongs to the same frame.
-                        while messages.len() < PORTION
-                            && let Some(Some(Ok(event))) = input.next().now_or_never()
-                        {
-                            messages.extend(message_of(event));
-                        }
                     }
                     // The terminal is gone.
                     Some(Err(_)) | None => messages.push(Msg::Terminate),
