@@ -2,7 +2,11 @@
 //! for `program.rs`.
 //!
 //! Rules combine as in libseccomp: one without conditions beats those with, and the first such one stays; else the
-//! first case that holds decides, in an order that depends on the conditions, not on that of the rules.
+//! first case that holds decides, in an order that depends on the conditions, not on that of the rules. (libseccomp's own
+//! programs lose a rule now and then, where several compare one argument in 64 bits; these do not.)
+//!
+//! As runc does: where the default is a refusal, system calls newer than all that are named do not exist (`ENOSYS`), so
+//! that programs fall back to an older one.
 //!
 //! The build script compiles this file, too: it uses nothing of the crate but its neighbours.
 
@@ -10,6 +14,16 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::table::{Arch, Table, multiplexed};
+
+/// `SECCOMP_RET_ACTION_FULL` and actions of it (linux/seccomp.h).
+const ACTION: u32 = 0xffff_0000;
+const ALLOW: u32 = 0x7fff_0000;
+const LOG: u32 = 0x7ffc_0000;
+const TRACE: u32 = 0x7ff0_0000;
+const ENOSYS: u32 = 0x0005_0026;
+
+/// Numbers from here on are ARM's own (asm/unistd.h), and say nothing about age.
+const ARM_PRIVATE: u32 = 0x000f_0000;
 
 /// How an argument is compared with a value; unsigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,20 +74,32 @@ pub(super) struct Conflict;
 /// A whole filter.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// What the filter returns for everything that is not named.
+    /// What the filter returns for what is not named.
     pub(super) default: u32,
+    /// What it returns for what is newer than everything named.
+    pub(super) unknown: u32,
     /// Whose system calls it knows; calls of others kill the process.
     pub(super) arches: Vec<Arch>,
     /// By architecture and number (for x32, with its bit).
     pub(super) calls: BTreeMap<(Arch, u32), Decision>,
+    /// The largest number that was named, by architecture.
+    pub(super) newest: BTreeMap<Arch, u32>,
 }
 
 impl Plan {
     pub(super) fn new(default: u32, arches: Vec<Arch>) -> Self {
+        // Who allows, logs or traces what is unknown wants to see what is new.
+        let unknown = if matches!(default & ACTION, ALLOW | LOG | TRACE) {
+            default
+        } else {
+            ENOSYS
+        };
         Self {
             default,
+            unknown,
             arches,
             calls: BTreeMap::new(),
+            newest: BTreeMap::new(),
         }
     }
 
@@ -89,18 +115,23 @@ impl Plan {
         checks: &[Check],
         action: u32,
     ) -> Result<(), Conflict> {
-        if action == self.default {
+        let Some(numbers) = table.find(name) else {
             return Ok(());
-        }
+        };
         for arch in self.arches.clone() {
-            if let Some(number) = table.number(name, arch) {
-                self.decide((arch, number), case(arch, checks, action))?;
+            if let Some(number) = numbers.on(arch) {
+                if number < ARM_PRIVATE || arch != Arch::Arm {
+                    let newest = self.newest.entry(arch).or_default();
+                    *newest = number.max(*newest);
+                }
+                if action != self.default {
+                    self.decide((arch, number), case(arch, checks, action))?;
+                }
             }
-            if arch != Arch::I386 {
-                continue;
-            }
-            if let Some((by, argument)) = multiplexed(name)
-                && let Some(number) = table.number(by, arch)
+            if arch == Arch::I386
+                && action != self.default
+                && let Some((by, argument)) = multiplexed(name)
+                && let Some(number) = table.find(by).and_then(|numbers| numbers.on(arch))
             {
                 // The first argument of the old call takes the place of the condition on the new one's.
                 let which = Check {

@@ -110,16 +110,25 @@ fn ranges(plan: &Plan, audit: u32) -> Vec<Range<'_>> {
             }
             continue;
         }
-        push(start, default);
-        for (&(_, number), decision) in plan.calls.range((arch, 0)..=(arch, u32::MAX)) {
-            let leaf = match decision {
-                Decision::Always(action) => Leaf::Return(*action),
-                Decision::First(cases) => Leaf::Cases(cases),
-            };
+        let newest = plan.newest.get(&arch).copied();
+        let undecided = |number: u32| {
+            let is_newer = newest.is_some_and(|newest| number > newest);
+            let answer = if is_newer { plan.unknown } else { plan.default };
+            Some((number, Leaf::Return(answer)))
+        };
+        let calls = || plan.calls.range((arch, 0)..=(arch, u32::MAX));
+        let after = calls().filter_map(|(&(_, number), _)| undecided(number.checked_add(1)?));
+        let decided = calls().map(|(&(_, number), decision)| match decision {
+            Decision::Always(action) => (number, Leaf::Return(*action)),
+            Decision::First(cases) => (number, Leaf::Cases(cases)),
+        });
+        let newer = newest.and_then(|newest| undecided(newest.checked_add(1)?));
+        let mut points: Vec<Range> = vec![(start, default)];
+        points.extend(newer.into_iter().chain(after).chain(decided));
+        // Stable: where a number is named twice, what was decided comes last and stays.
+        points.sort_by_key(|&(number, _)| number);
+        for (number, leaf) in points {
             push(number, leaf);
-            if let Some(after) = number.checked_add(1) {
-                push(after, default);
-            }
         }
     }
     // A range of one that was overwritten may now equal the one before it.

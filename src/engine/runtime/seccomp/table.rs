@@ -77,7 +77,18 @@ impl Arch {
 #[derive(Debug)]
 pub(super) struct Table {
     /// Sorted by name.
-    rows: Vec<(&'static str, [Option<u32>; 5])>,
+    rows: Vec<(&'static str, Numbers)>,
+}
+
+/// The numbers of one system call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers([Option<u32>; 5]);
+
+impl Numbers {
+    /// The number on an architecture, if that has the system call.
+    pub(super) fn on(self, arch: Arch) -> Option<u32> {
+        self.0[arch.column()]
+    }
 }
 
 impl Table {
@@ -92,17 +103,17 @@ impl Table {
                 *number = field.parse().ok();
             }
             numbers[Arch::X32.column()] = numbers[Arch::X32.column()].map(|n| n | X32_BIT);
-            Some((name, numbers))
+            Some((name, Numbers(numbers)))
         });
         Self {
             rows: rows.collect(),
         }
     }
 
-    /// The number of a system call, if the architecture has it.
-    pub(super) fn number(&self, name: &str, arch: Arch) -> Option<u32> {
+    /// The numbers of a system call, if any architecture has it.
+    pub(super) fn find(&self, name: &str) -> Option<Numbers> {
         let row = self.rows.binary_search_by_key(&name, |row| row.0).ok()?;
-        self.rows[row].1[arch.column()]
+        Some(self.rows[row].1)
     }
 }
 
