@@ -18,4 +18,5 @@ mod demo;
 mod images;
 mod monitor;
 mod runtime;
+mod seccomp;
 mod unpack;
