@@ -505,6 +505,40 @@ fn a_terminal_is_the_containers_own() {
 }
 
 #[test]
+fn an_exec_can_have_a_terminal_and_a_user_of_its_own() {
+    let Some(host) = host() else { return };
+    host.ok([
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "box",
+        BUSYBOX,
+        "sleep",
+        "1000",
+    ]);
+    let line = "tty; id -un; id -G; stat -c %u $(tty); exec 3</dev/tty && echo controlling";
+    let exec = ["exec", "-t", "-u", "nobody", "box", "sh", "-c", line];
+    let text = host.ok(exec).replace('\r', "");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines,
+        ["/dev/pts/0", "nobody", "65534 50", "65534", "controlling"]
+    );
+    let inside = host.ok(["exec", "box", "cat", "/proc/self/cgroup"]);
+    assert!(inside.lines().all(|line| line.ends_with(":/")), "{inside}");
+}
+
+#[test]
+fn kernel_parameters_of_its_own_network_are_dockers() {
+    let Some(host) = host() else { return };
+    let line =
+        "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range";
+    assert_eq!(sh(&host, &[], line), "0\n0\t2147483647");
+}
+
+#[test]
 fn limits_hold() {
     let Some(host) = host() else { return };
     let many = "for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; wait";
@@ -694,4 +728,43 @@ fn pausing_stops_everything_and_killing_ends_it_even_then() {
     assert_eq!(host.wharf(["exec", &id, "true"]).code, 1);
     host.ok(["rm", "-f", &id]);
     assert!(!Path::new("/proc").join(&id).exists());
+}
+
+#[test]
+fn cve_2021_30465_a_target_that_is_swapped_meanwhile_does_not_lead_out() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let Some(host) = host() else { return };
+    let (decoy, before) = decoy(&host);
+    let (shared, source) = (host.dir().join("shared"), host.dir().join("source"));
+    fs::create_dir_all(shared.join("target")).unwrap();
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("mark"), "x").unwrap();
+    std::os::unix::fs::symlink(format!("{decoy}/sub"), shared.join("link")).unwrap();
+    let done = AtomicBool::new(false);
+    let volumes = [
+        format!("{}:/shared", shared.display()),
+        format!("{}:/shared/target/deep", source.display()),
+        format!("{}/mark:/shared/target/file", source.display()),
+    ];
+    let swaps = std::thread::scope(|scope| {
+        let swapper = scope.spawn(|| {
+            let mut swaps = 0u64;
+            while !done.load(Ordering::Relaxed) {
+                let (one, other) = (shared.join("target"), shared.join("link"));
+                renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
+                swaps += 1;
+            }
+            swaps
+        });
+        for _ in 0..40 {
+            let flags: Vec<&str> = volumes.iter().flat_map(|v| ["-v", v.as_str()]).collect();
+            // Whether it starts depends on the moment; what is outside must not.
+            run(&host, &flags, BUSYBOX, &["true"]);
+        }
+        done.store(true, Ordering::Relaxed);
+        swapper.join().unwrap()
+    });
+    assert!(swaps > 40, "{swaps}");
+    assert_eq!(look(&decoy), before);
 }

@@ -26,7 +26,7 @@ pub const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/u
 /// Period of the CPU limit in microseconds; the quota is a share of it.
 const CPU_PERIOD: u64 = 100_000;
 
-/// Nothing of them can be read (moby's list; why: reference in the project's SECURITY.md).
+/// Nothing of them can be read: moby's list. They tell of the host, or let its secrets be measured.
 const MASKED: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
