@@ -466,12 +466,17 @@ impl Monitor {
                 let _ = run.process.signal(signal);
                 // A frozen process takes no signal.
                 self.thaw();
-                if let Ok(seconds) = u64::try_from(timeout) {
-                    let at = Instant::now().checked_add(Duration::from_secs(seconds));
-                    self.kill_at = match (self.kill_at, at) {
-                        (Some(a), Some(b)) => Some(a.min(b)),
-                        (a, b) => a.or(b),
-                    };
+                match u64::try_from(timeout) {
+                    _ if signal == SIGKILL => self.kill_now(),
+                    Ok(seconds) => {
+                        let at = Instant::now().checked_add(Duration::from_secs(seconds));
+                        self.kill_at = match (self.kill_at, at) {
+                            (Some(a), Some(b)) => Some(a.min(b)),
+                            (a, b) => a.or(b),
+                        };
+                    }
+                    // Negative: without limit.
+                    Err(_) => {}
                 }
             }
         }
