@@ -70,7 +70,8 @@ pub fn merge(
     })
 }
 
-/// The request's variables, then those of the image that it does not set. The last of two equal names wins.
+/// The request's variables, then those of the image that it does not name. The last of two equal names wins; a name
+/// without a value takes the variable away.
 fn merge_env(own: &[String], image: &[String]) -> Vec<String> {
     let name = |entry: &String| entry.split('=').next().unwrap_or("").to_owned();
     let mut merged: Vec<String> = Vec::new();
@@ -82,6 +83,7 @@ fn merge_env(own: &[String], image: &[String]) -> Vec<String> {
     }
     let missing = |entry: &&String| !own.iter().any(|known| name(known) == name(entry));
     merged.extend(image.iter().filter(missing).cloned());
+    merged.retain(|entry| entry.contains('='));
     merged
 }
 
@@ -195,6 +197,12 @@ mod tests {
             &strings(&["PATH=/bin", "B=9"]),
         );
         assert_eq!(merged, strings(&["A=3", "B=2", "PATH=/bin"]));
+    }
+
+    #[test]
+    fn a_name_without_a_value_takes_the_images_variable_away() {
+        let merged = merge_env(&strings(&["PATH", "A=1"]), &strings(&["PATH=/bin", "B=9"]));
+        assert_eq!(merged, strings(&["A=1", "B=9"]));
     }
 
     #[test]
