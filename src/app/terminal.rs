@@ -2,6 +2,7 @@
 //! about: quit, panic, a signal, ctrl-z. Only cells that changed are written, one write a frame.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::ThreadId;
 
@@ -57,6 +58,7 @@ impl Terminal {
         let previous: Hook = Arc::from(std::panic::take_hook());
         set_modes(mouse).inspect_err(|_| restore())?;
         install_hook(Arc::clone(&previous), std::thread::current().id());
+        end_with_the_terminal();
         let (width, height) = size();
         let area = Rect::new(0, 0, width, height);
         Ok(Self {
@@ -189,6 +191,42 @@ impl Drop for Terminal {
         }
     }
 }
+
+/// Ends the process soon after its terminal is gone. The loop usually ends by itself then, by SIGHUP; but crossterm's
+/// reader takes the end of a hung-up terminal's input for "nothing yet" and tries again for ever, and a loop that is
+/// in there hears no signal. Nothing is lost: there is no terminal to restore, and containers have their own parents.
+fn end_with_the_terminal() {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    /// For an orderly end, in milliseconds.
+    const GRACE: u16 = 500;
+    let watch = || {
+        let stdin = io::stdin();
+        loop {
+            // Hang-up is reported without being asked for (poll(2)).
+            let mut terminal = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
+            match poll(&mut terminal, PollTimeout::NONE) {
+                Ok(_) => break,
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(_) => return,
+            }
+        }
+        let _ = poll(&mut [], PollTimeout::from(GRACE));
+        #[expect(
+            clippy::exit,
+            clippy::disallowed_methods,
+            reason = "the thread that could return to main is stuck"
+        )]
+        std::process::exit(HUNG_UP);
+    };
+    // Without the thread only the spinning reader is not caught.
+    let _ = std::thread::Builder::new()
+        .name("hang-up".to_owned())
+        .stack_size(32 << 10)
+        .spawn(watch);
+}
+
+/// Exit code after a hang-up: 128 + SIGHUP.
+const HUNG_UP: i32 = 129;
 
 /// What the terminal's output passes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

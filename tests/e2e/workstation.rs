@@ -254,6 +254,29 @@ fn it_works_inside_tmux() {
     });
 }
 
+#[test]
+fn it_ends_with_its_terminal_even_while_it_reads() {
+    let Some(host) = privileged() else { return };
+    if !has_peer("tmux") {
+        return;
+    }
+    // Several times: whether the end of input or the signal comes first is a matter of chance.
+    for _ in 0..4 {
+        let server = Tmux::start(&host);
+        wait_until("the workstation", crate::support::PATIENCE, || {
+            server.screen().contains("Containers")
+        });
+        let pid = server.tmux(&["list-panes", "-F", "#{pane_pid}"]);
+        let pid: u32 = pid.trim().parse().unwrap();
+        server.tmux(&["send-keys", "-t", "0", "/", "b"]);
+        server.tmux(&["kill-server"]);
+        wait_until("its end", crate::support::PATIENCE, || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        });
+    }
+}
+
 /// A tmux server of its own; killed when dropped.
 struct Tmux<'a> {
     host: &'a Host,
