@@ -54,10 +54,10 @@ pub fn host_info(roots: &Roots, cgroups: Version) -> Result<HostInfo> {
     })
 }
 
-/// CPUs that this process may use, at least one.
+/// CPUs that this process may use, at least one. Quotas of its own control group do not count.
 #[must_use]
 pub fn online_cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+    sys::host::cpus()
 }
 
 /// The host's memory in bytes (proc(5), meminfo).

@@ -23,6 +23,13 @@ pub fn uname() -> Uname {
     }
 }
 
+/// CPUs that this process may run on (sched_getaffinity(2)), at least one.
+#[must_use]
+pub fn cpus() -> usize {
+    let count = rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count());
+    usize::try_from(count).unwrap_or(1).max(1)
+}
+
 /// Whether this process acts as root (geteuid(2)).
 #[must_use]
 pub fn is_root() -> bool {
