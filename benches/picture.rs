@@ -7,6 +7,10 @@
     reason = "a tool of the repository prints, and may end where it fails"
 )]
 
+#[expect(
+    dead_code,
+    reason = "shared by several test binaries, each of which uses a part of it"
+)]
 #[path = "../tests/engine/support.rs"]
 mod support;
 #[path = "../tests/e2e/terminal.rs"]

@@ -10,6 +10,10 @@
 )]
 
 mod shared;
+#[expect(
+    dead_code,
+    reason = "shared by several test binaries, each of which uses a part of it"
+)]
 #[path = "../tests/engine/support.rs"]
 mod support;
 

@@ -13,7 +13,7 @@ const MIN_MEMORY: u64 = 6 << 20;
 ///
 /// # Errors
 /// `InvalidInput` if neither names a command.
-pub fn merge(
+pub(super) fn merge(
     request: &request::Create,
     image: &Image,
     id: &ContainerId,
@@ -89,7 +89,7 @@ fn merge_env(own: &[String], image: &[String]) -> Vec<String> {
 
 /// What the host will give.
 #[must_use]
-pub fn host_config(request: &request::Create) -> HostConfig {
+pub(super) fn host_config(request: &request::Create) -> HostConfig {
     HostConfig {
         mounts: request.mounts.clone(),
         network: request.network,
@@ -109,7 +109,7 @@ pub fn host_config(request: &request::Create) -> HostConfig {
 ///
 /// # Errors
 /// `InvalidInput` in Docker's words.
-pub fn validate(request: &request::Create) -> Result<()> {
+pub(super) fn validate(request: &request::Create) -> Result<()> {
     if request.auto_remove && request.restart != RestartPolicy::No {
         return Err(Error::invalid(
             "conflicting options: cannot specify both --restart and --rm",
@@ -119,12 +119,12 @@ pub fn validate(request: &request::Create) -> Result<()> {
     if resources.memory.is_some_and(|bytes| bytes < MIN_MEMORY) {
         return Err(Error::invalid("minimum memory limit allowed is 6MB"));
     }
-    if let (Some(memory), Some(swap)) = (resources.memory, resources.memory_swap) {
-        if u64::try_from(swap).is_ok_and(|swap| swap != 0 && swap < memory) {
-            return Err(Error::invalid(
-                "minimum memoryswap limit should be larger than memory limit",
-            ));
-        }
+    if let (Some(memory), Some(swap)) = (resources.memory, resources.memory_swap)
+        && u64::try_from(swap).is_ok_and(|swap| swap != 0 && swap < memory)
+    {
+        return Err(Error::invalid(
+            "minimum memoryswap limit should be larger than memory limit",
+        ));
     }
     let cpus = u64::try_from(super::system::online_cpus()).unwrap_or(1);
     if resources
@@ -135,10 +135,10 @@ pub fn validate(request: &request::Create) -> Result<()> {
             "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
         )));
     }
-    if let Some(text) = &request.stop_signal {
-        if signal::parse(text).is_none() {
-            return Err(Error::invalid(format!("invalid signal: {text}")));
-        }
+    if let Some(text) = &request.stop_signal
+        && signal::parse(text).is_none()
+    {
+        return Err(Error::invalid(format!("invalid signal: {text}")));
     }
     if request
         .working_dir
@@ -171,12 +171,12 @@ pub fn validate(request: &request::Create) -> Result<()> {
         if !targets.insert(target) {
             return Err(Error::invalid(format!("duplicate mount point: {target}")));
         }
-        if let Mount::Bind { source, .. } = mount {
-            if !source.starts_with('/') {
-                return Err(Error::invalid(format!(
-                    "bind source {source:?} is not an absolute path"
-                )));
-            }
+        if let Mount::Bind { source, .. } = mount
+            && !source.starts_with('/')
+        {
+            return Err(Error::invalid(format!(
+                "bind source {source:?} is not an absolute path"
+            )));
         }
     }
     Ok(())

@@ -40,7 +40,7 @@ pub(super) fn list(engine: &Engine) -> Result<Vec<ContainerSummary>> {
             Err(error) => return Err(error),
         }
     }
-    rows.sort_by(|a, b| b.container.created.cmp(&a.container.created));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.container.created));
     Ok(rows)
 }
 
@@ -425,14 +425,14 @@ fn remove_locked(engine: &Engine, container: &Container) -> Result<()> {
 /// Waits until the container does not run; `None` when cancelled.
 pub(super) fn wait(engine: &Engine, id: &ContainerId, cancel: &Cancel) -> Result<Option<Exit>> {
     let summary = get(engine, id)?;
-    if summary.state.status.is_live() {
-        if let Some(control) = Control::connect(&engine.roots().live(id))? {
-            match control.wait(cancel) {
-                Ok(exit) => return Ok(exit),
-                // The monitor was killed: recovery knows how it ended.
-                Err(error) if error.kind() == Kind::Unavailable => {}
-                Err(error) => return Err(error),
-            }
+    if summary.state.status.is_live()
+        && let Some(control) = Control::connect(&engine.roots().live(id))?
+    {
+        match control.wait(cancel) {
+            Ok(exit) => return Ok(exit),
+            // The monitor was killed: recovery knows how it ended.
+            Err(error) if error.kind() == Kind::Unavailable => {}
+            Err(error) => return Err(error),
         }
     }
     let state = get(engine, id)?.state;

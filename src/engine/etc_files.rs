@@ -7,7 +7,7 @@ const LOCALHOST: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-
 
 /// `/etc/hosts`: the host's own for `--network host`, else loopback names; `name:address` pairs follow.
 #[must_use]
-pub fn hosts(network: NetworkMode, of_host: &str, extra: &[String]) -> String {
+pub(super) fn hosts(network: NetworkMode, of_host: &str, extra: &[String]) -> String {
     let mut text = match network {
         NetworkMode::Host => of_host.to_owned(),
         NetworkMode::None => LOCALHOST.to_owned(),
@@ -29,7 +29,7 @@ pub fn hosts(network: NetworkMode, of_host: &str, extra: &[String]) -> String {
 /// `/etc/resolv.conf`: the host's, but name servers on the host's loopback are out of reach from another network
 /// namespace and are left out there.
 #[must_use]
-pub fn resolv_conf(network: NetworkMode, of_host: &str) -> String {
+pub(super) fn resolv_conf(network: NetworkMode, of_host: &str) -> String {
     if network == NetworkMode::Host {
         return of_host.to_owned();
     }

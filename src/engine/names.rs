@@ -97,7 +97,7 @@ const SURNAMES: &[&str] = &[
 ///
 /// # Errors
 /// [`Kind::InvalidInput`] in Docker's words.
-pub fn check(name: &str) -> Result<()> {
+pub(super) fn check(name: &str) -> Result<()> {
     let first = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     let rest = name
         .chars()
@@ -113,7 +113,7 @@ pub fn check(name: &str) -> Result<()> {
 
 /// A made-up name from a random number; `attempt` above zero adds a digit, as Docker does when names run out.
 #[must_use]
-pub fn generate(random: u64, attempt: u32) -> String {
+pub(super) fn generate(random: u64, attempt: u32) -> String {
     let pick = |list: &[&'static str], n: u64| {
         let len = u64::try_from(list.len()).unwrap_or(1);
         usize::try_from(n % len)
@@ -133,7 +133,7 @@ pub fn generate(random: u64, attempt: u32) -> String {
 ///
 /// # Errors
 /// What the file system says; a damaged entry counts as nobody's.
-pub fn owner(roots: &Roots, name: &str) -> Result<Option<ContainerId>> {
+pub(super) fn owner(roots: &Roots, name: &str) -> Result<Option<ContainerId>> {
     if check(name).is_err() {
         return Ok(None);
     }
@@ -148,7 +148,7 @@ pub fn owner(roots: &Roots, name: &str) -> Result<Option<ContainerId>> {
 ///
 /// # Errors
 /// [`Kind::Conflict`] in Docker's words if a container that exists has it.
-pub fn reserve(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
+pub(super) fn reserve(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     let path = roots.names().join(name);
     if let Some(owner) = owner(roots, name)? {
         if owner != *id && roots.container(&owner).join("container.json").exists() {
@@ -173,7 +173,7 @@ pub fn reserve(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
 ///
 /// # Errors
 /// What the file system says; a name that somebody else has by now is left alone.
-pub fn release(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
+pub(super) fn release(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
     match owner(roots, name)? {
         Some(owner) if owner == *id => file::remove_file(&roots.names().join(name)),
         _ => Ok(()),
@@ -184,7 +184,7 @@ pub fn release(roots: &Roots, name: &str, id: &ContainerId) -> Result<()> {
 ///
 /// # Errors
 /// What open(2) and flock(2) say.
-pub fn lock(roots: &Roots) -> Result<file::Lock> {
+pub(super) fn lock(roots: &Roots) -> Result<file::Lock> {
     file::lock(&roots.lock("names")).map_err(|error| error.with_kind(Kind::Unavailable))
 }
 

@@ -11,13 +11,13 @@ use super::store::{self, Roots};
 use super::sys::file;
 
 /// A container's durable record file, within its directory.
-pub const RECORD: &str = "container.json";
+pub(super) const RECORD: &str = "container.json";
 /// Its state file, in the durable and in the live directory.
-pub const STATE: &str = "state.json";
+pub(super) const STATE: &str = "state.json";
 
 /// What a look at one container found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Truth {
+pub(super) enum Truth {
     /// The state is what the kernel has.
     Known(State),
     /// The records say that it runs, but nobody is its monitor: it needs recovery.
@@ -28,7 +28,7 @@ pub enum Truth {
 ///
 /// # Errors
 /// What reading the directory says.
-pub fn ids(roots: &Roots) -> Result<Vec<ContainerId>> {
+pub(super) fn ids(roots: &Roots) -> Result<Vec<ContainerId>> {
     let names = file::list_dir(&roots.containers())?;
     Ok(names
         .into_iter()
@@ -40,7 +40,7 @@ pub fn ids(roots: &Roots) -> Result<Vec<ContainerId>> {
 ///
 /// # Errors
 /// A damaged record.
-pub fn load(roots: &Roots, id: &ContainerId) -> Result<Option<Arc<Container>>> {
+pub(super) fn load(roots: &Roots, id: &ContainerId) -> Result<Option<Arc<Container>>> {
     let record: Option<Container> = store::read_record(&roots.container(id).join(RECORD))?;
     Ok(record.map(Arc::new))
 }
@@ -49,7 +49,7 @@ pub fn load(roots: &Roots, id: &ContainerId) -> Result<Option<Arc<Container>>> {
 ///
 /// # Errors
 /// [`Kind::NotFound`] in Docker's words, or a damaged record.
-pub fn expect(roots: &Roots, id: &ContainerId) -> Result<Arc<Container>> {
+pub(super) fn expect(roots: &Roots, id: &ContainerId) -> Result<Arc<Container>> {
     load(roots, id)?.ok_or_else(|| no_such(id.as_str()))
 }
 
@@ -57,7 +57,7 @@ pub fn expect(roots: &Roots, id: &ContainerId) -> Result<Arc<Container>> {
 ///
 /// # Errors
 /// A damaged state file.
-pub fn look(roots: &Roots, id: &ContainerId) -> Result<Truth> {
+pub(super) fn look(roots: &Roots, id: &ContainerId) -> Result<Truth> {
     let live_dir = roots.live(id);
     // The lock is asked before the live state is read: a monitor that ends in between has written the durable state
     // before it removed the live one, so "no live state" then leads to the right answer below.
@@ -91,7 +91,7 @@ fn look_durable(roots: &Roots, id: &ContainerId) -> Result<Truth> {
 ///
 /// # Errors
 /// A damaged state file.
-pub fn durable(roots: &Roots, id: &ContainerId) -> Result<State> {
+pub(super) fn durable(roots: &Roots, id: &ContainerId) -> Result<State> {
     Ok(store::read_record(&roots.container(id).join(STATE))?.unwrap_or_default())
 }
 
@@ -108,13 +108,13 @@ fn settled(mut state: State) -> State {
 ///
 /// # Errors
 /// [`Kind::NotFound`] or, for a prefix that fits two, [`Kind::InvalidInput`].
-pub fn resolve(roots: &Roots, text: &str) -> Result<ContainerId> {
+pub(super) fn resolve(roots: &Roots, text: &str) -> Result<ContainerId> {
     let text = text.strip_prefix('/').unwrap_or(text);
     let exists = |id: &ContainerId| is_recorded(&roots.container(id));
-    if let Ok(id) = ContainerId::try_from(text.to_owned()) {
-        if exists(&id) {
-            return Ok(id);
-        }
+    if let Ok(id) = ContainerId::try_from(text.to_owned())
+        && exists(&id)
+    {
+        return Ok(id);
     }
     if let Some(id) = names::owner(roots, text)?.filter(exists) {
         return Ok(id);
@@ -140,6 +140,6 @@ fn is_recorded(directory: &Path) -> bool {
 
 /// "No such container" in Docker's words.
 #[must_use]
-pub fn no_such(text: &str) -> Error {
+pub(super) fn no_such(text: &str) -> Error {
     Error::new(Kind::NotFound, format!("No such container: {text}"))
 }

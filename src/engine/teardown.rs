@@ -13,7 +13,7 @@ use super::sys::file;
 /// # Errors
 /// All that went wrong; the rest was done all the same, but then the record stays.
 #[must_use]
-pub fn remove(roots: &Roots, container: &Container) -> Vec<Error> {
+pub(super) fn remove(roots: &Roots, container: &Container) -> Vec<Error> {
     let mut errors = Vec::new();
     let directory = roots.container(&container.id);
     errors.extend(names::release(roots, &container.name, &container.id).err());
@@ -30,7 +30,7 @@ pub fn remove(roots: &Roots, container: &Container) -> Vec<Error> {
 ///
 /// # Errors
 /// The first of the list, if there is one.
-pub fn outcome(errors: Vec<Error>, what: impl Into<String>) -> Result<()> {
+pub(super) fn outcome(errors: Vec<Error>, what: impl Into<String>) -> Result<()> {
     let mut errors = errors.into_iter();
     let Some(first) = errors.next() else {
         return Ok(());

@@ -6,6 +6,10 @@
     reason = "a test that cannot go on should say where; nothing of a test is reachable"
 )]
 
+#[expect(
+    dead_code,
+    reason = "shared by several test binaries, each of which uses a part of it"
+)]
 #[path = "../engine/support.rs"]
 mod support;
 mod terminal;

@@ -264,7 +264,7 @@ fn two_hundred_containers_by_eight_processes_at_once_leave_a_clean_host() {
                     }
                     let name = format!("many-{number}");
                     let text = format!("hello {number}");
-                    if number % 2 == 0 {
+                    if number.is_multiple_of(2) {
                         let output = host.ok([
                             "run",
                             "--rm",

@@ -688,21 +688,21 @@ impl Meter {
                 read(user, &mut |text| now.cpu_user = figures::number(text))?;
                 now.cpu_system = now.cpu_total.saturating_sub(now.cpu_user);
                 read(cpu, &mut |text| {
-                    now.throttled_periods = figures::keyed(text, "nr_throttled")
+                    now.throttled_periods = figures::keyed(text, "nr_throttled");
                 })?;
                 read(memory, &mut |text| used = figures::number(text))?;
                 read(memory_stat, &mut |text| {
-                    inactive = figures::keyed(text, "total_inactive_file")
+                    inactive = figures::keyed(text, "total_inactive_file");
                 })?;
                 read(memory_limit, &mut |text| {
-                    now.memory_limit = figures::limit(text)
+                    now.memory_limit = figures::limit(text);
                 })?;
                 read(block, &mut |text| {
-                    (now.block_read, now.block_write) = figures::v1_block(text)
+                    (now.block_read, now.block_write) = figures::v1_block(text);
                 })?;
                 read(pids, &mut |text| now.pids = figures::number(text))?;
                 read(pids_limit, &mut |text| {
-                    now.pids_limit = figures::limit(text)
+                    now.pids_limit = figures::limit(text);
                 })?;
             }
             Source::V2 {
@@ -723,17 +723,17 @@ impl Meter {
                 })?;
                 read(memory, &mut |text| used = figures::number(text))?;
                 read(memory_stat, &mut |text| {
-                    inactive = figures::keyed(text, "inactive_file")
+                    inactive = figures::keyed(text, "inactive_file");
                 })?;
                 read(memory_limit, &mut |text| {
-                    now.memory_limit = figures::limit(text)
+                    now.memory_limit = figures::limit(text);
                 })?;
                 read(block, &mut |text| {
-                    (now.block_read, now.block_write) = figures::v2_block(text)
+                    (now.block_read, now.block_write) = figures::v2_block(text);
                 })?;
                 read(pids, &mut |text| now.pids = figures::number(text))?;
                 read(pids_limit, &mut |text| {
-                    now.pids_limit = figures::limit(text)
+                    now.pids_limit = figures::limit(text);
                 })?;
             }
         }
