@@ -463,6 +463,10 @@ pub struct State {
     pub images: List<ImageRow>,
     /// Figures.
     pub figures: figures::Table,
+    /// Logs are opened with wrapped lines.
+    pub wrap: bool,
+    /// Logs are opened with times.
+    pub timestamps: bool,
     /// The log of the chosen container.
     pub log: Option<LogView>,
     /// The text of the chosen object.
@@ -509,6 +513,8 @@ impl State {
             stopped_hidden: false,
             images: List::new(images::NAME, false),
             figures: figures::Table::default(),
+            wrap: true,
+            timestamps: false,
             log: None,
             document: Document::default(),
             image: None,

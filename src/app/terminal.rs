@@ -184,8 +184,9 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        restore();
+        // In a panic the hook has done it already; a second time would move the cursor back over the message.
         if !std::thread::panicking() {
+            restore();
             let hook = Arc::clone(&self.hook);
             std::panic::set_hook(Box::new(move |info| hook(info)));
         }

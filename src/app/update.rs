@@ -1016,8 +1016,12 @@ fn on_log(state: &mut State, action: Action) {
         Action::Wrap => {
             log.wrap = !log.wrap;
             log.left = 0;
+            state.wrap = log.wrap;
         }
-        Action::Timestamps => log.timestamps = !log.timestamps,
+        Action::Timestamps => {
+            log.timestamps = !log.timestamps;
+            state.timestamps = log.timestamps;
+        }
         _ => log.clear(),
     }
 }
@@ -1484,10 +1488,8 @@ fn settle_log(state: &mut State) {
     };
     let generation = state.next_id();
     let mut log = LogView::new(id, generation);
-    if let Some(old) = &state.log {
-        log.wrap = old.wrap;
-        log.timestamps = old.timestamps;
-    }
+    log.wrap = state.wrap;
+    log.timestamps = state.timestamps;
     state.log = Some(log);
 }
 

@@ -474,6 +474,14 @@ fn long_lines_wrap_or_scroll_sideways() {
 }
 
 #[test]
+fn how_logs_are_shown_is_kept_for_the_next() {
+    let mut ui = Ui::usual(80, 24);
+    ui.play("enter w T esc t j l");
+    let log = ui.state.log.as_ref().unwrap();
+    assert_eq!((log.wrap, log.timestamps), (false, true));
+}
+
+#[test]
 fn copying_a_log_gives_whole_lines_without_borders() {
     let mut ui = Ui::usual(80, 24);
     let long = "y".repeat(100);
