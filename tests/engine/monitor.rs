@@ -580,11 +580,12 @@ fn removal_at_the_end_takes_everything_with_it() {
     fs::create_dir_all(doomed.join("upper/a")).unwrap();
     let name = case.host.dir().join("name");
     fs::write(&name, "id").unwrap();
+    // As in a container's directory: the state is in what goes last.
+    case.plan.state = doomed.join("state.json");
     case.plan.auto_remove = Some(vec![name.clone(), doomed.clone()]);
     let (mut reader, _writer) = case.run();
     assert_eq!(collect(&mut reader).2, exited(0));
     assert!(!name.exists() && !doomed.exists());
-    assert!(!case.plan.state.exists());
     case.assert_gone();
     assert_eq!(case.events(), ["start", "die 0", "destroy"]);
 }
