@@ -89,7 +89,8 @@ pub(super) fn launch_self(
         .arg(live)
         // A front's environment may hold secrets, and a supervisor needs none of it.
         .env_clear()
-        .current_dir("/")
+        // No directory here: with one, the standard library copies this whole process (fork) instead of borrowing its
+        // memory for the moment of the exec (posix_spawn). The supervisor goes to `/` by itself.
         .stdin(theirs)
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -47,7 +47,7 @@ pub fn exec(program: Option<&Path>, live: &Path, request: ExecRequest) -> Result
 /// spawned it.
 #[must_use]
 pub fn main(live: &Path) -> u8 {
-    own::new_session();
+    own::leave_starter();
     own::set_name(c"wharf-exec");
     let sealed = seal::ensure();
     let Ok(front) = own::take_stdin() else {

@@ -11,12 +11,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::engine::error::{Attempt, Result};
 
-/// Leaves the terminal and process group of whoever started us, so that no key press there reaches us.
-///
-/// # Errors
-/// None that matters: a process that leads a session already is left as it is.
-pub fn new_session() {
+/// Leaves the terminal, the process group and the directory of whoever started us, so that no key press there reaches us
+/// and no file system is kept busy. A process that leads a session already stays its leader.
+pub fn leave_starter() {
     let _ = rustix::process::setsid();
+    let _ = rustix::process::chdir("/");
 }
 
 /// The name that ps(1) shows (15 bytes).

@@ -63,7 +63,7 @@ const READ: Interest = Interest {
 /// A monitor's whole life; the exit code of its process. Descriptor 0 is the socket of the front that spawned it.
 #[must_use]
 pub fn main(live: &Path) -> u8 {
-    own::new_session();
+    own::leave_starter();
     own::set_name(c"wharf-monitor");
     let sealed = seal::ensure();
     let Ok(front) = own::take_stdin() else {
