@@ -6,7 +6,7 @@
 //!                                                            └─> views::draw
 //! ```
 //!
-//! [`update`] is pure: no I/O, no clock, no channel. `perform` alone calls the engine, `terminal` alone touches the terminal.
+//! `update` is pure: no I/O, no clock, no channel. `perform` alone calls the engine, `terminal` alone touches the terminal.
 
 pub mod action;
 pub mod ansi;

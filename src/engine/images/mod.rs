@@ -2,7 +2,7 @@
 //!
 //! On disk, below the data root: `images.json` (which images, which names), `blobs/sha256/` (documents and layers as
 //! they came), `layers/<chain id>/fs` (unpacked, a lower directory for overlayfs) with `layers/<chain id>/index` (what is
-//! in it). Everything is changed under the lock `images.lock`, and built in a [`workspace`] before.
+//! in it). Everything is changed under the lock `images.lock`, and built in a `workspace` before.
 
 pub mod catalog;
 pub mod change;
