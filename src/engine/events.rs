@@ -16,6 +16,8 @@ use crate::engine::sys::inotify::Watch;
 
 /// How soon a follower notices that it was cancelled.
 const NOTICE: Duration = Duration::from_millis(80);
+/// Between two looks at the journal without notice.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Follows the journal.
 #[derive(Debug)]
@@ -105,7 +107,14 @@ impl EventReader {
             if left.is_zero() {
                 return Ok(events);
             }
-            self.watch.wait(left.min(NOTICE))?;
+            // Without notice there is nothing to read; a full look now and then, in case one got lost.
+            let mut left = left.min(LOOK);
+            while !self.watch.wait(left.min(NOTICE))? && !cancel.is_cancelled() {
+                left = left.saturating_sub(NOTICE);
+                if left.is_zero() {
+                    break;
+                }
+            }
         }
     }
 

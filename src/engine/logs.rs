@@ -23,6 +23,8 @@ const BLOCK: usize = 64 * 1024;
 const LONGEST: usize = 1 << 20;
 /// How soon a follower notices that it was cancelled, or that the container has ended.
 const NOTICE: Duration = Duration::from_millis(80);
+/// Waits without notice before everything is looked at again.
+const QUIET_ROUNDS: usize = 4;
 /// Rotated files that are looked for beyond a gap: a rotation may be under way.
 const GAP: u32 = 2;
 
@@ -192,7 +194,12 @@ impl LogReader {
                 return Ok(false);
             }
             if let Some(watch) = &self.watch {
-                watch.wait(NOTICE)?;
+                // Without notice there is nothing to read: only now and then a look whether the container is there.
+                for _ in 0..QUIET_ROUNDS {
+                    if watch.wait(NOTICE)? || cancel.is_cancelled() {
+                        break;
+                    }
+                }
             }
         }
     }
