@@ -189,6 +189,13 @@ pub fn help_lines(state: &State, needle: &str) -> Vec<HelpLine> {
     lines
 }
 
+/// Rows inside of the help's window: the search and the lines below it. A small screen is filled.
+#[must_use]
+pub fn help_rows(state: &State) -> u16 {
+    let around = if state.height < 20 { 3 } else { 6 };
+    state.height.saturating_sub(around).max(2)
+}
+
 /// Actions that apply here and fit what is typed.
 #[must_use]
 pub fn palette_entries(state: &State, needle: &str) -> Vec<&'static Entry> {

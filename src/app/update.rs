@@ -585,7 +585,7 @@ fn on_overlay_key(state: &mut State, key: Key, effects: &mut Vec<Effect>) {
         }
         Overlay::Help(finder) => {
             let lines = overlay::help_lines(state, finder.field.text()).len();
-            let height = usize::from(state.height.saturating_sub(8)).max(1);
+            let height = usize::from(overlay::help_rows(state) - 1);
             if let Some(step) = step {
                 // The chosen line is the first shown: the last page is full.
                 finder.cursor.step(step, lines.saturating_sub(height) + 1);
@@ -1420,7 +1420,7 @@ fn on_mouse(state: &mut State, mouse: Mouse, effects: &mut Vec<Effect>) {
         }
     } else if let Some(rect) = found.detail.filter(|rect| rect.contains(at)) {
         if rows != 0 {
-            return move_detail(state, rows);
+            return wheel_on_detail(state, rows, effects);
         }
         let tab = layout::tabs(rect, state)
             .into_iter()
@@ -1435,6 +1435,22 @@ fn on_mouse(state: &mut State, mouse: Mouse, effects: &mut Vec<Effect>) {
             None => state.focus = Focus::Detail,
         }
     }
+}
+
+/// The wheel scrolls; in a full-screen program in a shell, which has nothing to scroll back to, it is arrow keys.
+fn wheel_on_detail(state: &mut State, rows: isize, effects: &mut Vec<Effect>) {
+    let program = state
+        .selected_shell()
+        .filter(|shell| state.tab() == Tab::Shell && shell.screen().alternate_screen());
+    let Some(shell) = program else {
+        return move_detail(state, rows);
+    };
+    let key = Key::plain(if rows < 0 { KeyCode::Up } else { KeyCode::Down });
+    let bytes = shell.encode(key).unwrap_or_default();
+    effects.push(Effect::ShellInput {
+        generation: shell.generation,
+        bytes: bytes.repeat(rows.unsigned_abs()),
+    });
 }
 
 // What follows from any change.

@@ -123,8 +123,7 @@ fn draw_prompt(prompt: &Prompt, footer: Rect, canvas: &mut Canvas<'_>) -> Option
 
 fn draw_help(state: &State, finder: &Finder, canvas: &mut Canvas<'_>) -> Option<Position> {
     let lines = overlay::help_lines(state, finder.field.text());
-    let height = state.height.saturating_sub(6);
-    let (rect, inner) = window(state, "Keys", 74, height, canvas);
+    let (rect, inner) = window(state, "Keys", 74, overlay::help_rows(state), canvas);
     if inner.height < 2 {
         return None;
     }

@@ -593,6 +593,31 @@ fn a_shell_follows_the_size_of_its_pane() {
 }
 
 #[test]
+fn the_wheel_scrolls_a_shell_back_and_is_arrow_keys_in_a_full_screen_program() {
+    let mut ui = Ui::usual(80, 24);
+    ui.play("e");
+    let (generation, _) = shell(&ui);
+    let wheel = Msg::Mouse(Mouse {
+        kind: MouseKind::WheelUp,
+        x: 20,
+        y: 20,
+    });
+    let lines: String = (0..40).map(|n| format!("line {n}\r\n")).collect();
+    let bytes = lines.into_bytes();
+    ui.send(Msg::ShellOutput { generation, bytes });
+    ui.assert_hides("line 27");
+    assert_eq!(ui.send(wheel.clone()), []);
+    ui.assert_shows("line 27");
+    // Typing shows the present again.
+    ui.play("x");
+    ui.assert_hides("line 27");
+    let bytes = b"\x1b[?1049h".to_vec();
+    ui.send(Msg::ShellOutput { generation, bytes });
+    let bytes = b"\x1b[A\x1b[A\x1b[A".to_vec();
+    assert_eq!(ui.send(wheel), [Effect::ShellInput { generation, bytes }]);
+}
+
+#[test]
 fn a_shell_that_ends_well_closes_its_pane_and_another_says_why() {
     let mut ui = Ui::usual(80, 24);
     ui.play("e");
