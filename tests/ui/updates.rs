@@ -602,8 +602,8 @@ fn the_wheel_scrolls_a_shell_back_and_is_arrow_keys_in_a_full_screen_program() {
         x: 20,
         y: 20,
     });
-    let lines: String = (0..40).map(|n| format!("line {n}\r\n")).collect();
-    let bytes = lines.into_bytes();
+    let lines: Vec<_> = (0..=40).map(|n| format!("line {n}")).collect();
+    let bytes = lines.join("\r\n").into_bytes();
     ui.send(Msg::ShellOutput { generation, bytes });
     ui.assert_hides("line 27");
     assert_eq!(ui.send(wheel.clone()), []);
