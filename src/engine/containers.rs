@@ -78,8 +78,11 @@ fn finish_removal(engine: &Engine, container: &Container, state: State) -> Resul
     })
 }
 
-/// Takes away what a `create` left that was killed: stages whose maker does not live any more.
+/// Takes away what a killed process left: stages of a `create`, and what a monitor had put aside to remove.
 fn clear_stages(engine: &Engine) {
+    // Best effort, as below.
+    let _ = monitor::sweep(&engine.roots().containers());
+    let _ = monitor::sweep(&engine.roots().live_directories());
     let Ok(names) = file::list_dir(&engine.roots().containers()) else {
         return;
     };

@@ -99,7 +99,7 @@ impl Engine {
         let needed = [
             roots.containers(),
             roots.names(),
-            roots.run.join("containers"),
+            roots.live_directories(),
             roots.run.join("locks"),
         ];
         for directory in needed {

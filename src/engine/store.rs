@@ -50,11 +50,17 @@ impl Roots {
         self.data.join("names")
     }
 
+    /// All containers' live directories.
+    #[must_use]
+    pub fn live_directories(&self) -> PathBuf {
+        self.run.join("containers")
+    }
+
     /// One container's live directory: `config.json`, `monitor.json`, `state.json`, `monitor.lock`, `ctl.sock`,
     /// `hosts`, `hostname`, `resolv.conf`.
     #[must_use]
     pub fn live(&self, id: &ContainerId) -> PathBuf {
-        self.run.join("containers").join(id.as_str())
+        self.live_directories().join(id.as_str())
     }
 
     /// The event journal.

@@ -74,15 +74,8 @@ fn a_container_is_made_started_stopped_and_removed() {
     assert_eq!(host.ok(["ps", "-q"]), "");
     assert_eq!(host.ok(["rm", "web"]), "web");
     assert_eq!(host.ok(["ps", "-aq"]), "");
-    assert_eq!(
-        names_in(&host.data().join("containers")),
-        Vec::<String>::new()
-    );
+    assert_eq!(host.container_ids(), Vec::<String>::new());
     assert_eq!(names_in(&host.data().join("names")), Vec::<String>::new());
-    assert_eq!(
-        names_in(&host.run().join("containers")),
-        Vec::<String>::new()
-    );
 }
 
 #[test]

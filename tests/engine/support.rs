@@ -202,16 +202,28 @@ impl Host {
         Some(BUSYBOX)
     }
 
-    /// Ids of all containers on disk, whatever state they are in.
+    /// Ids of all containers on disk, whatever state they are in. What has a dot in front is none any more: its monitor
+    /// is just removing it, or a `create` has not finished it ([`Self::rubbish`]).
     #[must_use]
     pub fn container_ids(&self) -> Vec<String> {
         let mut ids: Vec<String> = [self.data(), self.run()]
             .iter()
             .flat_map(|root| names_in(&root.join("containers")))
+            .filter(|name| !name.starts_with('.'))
             .collect();
         ids.sort_unstable();
         ids.dedup();
         ids
+    }
+
+    /// Directories that are about to be removed; none, once no process is there any more that does it.
+    #[must_use]
+    pub fn rubbish(&self) -> Vec<String> {
+        [self.data(), self.run()]
+            .iter()
+            .flat_map(|root| names_in(&root.join("containers")))
+            .filter(|name| name.starts_with('.'))
+            .collect()
     }
 
     /// Pids of processes that have this host's directory in their arguments: its monitors and exec supervisors.
@@ -244,6 +256,15 @@ impl Host {
             left.push(format!("process {pid}: {}", command_line(pid)));
             kill(pid);
         }
+        if !self.rubbish().is_empty() {
+            // Of a process that was killed: the next look clears it away.
+            self.wharf(["ps", "-aq"]);
+        }
+        left.extend(
+            self.rubbish()
+                .into_iter()
+                .map(|name| format!("rubbish {name}")),
+        );
         for cgroup in cgroups_of(&ids) {
             left.push(format!("cgroup {}", cgroup.display()));
             for pid in fs::read_to_string(cgroup.join("cgroup.procs"))

@@ -117,7 +117,7 @@ fn begin(live: &Path, front: &mut Channel) -> Result<(Monitor, Option<AttachTo>,
             ..before
         };
         // What cannot be torn down now is found by whoever looks next; the first error is the one to report.
-        let _ = tear_down(live, &plan, &failed, Fate::AsPlanned);
+        let _ = tear_down(live, &plan, &failed, Fate::AsPlanned).discard();
     })
 }
 
@@ -671,11 +671,12 @@ impl Monitor {
         self.log = None;
         self.oom = None;
         // What could not be removed is left to whoever looks next; there is nobody to tell.
-        let _ = tear_down(&self.live, &self.plan, &self.state, self.fate);
+        let done = tear_down(&self.live, &self.plan, &self.state, self.fate);
         self.board.finish(Exit {
             code: self.state.exit_code,
             oom_killed: self.state.oom_killed,
         });
+        let _ = done.discard();
     }
 
     fn write_live_state(&self) -> Result<()> {

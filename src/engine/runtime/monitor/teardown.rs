@@ -4,9 +4,10 @@
 //!
 //! 1. the live `state.json` says how it ended;
 //! 2. what is left of its processes is killed, its cgroup removed;
-//! 3. with `--rm` its files are removed (the name first, its directory last); otherwise the durable state is written;
-//! 4. the live directory is renamed away, which is the moment from which the container can be started again, and
-//!    removed.
+//! 3. with `--rm` its name is removed and its directory renamed away; otherwise the durable state is written;
+//! 4. the live directory is renamed away, which is the moment from which the container can be started again;
+//! 5. who waits is told, and only then what was renamed away is removed: that is nobody's time but ours. [`sweep`] does
+//!    it for a process that died before.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -72,15 +73,24 @@ pub(super) enum Fate {
     Kept,
 }
 
+/// What [`tear_down`] could not do, and what it leaves to [`discard`].
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct TornDown {
+    /// Everything that went wrong.
+    pub errors: Vec<Error>,
+    /// Renamed away, to be removed.
+    rubbish: Vec<PathBuf>,
+}
+
 /// Steps 2 to 4. Goes on past failures and says what they were.
-pub(super) fn tear_down(live: &Path, plan: &Plan, state: &State, fate: Fate) -> Vec<Error> {
-    let mut errors = Vec::new();
-    let mut note = |result: Result<()>| errors.extend(result.err());
-    note(remove_cgroup(plan));
+pub(super) fn tear_down(live: &Path, plan: &Plan, state: &State, fate: Fate) -> TornDown {
+    let mut done = TornDown::default();
+    done.errors.extend(remove_cgroup(plan).err());
     match (&plan.auto_remove, fate) {
         (Some(paths), Fate::AsPlanned) => {
             for path in paths {
-                note(remove(path));
+                done.take_away(path);
             }
             record(plan, "destroy", &[]);
         }
@@ -89,11 +99,29 @@ pub(super) fn tear_down(live: &Path, plan: &Plan, state: &State, fate: Fate) -> 
                 Some(_) => Durability::Unsynced,
                 None => Durability::Synced,
             };
-            note(write_state(&plan.state, state, durability));
+            let written = write_state(&plan.state, state, durability);
+            done.errors.extend(written.err());
         }
     }
-    note(retire(live));
-    errors
+    done.take_away(live);
+    done
+}
+
+impl TornDown {
+    fn take_away(&mut self, path: &Path) {
+        match retire(path) {
+            Ok(away) => self.rubbish.extend(away),
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    /// Step 5; all errors.
+    pub(super) fn discard(mut self) -> Vec<Error> {
+        for path in self.rubbish {
+            self.errors.extend(file::remove_tree(&path).err());
+        }
+        self.errors
+    }
 }
 
 /// Kills whatever is left in the container's cgroup and removes it.
@@ -112,33 +140,30 @@ fn remove_cgroup(plan: &Plan) -> Result<()> {
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
+/// Takes a directory away in one step, and says where it is now; a file is removed. One that is not there is fine.
+fn retire(path: &Path) -> Result<Option<PathBuf>> {
+    let what = || format!("remove {}", path.display());
     match std::fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => file::remove_tree(path),
-        Ok(_) => file::remove_file(path),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error).attempt(|| format!("look at {}", path.display())),
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return file::remove_file(path).map(|()| None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).attempt(what),
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let gone = path.with_file_name(format!(".{name}.{}.gone", std::process::id()));
+    match std::fs::rename(path, &gone) {
+        Ok(()) => Ok(Some(gone)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).attempt(what),
     }
 }
 
-/// Takes the live directory away in one step, then removes it.
-fn retire(live: &Path) -> Result<()> {
-    let name = live.file_name().unwrap_or_default().to_string_lossy();
-    let gone = live.with_file_name(format!(".{name}.{}.gone", std::process::id()));
-    match std::fs::rename(live, &gone) {
-        Ok(()) => file::remove_tree(&gone),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error).attempt(|| format!("remove {}", live.display())),
-    }
-}
-
-/// Removes what a process that died in the middle of removing a live directory has left in the directory of all of
-/// them.
+/// Removes what a process that died in the middle of removing a directory has left beside it.
 ///
 /// # Errors
 /// What the file system says.
-pub fn sweep(live_directories: &Path) -> Result<()> {
-    for name in file::list_dir(live_directories)? {
+pub fn sweep(directories: &Path) -> Result<()> {
+    for name in file::list_dir(directories)? {
         let Some(owner) = name
             .strip_prefix('.')
             .and_then(|rest| rest.strip_suffix(".gone"))
@@ -149,7 +174,7 @@ pub fn sweep(live_directories: &Path) -> Result<()> {
         };
         let lives = Path::new("/proc").join(owner.to_string()).exists();
         if !lives {
-            file::remove_tree(&live_directories.join(&name))?;
+            file::remove_tree(&directories.join(&name))?;
         }
     }
     Ok(())
@@ -183,15 +208,16 @@ pub fn recover(live: &Path) -> Result<Option<Recovered>> {
         return Ok(None);
     };
     let Ok(Some(plan)) = Plan::read(live) else {
-        retire(live)?;
-        return Ok(None);
+        let mut done = TornDown::default();
+        done.take_away(live);
+        return first(done.discard()).map(|()| None);
     };
     let durable = read_state(&plan.state)?;
     let Some(mut state) = read_state(&live_state(live))? else {
         // It died before the container ran.
         let state = durable.unwrap_or_default();
-        let errors = tear_down(live, &plan, &state, Fate::Kept);
-        return first(errors).map(|()| None);
+        let done = tear_down(live, &plan, &state, Fate::Kept);
+        return first(done.discard()).map(|()| None);
     };
     let mut restart = None;
     if state.status.is_live() {
@@ -200,7 +226,7 @@ pub fn recover(live: &Path) -> Result<Option<Recovered>> {
         record(&plan, "die", &[("exitCode", state.exit_code.to_string())]);
     }
     // With a restart to come, `--rm` (which cannot be combined with it) does not matter.
-    first(tear_down(live, &plan, &state, Fate::AsPlanned))?;
+    first(tear_down(live, &plan, &state, Fate::AsPlanned).discard())?;
     Ok(Some(Recovered {
         plan,
         state,
