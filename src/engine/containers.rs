@@ -393,12 +393,16 @@ pub(super) fn remove(engine: &Engine, id: &ContainerId, request: request::Remove
                 "container {name} was started again while it was being removed"
             )));
         }
-        Truth::Known(_) => {}
-        Truth::Orphaned => {
+        // A front that was killed while it started the container may have left a live directory.
+        Truth::Known(_) | Truth::Orphaned => {
             settle(engine, &container)?;
         }
     }
-    remove_locked(engine, &container)
+    match records::load(engine.roots(), id)? {
+        Some(container) => remove_locked(engine, &container),
+        // Its own `--rm` took it away with what was left of its run.
+        None => Ok(()),
+    }
 }
 
 /// The removal itself; the caller holds the lock and knows that the container does not run.

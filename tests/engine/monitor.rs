@@ -227,11 +227,11 @@ impl Case {
     /// Nothing of the container is left but its durable state.
     fn assert_gone(&self) {
         assert!(!self.live.exists(), "live directory is left");
-        assert_eq!(support::names_in(self.live.parent().unwrap()), [""; 0]);
         assert!(!self.has_cgroup(), "cgroup is left");
         wait_until("the monitor ends", PATIENCE, || {
             self.host.processes().is_empty()
         });
+        assert_eq!(support::names_in(self.live.parent().unwrap()), [""; 0]);
     }
 }
 
