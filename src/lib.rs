@@ -1,8 +1,13 @@
 //! wharf: a container workstation. Read the modules in this order.
 
-pub mod demo;
 pub mod engine;
 
-pub mod app;
 pub mod cli;
+
+pub mod app;
 pub mod views;
+
+pub mod demo;
+
+pub mod api;
+pub mod compose;

@@ -9,7 +9,9 @@ pub mod model;
 pub mod store;
 pub mod sys;
 
+pub mod build;
 pub mod images;
+pub mod net;
 pub mod runtime;
 
 mod config;
