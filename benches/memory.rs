@@ -1,4 +1,5 @@
-//! What a running container costs in memory besides itself: its monitor's proportional and private pages.
+//! What a running container costs in memory besides itself: its monitor's proportional and private pages, at rest (a few
+//! seconds after the start). docs/monitor-memory.md says what they are.
 
 #![expect(
     clippy::unwrap_used,
@@ -37,6 +38,7 @@ fn main() {
             host.ok(["run", "-d", "--network", "none", image, "sleep", "1000"]);
             running += 1;
         }
+        rest();
         let mut all: Vec<Memory> = monitors(&host).into_iter().map(Memory::of).collect();
         all.sort_unstable_by_key(|memory| memory.pss);
         let middle = &all[all.len() / 2];
@@ -46,6 +48,15 @@ fn main() {
         );
     }
     println!();
+}
+
+/// A monitor lets go of what it does not need once nothing has happened for a second.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is measured is what is left when nothing happens"
+)]
+fn rest() {
+    std::thread::sleep(std::time::Duration::from_secs(3));
 }
 
 /// Pids of this host's monitors.

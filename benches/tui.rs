@@ -70,7 +70,7 @@ fn measure(host: &Host, count: usize) {
     // What is on the screen when everything is there.
     let mark = match count {
         0 => "Containers".to_owned(),
-        _ => format!("/{count}"),
+        _ => format!("{count} of {count} run"),
     };
     let mut firsts = Vec::new();
     let mut fulls = Vec::new();
