@@ -158,6 +158,21 @@ fn draw(out: &mut String, row: u16, column: u16, text: &str, style: &Style) {
     if text.trim().is_empty() {
         return;
     }
+    // Lines and dots are drawn, not written: no two fonts agree on them.
+    let mut path = String::new();
+    let mut words = String::new();
+    for (n, sign) in (0_u32..).zip(text.chars()) {
+        let left = x + f64::from(n) * WIDTH;
+        let is_drawn = lines(&mut path, sign, left, y) || dots(&mut path, sign, left, y);
+        words.push(if is_drawn { ' ' } else { sign });
+    }
+    if !path.is_empty() {
+        let fill = &style.foreground;
+        let _ = writeln!(out, r#"<path fill="{fill}" d="{path}"/>"#);
+    }
+    if words.trim().is_empty() {
+        return;
+    }
     let mut more = String::new();
     for (set, attribute) in [
         (style.bold, r#" font-weight="bold""#),
@@ -169,12 +184,77 @@ fn draw(out: &mut String, row: u16, column: u16, text: &str, style: &Style) {
             more.push_str(attribute);
         }
     }
-    let escaped = text.replace('&', "&amp;").replace('<', "&lt;");
+    let escaped = words.replace('&', "&amp;").replace('<', "&lt;");
     let base = y + HEIGHT * 0.75;
     let fill = &style.foreground;
     let _ = writeln!(
         out,
         r#"<text x="{x:.1}" y="{base:.1}" textLength="{width:.1}" fill="{fill}" xml:space="preserve"{more}>{escaped}</text>"#
+    );
+}
+
+/// A box-drawing character as bars from the middle of the cell to its edges.
+fn lines(path: &mut String, sign: char, x: f64, y: f64) -> bool {
+    // Up, right, down, left, and whether it is heavy.
+    let (up, right, down, left, heavy) = match sign {
+        '─' => (false, true, false, true, false),
+        '│' => (true, false, true, false, false),
+        '┌' => (false, true, true, false, false),
+        '┐' => (false, false, true, true, false),
+        '└' => (true, true, false, false, false),
+        '┘' => (true, false, false, true, false),
+        '━' => (false, true, false, true, true),
+        '┃' => (true, false, true, false, true),
+        '┏' => (false, true, true, false, true),
+        '┓' => (false, false, true, true, true),
+        '┗' => (true, true, false, false, true),
+        '┛' => (true, false, false, true, true),
+        _ => return false,
+    };
+    let half = if heavy { 1.2 } else { 0.6 };
+    let (middle_x, middle_y) = (x + WIDTH / 2.0, y + HEIGHT / 2.0);
+    let from_y = if up { y } else { middle_y - half };
+    let to_y = if down { y + HEIGHT } else { middle_y + half };
+    let from_x = if left { x } else { middle_x - half };
+    let to_x = if right { x + WIDTH } else { middle_x + half };
+    if up || down {
+        bar(path, middle_x - half, from_y, middle_x + half, to_y);
+    }
+    if left || right {
+        bar(path, from_x, middle_y - half, to_x, middle_y + half);
+    }
+    true
+}
+
+/// A braille character as its dots (Unicode, "Braille Patterns": bits 0 to 2 and 6 are the left column).
+fn dots(path: &mut String, sign: char, x: f64, y: f64) -> bool {
+    const PLACES: [(f64, f64); 8] = [
+        (0.0, 0.0),
+        (0.0, 1.0),
+        (0.0, 2.0),
+        (1.0, 0.0),
+        (1.0, 1.0),
+        (1.0, 2.0),
+        (0.0, 3.0),
+        (1.0, 3.0),
+    ];
+    let Some(bits) = u32::from(sign).checked_sub(0x2800).filter(|b| *b < 256) else {
+        return false;
+    };
+    for (bit, (column, row)) in PLACES.iter().enumerate() {
+        if bits & (1 << bit) != 0 {
+            let left = x + (column + 0.5) * WIDTH / 2.0 - 1.2;
+            let top = y + (row + 0.5) * HEIGHT / 4.0 - 1.2;
+            bar(path, left, top, left + 2.4, top + 2.4);
+        }
+    }
+    true
+}
+
+fn bar(path: &mut String, left: f64, top: f64, right: f64, bottom: f64) {
+    let _ = write!(
+        path,
+        "M{left:.1} {top:.1}H{right:.1}V{bottom:.1}H{left:.1}Z"
     );
 }
 
