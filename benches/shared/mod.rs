@@ -1,5 +1,5 @@
-//! What the benchmarks share: repeated timing, medians, a table, memory and CPU time of a process. They compare with a peer in the same run, turn by turn,
-//! so that a busy machine is busy for both.
+//! What the benchmarks share: repeated timing, medians, a table, memory and CPU time of a process. They compare with a
+//! peer in the same run, taking turns, so that a busy machine is busy for both.
 
 #![expect(
     dead_code,
@@ -34,26 +34,30 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// Lets all contenders take turns, after one turn each to warm up; the first is what the others are compared with.
+/// Turns that one contender takes in a row.
+const BLOCK: usize = 5;
+
+/// Lets all contenders take turns, five in a row each after one that is not counted; the first contender is what the
+/// others are compared with.
 pub fn compete(title: &str, contenders: &mut [Contender<'_>]) {
-    let rounds = contenders.iter().map(|c| c.rounds).max().unwrap_or(0);
-    for contender in contenders.iter_mut() {
-        (contender.turn)();
-    }
+    let most = contenders.iter().map(|c| c.rounds).max().unwrap_or(0);
     let count = contenders.len();
-    for round in 0..rounds {
+    for block in 0..most.div_ceil(BLOCK) {
         // Another one comes first each time: what one leaves to do is not always paid by the same next one.
         for place in 0..count {
             let Some(contender) = contenders
-                .get_mut((place + round) % count)
-                .filter(|c| round < c.rounds)
+                .get_mut((place + block) % count)
+                .filter(|c| c.taken.len() < c.rounds)
             else {
                 continue;
             };
             settle();
-            let start = Instant::now();
             (contender.turn)();
-            contender.taken.push(start.elapsed());
+            for _ in 0..BLOCK {
+                let start = Instant::now();
+                (contender.turn)();
+                contender.taken.push(start.elapsed());
+            }
         }
     }
     let Some(base) = contenders.first().map(Contender::median) else {
