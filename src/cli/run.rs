@@ -56,7 +56,8 @@ fn wrong(context: &Context, text: &str) -> Failure {
 /// `create`.
 pub fn create(context: &Context, args: &args::Create) -> Outcome {
     let made = made(context, args, false)?;
-    let (_, id) = make(context, args, &made)?;
+    let engine = context.engine()?;
+    let id = make(&engine, args, &made)?;
     super::say(id)
 }
 
@@ -80,11 +81,10 @@ fn made(
 
 /// Creates the container, and says what is to be said about it.
 fn make(
-    context: &Context,
+    engine: &Engine,
     args: &args::Create,
     made: &request::Made<crate::engine::model::request::Create>,
-) -> Result<(Engine, ContainerId), Failure> {
-    let engine = context.engine()?;
+) -> Result<ContainerId, Failure> {
     let created = engine.create(&made.request)?;
     for warning in made.warnings.iter().chain(&created.warnings) {
         warn(warning);
@@ -100,7 +100,7 @@ fn make(
         let _ = engine.remove(&created.id, remove);
         return Err(Error::io(format!("write container ID file {path}"), error).into());
     }
-    Ok((engine, created.id))
+    Ok(created.id)
 }
 
 /// `run`.
@@ -125,7 +125,9 @@ fn run_made(
     keys: DetachKeys,
 ) -> Outcome {
     let streams = made.request.attach;
-    let (engine, id) = make(context, &args.create, made)?;
+    let engine = context.engine()?;
+    engine.warm_up();
+    let id = make(&engine, &args.create, made)?;
     let tty = args.create.tty;
     let attaches = streams.stdin || streams.stdout || streams.stderr;
     if !attaches {

@@ -111,7 +111,7 @@ pub(super) fn create(engine: &Engine, request: &request::Create) -> Result<Creat
     }
     prepare_bind_sources(&request.mounts)?;
 
-    let id = new_id();
+    let id = engine.next_id();
     let container = Container {
         version: container::RECORD_VERSION,
         id: id.clone(),
@@ -242,13 +242,16 @@ fn launch_locked(
         let _ = file::remove_tree(&live);
         return Err(error);
     }
-    let spawn = Spawn {
-        program: engine.binary(),
-        live: &live,
-        attach,
-        restart_count,
+    let started = match engine.take_spare(&container.id) {
+        Some(waiting) => waiting.start(attach, restart_count),
+        None => control::spawn(&Spawn {
+            program: engine.binary(),
+            live: &live,
+            attach,
+            restart_count,
+        }),
     };
-    control::spawn(&spawn).map(|started| started.session)
+    started.map(|started| started.session)
 }
 
 /// Joins a running container's streams.
@@ -553,7 +556,7 @@ fn durability(container: &Container) -> Durability {
     }
 }
 
-fn new_id() -> ContainerId {
+pub(super) fn new_id() -> ContainerId {
     loop {
         if let Some(id) = ContainerId::from_random(host::random_bytes()) {
             return id;

@@ -29,7 +29,7 @@ pub mod system;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use error::{Error, Kind, Result};
 use images::{Images, InUse};
@@ -38,6 +38,7 @@ use model::progress::Report;
 use model::{Cancel, Container, ContainerId, ContainerSummary, Digest, ImageSummary, request};
 use runtime::cgroup::Hierarchy;
 pub use runtime::channel::{Exit, Output, Session, SessionReader, SessionWriter};
+use runtime::control::{self, Waiting};
 use runtime::spec;
 use store::Roots;
 use sys::{file, host};
@@ -56,6 +57,17 @@ struct Inner {
     images: Images,
     hierarchy: OnceLock<Hierarchy>,
     spec_host: OnceLock<spec::Host>,
+    /// Made by [`Engine::warm_up`].
+    spare: Mutex<Option<Spare>>,
+}
+
+/// The next container's id and monitor.
+#[derive(Debug)]
+struct Spare {
+    id: ContainerId,
+    monitor: Waiting,
+    /// A container has this id now.
+    given: bool,
 }
 
 pub use images::Source;
@@ -114,6 +126,7 @@ impl Engine {
             images,
             hierarchy: OnceLock::new(),
             spec_host: OnceLock::new(),
+            spare: Mutex::new(None),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -274,6 +287,20 @@ impl Engine {
         containers::get(self, id)
     }
 
+    /// A hint that a container will be created and started at once: its monitor begins its own start-up now, while the
+    /// caller goes on (about a millisecond of a `run`). It ends by itself if nothing comes of it.
+    pub fn warm_up(&self) {
+        let id = containers::new_id();
+        // Without it the start spawns its own and says what is wrong.
+        if let Ok(monitor) = control::spawn_waiting(self.binary(), &self.roots().live(&id)) {
+            *self.spare() = Some(Spare {
+                id,
+                monitor,
+                given: false,
+            });
+        }
+    }
+
     /// Makes a container without starting it. Nothing is left on failure.
     ///
     /// # Errors
@@ -391,6 +418,31 @@ impl Engine {
 
     fn binary(&self) -> Option<&Path> {
         self.inner.binary.as_deref()
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Option<Spare>> {
+        // What is in it is whole or not there, whoever panicked.
+        self.inner
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An id for a new container: the one that a monitor waits for, if nobody has it yet.
+    fn next_id(&self) -> ContainerId {
+        match self.spare().as_mut().filter(|spare| !spare.given) {
+            Some(spare) => {
+                spare.given = true;
+                spare.id.clone()
+            }
+            None => containers::new_id(),
+        }
+    }
+
+    /// The monitor that waits for this container.
+    fn take_spare(&self, id: &ContainerId) -> Option<Waiting> {
+        let spare = self.spare().take_if(|spare| spare.id == *id);
+        spare.map(|spare| spare.monitor)
     }
 
     fn images_store(&self) -> &Images {

@@ -54,66 +54,83 @@ pub struct Started {
 /// What the monitor reports; it has then removed the live directory and what else it had made, and recorded the error
 /// in the durable state. [`Kind::Conflict`] if the container has a monitor already.
 pub fn spawn(spawn: &Spawn<'_>) -> Result<Started> {
-    let request = Request::Start {
-        attach: spawn.attach,
-        restart_count: spawn.restart_count,
-    };
-    launch_self(MONITOR, spawn.program, spawn.live, &request)
+    Waiting::begin(MONITOR, spawn.program, spawn.live)?.start(spawn.attach, spawn.restart_count)
 }
 
-/// Spawns this binary under another name, gives it the request and waits for its first report.
-pub(super) fn launch_self(
-    name: &str,
-    program: Option<&Path>,
-    live: &Path,
-    request: &Request,
-) -> Result<Started> {
-    let attached = match request {
-        Request::Start { attach, .. } => attach.is_some(),
-        Request::Exec(exec) => exec.attach.is_some(),
-        Request::Attach(_)
-        | Request::Signal { .. }
-        | Request::Stop { .. }
-        | Request::Pause
-        | Request::Unpause
-        | Request::Wait
-        | Request::Resize(_) => false,
-    };
-    let (ours, theirs) = socket::pair()?;
-    // Held until the spawn: the path leads through it.
-    let sealed = seal::executable(program)?;
-    let path = format!("/proc/self/fd/{}", sealed.as_fd().as_raw_fd());
-    let mut command = Command::new(path);
-    command
-        .arg0(name)
-        .arg(live)
-        // A front's environment may hold secrets, and a supervisor needs none of it.
-        .env_clear()
-        // No directory here: with one, the standard library copies this whole process (fork) instead of borrowing its
-        // memory for the moment of the exec (posix_spawn). The supervisor goes to `/` by itself.
-        .stdin(theirs)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let child = command.spawn().attempt(|| format!("spawn {name}"))?;
-    // The command keeps its copy of the other end, which would hide that the child died.
-    drop(command);
-    collect_later(child);
+/// Spawns a monitor that waits to be told to start ([`Waiting::start`]): its own start-up then costs nobody time who has
+/// something to do meanwhile. It does not look at the live directory before, and ends when this is dropped.
+///
+/// # Errors
+/// What posix_spawn(3) says.
+pub fn spawn_waiting(program: Option<&Path>, live: &Path) -> Result<Waiting> {
+    Waiting::begin(MONITOR, program, live)
+}
 
-    let mut channel = Channel::new(ours);
-    channel.request(request)?;
-    match channel.report()? {
-        Some(Report::Started { pid }) => Ok(Started {
-            pid,
-            session: attached.then(|| channel.into_session()),
-        }),
-        Some(Report::Done | Report::Exit(_) | Report::Error { .. }) => Err(Error::new(
-            Kind::Internal,
-            format!("{name}: unexpected report"),
-        )),
-        None => Err(Error::new(
-            Kind::Unavailable,
-            format!("{name} ended before it could report"),
-        )),
+/// A supervisor that was spawned and has not been told anything yet.
+#[derive(Debug)]
+pub struct Waiting {
+    name: &'static str,
+    channel: Channel,
+}
+
+impl Waiting {
+    /// Spawns this binary under another name.
+    pub(super) fn begin(name: &'static str, program: Option<&Path>, live: &Path) -> Result<Self> {
+        let (ours, theirs) = socket::pair()?;
+        // Held until the spawn: the path leads through it.
+        let sealed = seal::executable(program)?;
+        let path = format!("/proc/self/fd/{}", sealed.as_fd().as_raw_fd());
+        let mut command = Command::new(path);
+        command
+            .arg0(name)
+            .arg(live)
+            // A front's environment may hold secrets, and a supervisor needs none of it.
+            .env_clear()
+            // No directory here: with one, the standard library copies this whole process (fork) instead of borrowing
+            // its memory for the moment of the exec (posix_spawn). The supervisor goes to `/` by itself.
+            .stdin(theirs)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = command.spawn().attempt(|| format!("spawn {name}"))?;
+        // The command keeps its copy of the other end, which would hide that the child died.
+        drop(command);
+        collect_later(child);
+        Ok(Self {
+            name,
+            channel: Channel::new(ours),
+        })
+    }
+
+    /// Tells a monitor to start its container and returns when the container's process runs.
+    ///
+    /// # Errors
+    /// As [`spawn`].
+    pub fn start(self, attach: Option<AttachTo>, restart_count: u32) -> Result<Started> {
+        let request = Request::Start {
+            attach,
+            restart_count,
+        };
+        self.ask(&request, attach.is_some())
+    }
+
+    /// Gives it its request and waits for its first report.
+    pub(super) fn ask(mut self, request: &Request, attached: bool) -> Result<Started> {
+        let name = self.name;
+        self.channel.request(request)?;
+        match self.channel.report()? {
+            Some(Report::Started { pid }) => Ok(Started {
+                pid,
+                session: attached.then(|| self.channel.into_session()),
+            }),
+            Some(Report::Done | Report::Exit(_) | Report::Error { .. }) => Err(Error::new(
+                Kind::Internal,
+                format!("{name}: unexpected report"),
+            )),
+            None => Err(Error::new(
+                Kind::Unavailable,
+                format!("{name} ended before it could report"),
+            )),
+        }
     }
 }
 

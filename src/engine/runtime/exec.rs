@@ -9,7 +9,7 @@ use oci_spec::runtime::Spec;
 use super::cgroup::Hierarchy;
 use super::channel::{Channel, ExecRequest, Exit, FrameKind, Report, Request, parse_request};
 use super::client::Client;
-use super::control::{self, Started};
+use super::control::{self, Started, Waiting};
 use super::join::{self, Join};
 use super::launch::{Io, Process, Streams};
 use super::monitor::{self, Plan};
@@ -39,8 +39,9 @@ const READ: Interest = Interest {
 /// [`Kind::Conflict`] if the container is not running or is paused; the command's fault as [`super::launch::start`]
 /// says.
 pub fn exec(program: Option<&Path>, live: &Path, request: ExecRequest) -> Result<Started> {
+    let attached = request.attach.is_some();
     let request = Request::Exec(Box::new(request));
-    control::launch_self(control::EXEC, program, live, &request)
+    Waiting::begin(control::EXEC, program, live)?.ask(&request, attached)
 }
 
 /// An exec supervisor's whole life; the exit code of its process. Descriptor 0 is the socket of the front that
