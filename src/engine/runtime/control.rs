@@ -15,7 +15,7 @@ use super::seal;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::Cancel;
 use crate::engine::model::request::{AttachTo, TerminalSize};
-use crate::engine::sys::{lock_record, poll, socket};
+use crate::engine::sys::{lock_record, poll, signal, socket};
 
 /// `argv[0]` of a monitor. Its one argument is the live directory.
 pub const MONITOR: &str = "wharf-monitor";
@@ -140,10 +140,11 @@ fn collect_later(mut child: Child) {
     let wait = move || {
         let _ = child.wait();
     };
-    let _ = std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("collect".to_owned())
-        .stack_size(32 * 1024)
-        .spawn(wait);
+        .stack_size(32 * 1024);
+    // A front that handles signals must get them, whichever came first, its handlers or this thread.
+    let _ = signal::undisturbed(|| thread.spawn(wait));
 }
 
 /// The monitor's pid, if the container has a living one: it holds the lock `monitor.lock`.

@@ -65,3 +65,15 @@ impl AsFd for Signals {
         self.fd.as_fd()
     }
 }
+
+/// Does something with every signal held back, and lets them through again afterwards. A thread that is started in it
+/// never gets one: signals are for the thread that asked for them.
+pub fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    use nix::sys::signal::{SigSet, SigmaskHow};
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let result = work();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    result
+}
