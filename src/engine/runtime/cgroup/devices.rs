@@ -75,7 +75,8 @@ const ACCESS_READ: i32 = 2;
 const ACCESS_WRITE: i32 = 4;
 
 /// The same rules as a `BPF_PROG_TYPE_CGROUP_DEVICE` program: the last rule that fits decides, as on v1; without one
-/// access is denied.
+/// access is denied. Nothing follows a rule that fits everything: the kernel refuses a program with instructions that are
+/// never reached.
 pub(super) fn v2_program(rules: &[LinuxDeviceCgroup]) -> Vec<Instruction> {
     let mut program = vec![
         op(LOAD_W, 2, 1, 0, 0),         // r2 = type and access
@@ -87,6 +88,9 @@ pub(super) fn v2_program(rules: &[LinuxDeviceCgroup]) -> Vec<Instruction> {
     ];
     for rule in rules.iter().rev() {
         program.extend(rule_code(rule));
+        if kind(rule) == Type::All {
+            return program;
+        }
     }
     program.extend(verdict(false));
     program
@@ -200,6 +204,36 @@ mod tests {
         }
     }
 
+    /// Whether every instruction can be reached from the first, as the kernel's check_cfg() asks.
+    fn is_all_reached(program: &[Instruction]) -> bool {
+        let mut reached = vec![false; program.len()];
+        let mut next = vec![0];
+        while let Some(at) = next.pop() {
+            if std::mem::replace(&mut reached[at], true) || program[at].code == EXIT {
+                continue;
+            }
+            next.push(at + 1);
+            if matches!(program[at].code, JNE_IMM | JNE_REG) {
+                next.push(at + 1 + usize::try_from(program[at].offset).unwrap());
+            }
+        }
+        reached.into_iter().all(|is| is)
+    }
+
+    #[test]
+    fn the_v2_program_ends_with_a_rule_that_fits_everything() {
+        let rules = [
+            rule(true, LinuxDeviceType::C, Some(1), Some(3), "rwm"),
+            rule(false, LinuxDeviceType::A, None, None, "rwm"),
+            rule(true, LinuxDeviceType::B, None, None, "m"),
+        ];
+        let program = v2_program(&rules);
+        assert!(is_all_reached(&program), "{program:?}");
+        assert!(program.ends_with(&verdict(false)));
+        assert!(run(&program, TYPE_BLOCK, ACCESS_MKNOD, 8, 0));
+        assert!(!run(&program, TYPE_CHAR, ACCESS_READ, 1, 3));
+    }
+
     /// What the list means, read without a program.
     fn allowed(rules: &[LinuxDeviceCgroup], typ: i32, access: i32, major: i32, minor: i32) -> bool {
         let fits = |rule: &&LinuxDeviceCgroup| {
@@ -254,6 +288,7 @@ mod tests {
                 .collect();
             let typ = if block { TYPE_BLOCK } else { TYPE_CHAR };
             let program = v2_program(&rules);
+            prop_assert!(is_all_reached(&program));
             prop_assert_eq!(run(&program, typ, access, major, minor), allowed(&rules, typ, access, major, minor));
         }
     }
