@@ -20,9 +20,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use support::names_in;
+use support::{PATIENCE, names_in};
 
 #[test]
 fn the_tests_leave_the_host_as_it_was() {
@@ -39,20 +39,18 @@ fn the_tests_leave_the_host_as_it_was() {
         return;
     };
     let before: BTreeSet<String> = before.lines().map(str::to_owned).collect();
-    // Something unrelated may come and go on the host; what the tests left stays.
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let after = snapshot();
-        let new: Vec<&String> = after.difference(&before).collect();
-        if new.is_empty() {
-            return;
-        }
+    // What others start and end on this host meanwhile comes and goes; what the tests left stays.
+    let deadline = Instant::now() + PATIENCE * 2;
+    let mut left: BTreeSet<String> = snapshot().difference(&before).cloned().collect();
+    while !left.is_empty() {
         assert!(
             Instant::now() < deadline,
-            "new on the host since the tests began:\n  {}",
-            new.into_iter().cloned().collect::<Vec<_>>().join("\n  ")
+            "left on the host since the tests began:\n  {}",
+            left.into_iter().collect::<Vec<_>>().join("\n  ")
         );
         support::pause();
+        let now = snapshot();
+        left.retain(|line| now.contains(line));
     }
 }
 
