@@ -16,6 +16,10 @@ check:
 priv name="":
     cargo test --locked --test engine --test e2e -- {{name}}
 
+# In a virtual machine: Debian 12's kernel, cgroup v2 alone. Needs qemu and Debian's package archive.
+vm:
+    scripts/vm-test
+
 # Look at changed snapshots.
 snap:
     cargo insta review
