@@ -35,6 +35,7 @@ pub use error::{Error, Kind, Result};
 use images::{Images, InUse};
 use model::image::{Image, Loaded, Removed};
 use model::progress::Report;
+use model::registry::{Checked, DiskUsage, Hit, PrunePlan, Pruned, Pulled, Pushed, Referrer};
 use model::{Cancel, Container, ContainerId, ContainerSummary, Digest, ImageSummary, request};
 use runtime::cgroup::Hierarchy;
 pub use runtime::channel::{Exit, Output, Session, SessionReader, SessionWriter};
@@ -260,6 +261,131 @@ impl Engine {
         Ok(removed)
     }
 
+    /// Brings images of a registry into the store. On failure or cancel what was fetched is kept for the next pull, and
+    /// no image is half there.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unauthorized`], [`Kind::Unavailable`]; content that is not what it says.
+    pub fn pull(
+        &self,
+        request: &request::Pull,
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Pulled>> {
+        let client = self.registries()?;
+        let pulled = self.inner.images.pull(&client, request, report, cancel)?;
+        for image in &pulled {
+            self.note_image("pull", &image.reference.familiar());
+        }
+        Ok(pulled)
+    }
+
+    /// Sends images of the store to a registry.
+    ///
+    /// # Errors
+    /// As [`Self::pull`]; [`Kind::NotFound`] for an image that is not in the store.
+    pub fn push(
+        &self,
+        request: &request::Push,
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Pushed>> {
+        let client = self.registries()?;
+        let pushed = self.inner.images.push(&client, request, report, cancel)?;
+        for image in &pushed {
+            self.note_image("push", &image.reference.familiar());
+        }
+        Ok(pushed)
+    }
+
+    /// Checks credentials with a registry: the refresh token that it gave for them, if any.
+    ///
+    /// # Errors
+    /// [`Kind::Unauthorized`], [`Kind::Unavailable`].
+    pub fn login(&self, registry: &str, auth: &model::Auth) -> Result<Option<model::Secret>> {
+        let client = self.registries()?;
+        images::block_on(client.login(registry, auth))
+    }
+
+    /// Looks for images on Docker Hub or another registry that has its v1 search.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub fn search(&self, request: &request::Search) -> Result<Vec<Hit>> {
+        let client = self.registries()?;
+        images::block_on(client.search(request))
+    }
+
+    /// What refers to an image in its registry: signatures, SBOMs.
+    ///
+    /// # Errors
+    /// As [`Self::pull`].
+    pub fn referrers(
+        &self,
+        reference: &model::Reference,
+        auth: &model::Auth,
+    ) -> Result<Vec<Referrer>> {
+        self.inner
+            .images
+            .referrers(&self.registries()?, reference, auth)
+    }
+
+    /// What [`Self::prune_images`] would take.
+    ///
+    /// # Errors
+    /// A damaged store.
+    pub fn plan_prune_images(&self, request: &request::PruneImages) -> Result<PrunePlan> {
+        let users = |id: &Digest| containers::users_of(self, id);
+        let layers = || containers::layers_in_use(self);
+        let in_use = InUse {
+            users: &users,
+            layers: &layers,
+        };
+        self.inner.images.plan_prune(request, &in_use)
+    }
+
+    /// Removes images that nothing uses: dangling ones, or all.
+    ///
+    /// # Errors
+    /// A damaged store.
+    pub fn prune_images(&self, request: &request::PruneImages) -> Result<Pruned> {
+        let users = |id: &Digest| containers::users_of(self, id);
+        let layers = || containers::layers_in_use(self);
+        let in_use = InUse {
+            users: &users,
+            layers: &layers,
+        };
+        let pruned = self.inner.images.prune(request, &in_use)?;
+        for step in &pruned.removed {
+            match step {
+                Removed::Untagged(tag) => self.note_image("untag", tag),
+                Removed::Deleted(digest) => self.note_image("delete", digest.as_str()),
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// What is on disk, and what could be given back.
+    ///
+    /// # Errors
+    /// A damaged store.
+    pub fn disk_usage(&self) -> Result<DiskUsage> {
+        system::disk_usage(self)
+    }
+
+    /// Reads the whole store and says what is wrong with it.
+    ///
+    /// # Errors
+    /// A store that cannot be read; what is damaged in it is in the answer.
+    pub fn check(
+        &self,
+        request: request::Check,
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<Checked> {
+        system::check(self, request, report, cancel)
+    }
+
     // Containers.
 
     /// All containers, newest first, with their state as the kernel has it now. Containers whose monitor was killed
@@ -443,6 +569,11 @@ impl Engine {
     fn take_spare(&self, id: &ContainerId) -> Option<Waiting> {
         let spare = self.spare().take_if(|spare| spare.id == *id);
         spare.map(|spare| spare.monitor)
+    }
+
+    /// The client of registries, with the administrator's settings.
+    fn registries(&self) -> Result<images::registry::Client> {
+        images::registry::Client::new(images::registry::Settings::default())
     }
 
     fn images_store(&self) -> &Images {

@@ -94,3 +94,18 @@ fn operating_system() -> String {
         })
         .unwrap_or_else(|| "Linux".to_owned())
 }
+
+/// Bytes on disk, of images and containers.
+pub(super) fn disk_usage(_engine: &super::Engine) -> Result<super::DiskUsage> {
+    Err(super::Error::unsupported("disk usage is not there yet"))
+}
+
+/// Reads the whole store.
+pub(super) fn check(
+    _engine: &super::Engine,
+    _request: super::request::Check,
+    _report: super::Report<'_>,
+    _cancel: &super::Cancel,
+) -> Result<super::Checked> {
+    Err(super::Error::unsupported("the check is not there yet"))
+}

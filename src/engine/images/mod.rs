@@ -12,6 +12,10 @@ pub mod document;
 pub mod index;
 mod layers;
 mod load;
+mod prune;
+mod pull;
+mod push;
+pub mod registry;
 pub mod removal;
 mod save;
 pub mod tarball;
@@ -476,6 +480,18 @@ impl Images {
         commit::parse_config(&bytes, stored.layers.len())
             .attempt(|| format!("image {}", id.short()))
     }
+}
+
+/// Runs something of the registry client to its end on this thread.
+///
+/// # Errors
+/// What it ends with, or that no runtime can be had.
+pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .attempt(|| "start the network runtime")?
+        .block_on(future)
 }
 
 /// The configuration document of an image that is made here.

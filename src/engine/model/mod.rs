@@ -2,6 +2,7 @@
 //!
 //! No I/O, no clock, nothing of ours is imported. Whatever is stored on disk has a `version` field.
 
+pub mod auth;
 pub mod container;
 pub mod digest;
 pub mod event;
@@ -9,11 +10,13 @@ pub mod id;
 pub mod image;
 pub mod progress;
 pub mod reference;
+pub mod registry;
 pub mod request;
 pub mod signal;
 pub mod stats;
 pub mod units;
 
+pub use auth::{Auth, Secret};
 pub use container::{
     Container, ContainerConfig, ContainerSummary, HostConfig, LogConfig, Mount, NetworkMode,
     Resources, RestartPolicy, State, Status,

@@ -1,7 +1,7 @@
 //! Requests: what the command line, the TUI and later the API ask of the engine. One validation path for all doors.
 
 use super::container::{Attach, LogConfig};
-use super::{Mount, NetworkMode, Platform, Resources, RestartPolicy, Timestamp};
+use super::{Auth, Mount, NetworkMode, Platform, Reference, Resources, RestartPolicy, Timestamp};
 
 /// `create`: everything that was asked for; `None` or empty means "as the image says".
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -155,11 +155,68 @@ pub struct AttachTo {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Import {
     /// Tag to give it.
-    pub reference: Option<super::Reference>,
+    pub reference: Option<Reference>,
     /// Comment in the history.
     pub message: String,
     /// Dockerfile instructions (`CMD …`, `ENV …`) applied to the configuration.
     pub changes: Vec<String>,
     /// Platform; the host's if `None`.
     pub platform: Option<Platform>,
+}
+
+/// `pull`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pull {
+    /// What to pull; tag `latest` unless it has a tag or a digest.
+    pub reference: Reference,
+    /// Every tag of the repository; the reference has then neither tag nor digest.
+    pub all_tags: bool,
+    /// Platform; the host's if `None`.
+    pub platform: Option<Platform>,
+    /// Who we are to its registry.
+    pub auth: Auth,
+}
+
+/// `push`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// What to push, which is also where to.
+    pub reference: Reference,
+    /// Every tag of the repository that the store has.
+    pub all_tags: bool,
+    /// Only an image of this platform.
+    pub platform: Option<Platform>,
+    /// Who we are to its registry.
+    pub auth: Auth,
+}
+
+/// `search`: on Docker Hub, or on the registry in front of the term (`host:5000/term`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// What to look for.
+    pub term: String,
+    /// Most hits, 1 to 100; 25 if `None`.
+    pub limit: Option<u32>,
+    /// Who we are to the registry.
+    pub auth: Auth,
+}
+
+/// `image prune`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PruneImages {
+    /// Also images that have names, if no container uses them.
+    pub all: bool,
+    /// Only images that were made before.
+    pub until: Option<Timestamp>,
+    /// Only images with all these labels: `key` or `key=value`.
+    pub labels: Vec<String>,
+    /// Only images without any of these labels.
+    pub not_labels: Vec<String>,
+}
+
+/// `system check`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Check {
+    /// Make good what can be made good: unpack again, fetch again, remove what is beyond repair and unused.
+    pub repair: bool,
 }
