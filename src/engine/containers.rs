@@ -565,10 +565,7 @@ pub(super) fn new_id() -> ContainerId {
 }
 
 fn check_platform(wanted: &Platform, found: &Platform, name: &str) -> Result<()> {
-    let same = wanted.os == found.os
-        && wanted.architecture == found.architecture
-        && (wanted.variant.is_none() || wanted.variant == found.variant);
-    if same {
+    if wanted.rank(found).is_some() {
         return Ok(());
     }
     Err(Error::not_found(format!(

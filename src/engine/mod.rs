@@ -572,6 +572,7 @@ impl Engine {
     }
 
     /// The client of registries, with the administrator's settings.
+    #[expect(clippy::unused_self, reason = "the settings are not read yet")]
     fn registries(&self) -> Result<images::registry::Client> {
         images::registry::Client::new(images::registry::Settings::default())
     }

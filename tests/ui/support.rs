@@ -62,7 +62,7 @@ pub(crate) fn container(n: u8, name: &str, image: &str, status: Status) -> Conta
             platform: Platform {
                 os: "linux".to_owned(),
                 architecture: "amd64".to_owned(),
-                variant: None,
+                ..Platform::default()
             },
             layers: Vec::new(),
             config,
@@ -100,7 +100,7 @@ impl World {
             platform: Platform {
                 os: "linux".to_owned(),
                 architecture: "amd64".to_owned(),
-                variant: None,
+                ..Platform::default()
             },
         };
         Self {

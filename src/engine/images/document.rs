@@ -84,6 +84,18 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// A descriptor with what each has.
+    #[must_use]
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            annotations: BTreeMap::new(),
+            platform: None,
+        }
+    }
+
     /// It describes an index rather than a manifest.
     #[must_use]
     pub fn is_index(&self) -> bool {
@@ -94,6 +106,13 @@ impl Descriptor {
     #[must_use]
     pub fn is_manifest(&self) -> bool {
         matches!(self.media_type.as_str(), OCI_MANIFEST | DOCKER_MANIFEST)
+    }
+
+    /// It describes an image of some platform, or a list of such, as far as the descriptor tells.
+    #[must_use]
+    pub fn may_be_image(&self) -> bool {
+        let known = self.media_type.is_empty() || self.is_index() || self.is_manifest();
+        known && !self.is_no_image()
     }
 
     /// An attestation or something else that is no image of any platform.
@@ -166,6 +185,22 @@ pub struct Config {
         skip_serializing_if = "String::is_empty"
     )]
     pub variant: String,
+    /// Version of the operating system.
+    #[serde(
+        default,
+        rename = "os.version",
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub os_version: String,
+    /// What the operating system must have.
+    #[serde(
+        default,
+        rename = "os.features",
+        deserialize_with = "or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub os_features: Vec<String>,
     /// When it was made.
     #[serde(
         default,
@@ -317,6 +352,8 @@ impl Config {
             os: self.os.clone(),
             architecture: self.architecture.clone(),
             variant: Some(self.variant.clone()).filter(|variant| !variant.is_empty()),
+            os_version: Some(self.os_version.clone()).filter(|version| !version.is_empty()),
+            os_features: self.os_features.clone(),
         }
     }
 
@@ -463,13 +500,8 @@ pub fn read_archive_manifest(bytes: &[u8]) -> Result<Vec<ArchivedImage>, Error> 
 /// The manifest of an image that came without one.
 #[must_use]
 pub fn make_manifest(config: (Digest, u64), layers: &[(Digest, u64, Compression)]) -> Manifest {
-    let describe = |media_type: &str, digest: &Digest, size| Descriptor {
-        media_type: media_type.to_owned(),
-        digest: digest.clone(),
-        size,
-        annotations: BTreeMap::new(),
-        platform: None,
-    };
+    let describe =
+        |media_type: &str, digest: &Digest, size| Descriptor::new(media_type, digest.clone(), size);
     Manifest {
         schema_version: 2,
         media_type: OCI_MANIFEST.to_owned(),
@@ -479,29 +511,6 @@ pub fn make_manifest(config: (Digest, u64), layers: &[(Digest, u64, Compression)
             .map(|(digest, size, compression)| describe(compression.media_type(), digest, *size))
             .collect(),
     }
-}
-
-/// The manifest of an index that is for a platform.
-#[must_use]
-pub fn pick<'a>(manifests: &'a [Descriptor], wanted: &Platform) -> Option<&'a Descriptor> {
-    let fits = |descriptor: &&Descriptor| {
-        descriptor.platform.as_ref().is_some_and(|platform| {
-            platform.os == wanted.os && platform.architecture == wanted.architecture
-        })
-    };
-    let images: Vec<&Descriptor> = manifests.iter().filter(|d| !d.is_no_image()).collect();
-    let exact = images.iter().copied().filter(fits).find(|descriptor| {
-        let variant = descriptor.platform.as_ref().and_then(|p| p.variant.clone());
-        wanted.variant.is_none() || variant == wanted.variant
-    });
-    let nameless = || match images.as_slice() {
-        // A single image that does not say what it is for.
-        [only] if only.platform.is_none() => Some(*only),
-        _ => None,
-    };
-    exact
-        .or_else(|| images.iter().copied().find(fits))
-        .or_else(nameless)
 }
 
 fn check_schema(version: u32) -> Result<(), Error> {
@@ -645,34 +654,6 @@ mod tests {
         assert_eq!(process.exposed_ports, ["80/tcp"]);
         assert_eq!(config.created, None);
         assert!(read_config(text.as_bytes(), 1).is_err());
-    }
-
-    #[test]
-    fn the_hosts_platform_is_picked_and_attestations_are_not() {
-        let platform = |os: &str, architecture: &str| {
-            Some(Platform {
-                os: os.to_owned(),
-                architecture: architecture.to_owned(),
-                variant: None,
-            })
-        };
-        let describe = |byte, platform| Descriptor {
-            media_type: OCI_MANIFEST.to_owned(),
-            digest: digest(byte),
-            size: 1,
-            annotations: BTreeMap::new(),
-            platform,
-        };
-        let list = [
-            describe(1, platform("linux", "arm64")),
-            describe(2, platform("unknown", "unknown")),
-            describe(3, platform("linux", "amd64")),
-        ];
-        let wanted = platform("linux", "amd64").unwrap();
-        assert_eq!(pick(&list, &wanted).map(|d| &d.digest), Some(&digest(3)));
-        assert_eq!(pick(&list[..2], &wanted), None);
-        let nameless = [describe(4, None)];
-        assert_eq!(pick(&nameless, &wanted), nameless.first());
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use super::codec;
 use super::commit::{Plan, document_error, parse_config, plan_without_manifest};
 use super::document::{self, Descriptor, Document, IMAGE_NAME, REF_NAME};
 use super::layers::Pool;
+use super::platform;
 use super::tarball::{self, Kind as EntryKind};
 use super::unpack::{self, archive_error, shown, stream_error};
 use super::workspace::{Spooled, Workspace};
@@ -285,9 +286,10 @@ fn read_layout(
         let name = name_of(descriptor)?;
         // Several platforms of one image side by side: only the host's is wanted.
         let same_name = |other: &&&Descriptor| name_of(other).is_ok_and(|other| other == name);
-        let for_others = descriptor.platform.as_ref().is_some_and(|platform| {
-            platform.os != host.os || platform.architecture != host.architecture
-        });
+        let for_others = descriptor
+            .platform
+            .as_ref()
+            .is_some_and(|platform| host.rank(platform).is_none());
         if for_others && images.iter().filter(same_name).count() > 1 {
             continue;
         }
@@ -329,17 +331,10 @@ fn read_image(
             return Err(Error::invalid("indexes are nested too deeply"));
         }
         Document::Index(index) => {
-            let picked = document::pick(&index.manifests, host).ok_or_else(|| {
-                let others: Vec<String> = index
-                    .manifests
-                    .iter()
-                    .filter(|d| !d.is_no_image())
-                    .filter_map(|d| d.platform.as_ref().map(ToString::to_string))
-                    .take(20)
-                    .collect();
+            let picked = platform::choose(&index.manifests, host).ok_or_else(|| {
+                let offered = platform::offered(&index.manifests);
                 Error::not_found(format!(
-                    "the archive has no image for {host}, only for {}",
-                    others.join(", ")
+                    "the archive has no image for {host}, only for {offered}"
                 ))
             })?;
             return read_image(contents, work, picked, host, depth + 1);

@@ -12,6 +12,7 @@ pub mod document;
 pub mod index;
 mod layers;
 mod load;
+pub mod platform;
 mod prune;
 mod pull;
 mod push;
@@ -511,6 +512,8 @@ fn configuration(
         architecture: platform.architecture.clone(),
         os: platform.os.clone(),
         variant: platform.variant.clone().unwrap_or_default(),
+        os_version: platform.os_version.clone().unwrap_or_default(),
+        os_features: platform.os_features.clone(),
         created: Some(created),
         author: String::new(),
         config: process,

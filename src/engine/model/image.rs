@@ -3,46 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::digest::{Digest, ImageId};
-use super::{ContainerConfig, Timestamp};
-
-/// Operating system, architecture and variant, in Go's names (OCI image-spec, `platform`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Platform {
-    /// `linux`.
-    pub os: String,
-    /// `amd64`, `arm64` …
-    pub architecture: String,
-    /// `v7`, `v8` …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<String>,
-}
-
-impl Platform {
-    /// The platform this binary runs on.
-    #[must_use]
-    pub fn host() -> Self {
-        let architecture = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
-        Self {
-            os: "linux".to_owned(),
-            architecture: architecture.to_owned(),
-            variant: None,
-        }
-    }
-}
-
-impl std::fmt::Display for Platform {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
-        match &self.variant {
-            Some(variant) => write!(f, "/{variant}"),
-            None => Ok(()),
-        }
-    }
-}
+use super::{ContainerConfig, Platform, Timestamp};
 
 /// One image of the store, whatever it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]

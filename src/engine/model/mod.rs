@@ -8,6 +8,7 @@ pub mod digest;
 pub mod event;
 pub mod id;
 pub mod image;
+pub mod platform;
 pub mod progress;
 pub mod reference;
 pub mod registry;
@@ -24,7 +25,8 @@ pub use container::{
 pub use digest::Digest;
 pub use event::Event;
 pub use id::ContainerId;
-pub use image::{ImageSummary, Platform};
+pub use image::ImageSummary;
+pub use platform::Platform;
 pub use progress::{Cancel, Progress};
 pub use reference::Reference;
 pub use stats::Stats;
