@@ -7,6 +7,7 @@
     reason = "a test that cannot go on should say where; nothing of a test is reachable"
 )]
 
+mod registry;
 mod support;
 #[path = "../e2e/terminal.rs"]
 mod terminal;
@@ -17,6 +18,7 @@ mod containers;
 mod demo;
 mod images;
 mod monitor;
+mod registries;
 mod runtime;
 mod seccomp;
 mod unpack;
