@@ -3,11 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wharf::engine::images::document;
+use wharf::engine::images::{self, document};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(document::Document::Index(index)) = document::read(bytes, "") {
-        let _ = document::pick(&index.manifests, &wharf::engine::model::Platform::host());
+        let _ = images::platform::choose(&index.manifests, &wharf::engine::model::Platform::host());
     }
     if let Ok(config) = document::read_config(bytes, 0) {
         let _ = config.container_config();

@@ -260,7 +260,7 @@ pub(super) fn parse_config(bytes: &[u8], layers: usize) -> Result<Config> {
 
 /// A document's defect as the engine's error.
 pub(super) fn document_error(error: document::Error) -> Error {
-    Error::invalid(error.to_string())
+    error.into()
 }
 
 /// A document of ours as JSON.

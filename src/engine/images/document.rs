@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::codec::Compression;
+use crate::engine;
 use crate::engine::model::{ContainerConfig, Digest, Platform, Timestamp};
 
 /// Largest document that is read. Real ones are a few kilobytes.
@@ -19,9 +20,19 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// OCI image configuration.
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// Docker's manifest list.
+pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// Docker's image manifest.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Docker's image configuration.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// Docker's manifests before 2.2, with and without a signature.
+const SCHEMA_ONE: &[&str] = &[
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+];
+/// What OCI image-spec 1.1 was to have for artifacts before it became a manifest with `artifactType`.
+const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
 /// The tag, in an index's descriptor.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The whole name, in an index's descriptor (containerd, Docker 25 and later).
@@ -58,6 +69,46 @@ pub enum Error {
     /// Something contradicts something.
     #[error("{0}")]
     Inconsistent(String),
+    /// The manifests of Docker before 1.10, which describe other content.
+    #[error("the image uses Docker's manifest schema 1, which is no longer supported")]
+    SchemaOne,
+    /// Something that is stored like an image: a chart, a module, a signature.
+    #[error("this is an artifact (type {0}), not an image")]
+    Artifact(String),
+    /// A layer that may not be handed out.
+    #[error("layer {} is a foreign layer ({media_type}): registries do not hand it out", digest.short())]
+    Foreign {
+        /// The layer.
+        digest: Digest,
+        /// What it says.
+        media_type: String,
+    },
+    /// A layer that is no tar.
+    #[error("layer {} has media type {media_type:?}, which is no file system layer", digest.short())]
+    Layer {
+        /// The layer.
+        digest: Digest,
+        /// What it says.
+        media_type: String,
+    },
+}
+
+impl From<Error> for engine::Error {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::SchemaOne => Self::unsupported(text)
+                .with_hint("rebuild it, or push it again with a newer Docker"),
+            Error::Foreign { .. } => Self::unsupported(text)
+                .with_hint("ask whoever made the image for one with all its layers"),
+            Error::Artifact(_) | Error::Layer { .. } => Self::unsupported(text),
+            Error::Json { .. }
+            | Error::TooLarge(_)
+            | Error::Ambiguous(_)
+            | Error::MediaType { .. }
+            | Error::Inconsistent(_) => Self::invalid(text),
+        }
+    }
 }
 
 /// A reference to content.
@@ -81,6 +132,20 @@ pub struct Descriptor {
     /// What a manifest of an index is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+    /// What an artifact is.
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub artifact_type: String,
+    /// Where else the content is. It is never fetched from there.
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub urls: Vec<String>,
 }
 
 impl Descriptor {
@@ -93,6 +158,8 @@ impl Descriptor {
             size,
             annotations: BTreeMap::new(),
             platform: None,
+            artifact_type: String::new(),
+            urls: Vec::new(),
         }
     }
 
@@ -125,7 +192,7 @@ impl Descriptor {
 }
 
 /// A list of manifests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Index {
     /// 2.
@@ -136,6 +203,23 @@ pub struct Index {
     /// What it lists.
     #[serde(default, deserialize_with = "or_default")]
     pub manifests: Vec<Descriptor>,
+    /// What it is, if it is no image.
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub artifact_type: String,
+    /// The manifest that it says something about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Box<Descriptor>>,
+    /// Notes.
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// An image: configuration and layers.
@@ -152,6 +236,23 @@ pub struct Manifest {
     /// The layers, bottom first.
     #[serde(default, deserialize_with = "or_default")]
     pub layers: Vec<Descriptor>,
+    /// What it is, if it is no image.
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub artifact_type: String,
+    /// The manifest that it says something about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Box<Descriptor>>,
+    /// Notes.
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// One image of docker-archive's `manifest.json`.
@@ -399,6 +500,10 @@ impl Process {
 
 /// Either document that a manifest descriptor may point to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one document at a time: nobody keeps a list of them"
+)]
 pub enum Document {
     /// A list of images for several platforms.
     Index(Index),
@@ -406,28 +511,27 @@ pub enum Document {
     Manifest(Manifest),
 }
 
-/// Reads `index.json` or a nested index, or a manifest. `expected` is the media type of the descriptor that led here;
-/// empty for `index.json` itself.
+/// Reads `index.json` or a nested index, or a manifest. `expected` is the media type of the descriptor or the answer that
+/// led here; empty for `index.json` itself.
 ///
 /// # Errors
 /// [`Error`].
 pub fn read(bytes: &[u8], expected: &str) -> Result<Document, Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Shape {
-        #[serde(default, deserialize_with = "or_default")]
-        media_type: String,
-        manifests: Option<serde::de::IgnoredAny>,
-        layers: Option<serde::de::IgnoredAny>,
-        config: Option<serde::de::IgnoredAny>,
-    }
     let shape: Shape = json(bytes, "manifest")?;
-    let is_index = shape.manifests.is_some();
-    let is_manifest = shape.layers.is_some() || shape.config.is_some();
-    if is_index && is_manifest {
+    let own = shape.media_type.as_str();
+    if shape.schema_version == Some(1)
+        || SCHEMA_ONE.contains(&own)
+        || SCHEMA_ONE.contains(&expected)
+    {
+        return Err(Error::SchemaOne);
+    }
+    if own == OCI_ARTIFACT || expected == OCI_ARTIFACT {
+        return Err(Error::Artifact(OCI_ARTIFACT.to_owned()));
+    }
+    let is_index = shape.manifests;
+    if is_index && (shape.layers || shape.config) {
         return Err(Error::Ambiguous("manifest"));
     }
-    let own = shape.media_type.as_str();
     let fits = |media_type: &str| match media_type {
         "" => true,
         OCI_INDEX | DOCKER_INDEX => is_index,
@@ -458,15 +562,84 @@ pub fn read(bytes: &[u8], expected: &str) -> Result<Document, Error> {
         manifest.config.media_type.as_str(),
         OCI_CONFIG | DOCKER_CONFIG | ""
     ) {
-        return Err(Error::MediaType {
-            what: "image configuration",
-            media_type: manifest.config.media_type,
-        });
+        let named = Some(manifest.artifact_type).filter(|kind| !kind.is_empty());
+        let kind = named.unwrap_or(manifest.config.media_type);
+        return Err(Error::Artifact(kind.escape_debug().to_string()));
     }
     for layer in &manifest.layers {
-        check_layer_type(&layer.media_type)?;
+        check_layer_type(layer)?;
     }
     Ok(Document::Manifest(manifest))
+}
+
+/// What a document is, by its members. One that has a member twice, or a known one in other letters, means one thing to
+/// one reader and another to the next (Go's takes the last, in any letters): it is refused.
+#[derive(Debug, Default)]
+struct Shape {
+    media_type: String,
+    schema_version: Option<u64>,
+    manifests: bool,
+    layers: bool,
+    config: bool,
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> serde::de::Visitor<'de> for Members {
+            type Value = Shape;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Shape, A::Error> {
+                use serde::de::Error as _;
+                let mut shape = Shape::default();
+                let mut seen = std::collections::HashSet::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if !seen.insert(key.to_lowercase()) {
+                        return Err(A::Error::custom(format_args!("duplicate field {key:?}")));
+                    }
+                    let value = map.next_value::<serde_json::Value>()?;
+                    let there = !value.is_null();
+                    match key.as_str() {
+                        "mediaType" => {
+                            value
+                                .as_str()
+                                .unwrap_or_default()
+                                .clone_into(&mut shape.media_type);
+                        }
+                        "schemaVersion" => shape.schema_version = value.as_u64(),
+                        "manifests" => shape.manifests = there,
+                        "layers" => shape.layers = there,
+                        "config" => shape.config = there,
+                        other => {
+                            let known = [
+                                "mediaType",
+                                "schemaVersion",
+                                "manifests",
+                                "layers",
+                                "config",
+                            ];
+                            if known.iter().any(|known| known.eq_ignore_ascii_case(other)) {
+                                return Err(A::Error::custom(format_args!(
+                                    "unknown field {key:?}"
+                                )));
+                            }
+                        }
+                    }
+                }
+                Ok(shape)
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
 }
 
 /// Reads a configuration and checks that it has as many layers as its manifest.
@@ -510,6 +683,9 @@ pub fn make_manifest(config: (Digest, u64), layers: &[(Digest, u64, Compression)
             .iter()
             .map(|(digest, size, compression)| describe(compression.media_type(), digest, *size))
             .collect(),
+        artifact_type: String::new(),
+        subject: None,
+        annotations: BTreeMap::new(),
     }
 }
 
@@ -524,28 +700,37 @@ fn check_schema(version: u32) -> Result<(), Error> {
 }
 
 /// A layer is a tar, whatever compresses it: that is told by its content.
-fn check_layer_type(media_type: &str) -> Result<(), Error> {
-    let layer = media_type.is_empty()
-        || [
-            "application/vnd.oci.image.layer.v1.tar",
-            "application/vnd.oci.image.layer.nondistributable.v1.tar",
-            "application/vnd.docker.image.rootfs.diff.tar",
-            "application/vnd.docker.image.rootfs.foreign.diff.tar",
-        ]
-        .iter()
-        .any(|known| {
+fn check_layer_type(layer: &Descriptor) -> Result<(), Error> {
+    let media_type = layer.media_type.as_str();
+    let is_one_of = |kinds: &[&str]| {
+        kinds.iter().any(|known| {
             media_type
                 .strip_prefix(known)
                 .is_some_and(|rest| matches!(rest, "" | "+gzip" | "+zstd" | ".gzip" | ".zstd"))
-        });
-    if layer {
-        Ok(())
-    } else {
-        Err(Error::MediaType {
-            what: "layer",
-            media_type: media_type.to_owned(),
         })
+    };
+    let foreign = is_one_of(&[
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    ]);
+    if foreign {
+        return Err(Error::Foreign {
+            digest: layer.digest.clone(),
+            media_type: media_type.to_owned(),
+        });
     }
+    let known = media_type.is_empty()
+        || is_one_of(&[
+            "application/vnd.oci.image.layer.v1.tar",
+            "application/vnd.docker.image.rootfs.diff.tar",
+        ]);
+    if known {
+        return Ok(());
+    }
+    Err(Error::Layer {
+        digest: layer.digest.clone(),
+        media_type: media_type.to_owned(),
+    })
 }
 
 fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &'static str) -> Result<T, Error> {
@@ -589,6 +774,7 @@ fn lenient_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tim
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Kind;
     use proptest::prelude::*;
 
     fn digest(byte: u8) -> Digest {
@@ -636,11 +822,162 @@ mod tests {
         }
     }
 
+    fn refused(value: &serde_json::Value, expected: &str) -> (Kind, String) {
+        let error = read(value.to_string().as_bytes(), expected).unwrap_err();
+        let error = engine::Error::from(error);
+        (error.kind(), error.to_string())
+    }
+
+    fn with(change: impl FnOnce(&mut serde_json::Value)) -> serde_json::Value {
+        let mut value = serde_json::to_value(manifest()).unwrap();
+        change(&mut value);
+        value
+    }
+
     #[test]
-    fn an_attestation_is_not_taken_for_a_layer() {
-        let text = serde_json::to_string(&manifest()).unwrap();
-        let text = text.replace("vnd.oci.image.layer.v1.tar+gzip", "vnd.in-toto+json");
-        assert!(read(text.as_bytes(), "").is_err());
+    fn what_is_no_image_is_refused_by_its_name() {
+        for (kind, message, value) in [
+            (
+                Kind::Unsupported,
+                "layer 030303030303 has media type \"application/vnd.in-toto+json\", which is no file system layer",
+                with(|v| v["layers"][0]["mediaType"] = "application/vnd.in-toto+json".into()),
+            ),
+            (
+                Kind::Unsupported,
+                "layer 030303030303 has media type \"application/vnd.oci.image.layer.v1.tar+gzip+encrypted\", which is \
+                 no file system layer",
+                with(|v| {
+                    v["layers"][0]["mediaType"] =
+                        "application/vnd.oci.image.layer.v1.tar+gzip+encrypted".into();
+                }),
+            ),
+            (
+                Kind::Unsupported,
+                "layer 030303030303 is a foreign layer (application/vnd.docker.image.rootfs.foreign.diff.tar.gzip): \
+                 registries do not hand it out",
+                with(|v| {
+                    v["layers"][0]["mediaType"] =
+                        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip".into();
+                }),
+            ),
+            (
+                Kind::Unsupported,
+                "this is an artifact (type application/vnd.cncf.helm.config.v1+json), not an image",
+                with(|v| {
+                    v["config"]["mediaType"] = "application/vnd.cncf.helm.config.v1+json".into();
+                }),
+            ),
+            (
+                Kind::Unsupported,
+                "this is an artifact (type application/spdx+json), not an image",
+                with(|v| {
+                    v["artifactType"] = "application/spdx+json".into();
+                    v["config"]["mediaType"] = "application/vnd.oci.empty.v1+json".into();
+                }),
+            ),
+            (
+                Kind::Unsupported,
+                "this is an artifact (type application/vnd.oci.artifact.manifest.v1+json), not an image",
+                serde_json::json!({"mediaType": OCI_ARTIFACT, "artifactType": "x/y", "blobs": []}),
+            ),
+            (
+                Kind::Unsupported,
+                "the image uses Docker's manifest schema 1, which is no longer supported",
+                serde_json::json!({"schemaVersion": 1, "name": "x", "tag": "1", "fsLayers": [], "history": []}),
+            ),
+            (
+                Kind::InvalidInput,
+                "manifest schema version 3 is not supported (2 is)",
+                with(|v| v["schemaVersion"] = 3.into()),
+            ),
+        ] {
+            assert_eq!(refused(&value, ""), (kind, message.to_owned()));
+        }
+        let prettyjws = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+        assert_eq!(refused(&with(|_| ()), prettyjws).0, Kind::Unsupported);
+    }
+
+    #[test]
+    fn every_kind_of_layer_that_is_a_tar_is_taken() {
+        for media_type in [
+            "",
+            "application/vnd.oci.image.layer.v1.tar",
+            "application/vnd.oci.image.layer.v1.tar+gzip",
+            "application/vnd.oci.image.layer.v1.tar+zstd",
+            "application/vnd.docker.image.rootfs.diff.tar",
+            "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            "application/vnd.docker.image.rootfs.diff.tar.zstd",
+        ] {
+            let value = with(|v| v["layers"][0]["mediaType"] = media_type.into());
+            assert!(
+                read(value.to_string().as_bytes(), "").is_ok(),
+                "{media_type}"
+            );
+        }
+    }
+
+    // A scanner and an engine must not see two different images in one document.
+    #[test]
+    fn a_member_that_is_there_twice_or_in_other_letters_is_refused() {
+        let good = serde_json::to_string(&manifest()).unwrap();
+        for (from, to) in [
+            ("\"layers\":", "\"layers\":[],\"layers\":"),
+            ("\"layers\":", "\"Layers\":[],\"layers\":"),
+            ("\"layers\":", "\"LAYERS\":"),
+            ("\"config\":", "\"Config\":"),
+            ("\"digest\":", "\"digest\":\"\",\"digest\":"),
+            ("\"mediaType\":", "\"mediatype\":\"\",\"mediaType\":"),
+            ("{", "{\"odd\":1,\"odd\":2,"),
+        ] {
+            let text = good.replacen(from, to, 1);
+            assert_ne!(text, good, "{from}");
+            assert!(read(text.as_bytes(), "").is_err(), "{text}");
+        }
+        let twice =
+            r#"{"architecture":"amd64","os":"linux","os":"windows","rootfs":{"diff_ids":[]}}"#;
+        assert!(read_config(twice.as_bytes(), 0).is_err());
+    }
+
+    #[test]
+    fn a_document_is_what_its_place_says_or_refused() {
+        for (own, expected) in [
+            (OCI_MANIFEST, DOCKER_MANIFEST),
+            (DOCKER_MANIFEST, OCI_MANIFEST),
+            (OCI_MANIFEST, OCI_INDEX),
+            (OCI_INDEX, OCI_MANIFEST),
+            ("", OCI_INDEX),
+            ("", DOCKER_INDEX),
+            ("text/plain", ""),
+            ("", "text/plain"),
+        ] {
+            let value = with(|v| v["mediaType"] = own.into());
+            assert_eq!(
+                refused(&value, expected).0,
+                Kind::InvalidInput,
+                "{own} {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_members_of_oci_1_1_are_read() {
+        let value = with(|v| {
+            v["artifactType"] = "application/x".into();
+            v["subject"] =
+                serde_json::json!({"mediaType": OCI_MANIFEST, "digest": digest(7), "size": 9});
+            v["annotations"] = serde_json::json!({"a": "b"});
+            v["layers"][0]["urls"] = serde_json::json!(["https://example.com/x"]);
+            v["layers"][0]["data"] = "aGk=".into();
+            v["layers"][0]["annotations"] =
+                serde_json::json!({"containerd.io/snapshot/stargz/toc.digest": "x"});
+        });
+        let Document::Manifest(read) = read(value.to_string().as_bytes(), "").unwrap() else {
+            panic!("a manifest");
+        };
+        assert_eq!(read.artifact_type, "application/x");
+        assert_eq!(read.subject.unwrap().digest, digest(7));
+        assert_eq!(read.annotations["a"], "b");
+        assert_eq!(read.layers[0].urls, ["https://example.com/x"]);
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn gather(images: &Images, names: &[String]) -> Result<Archive> {
     let mut index = Index {
         schema_version: 2,
         media_type: OCI_INDEX.to_owned(),
-        manifests: Vec::new(),
+        ..Index::default()
     };
     let mut list = Vec::new();
     let mut needed = BTreeSet::new();
@@ -140,12 +140,11 @@ fn gather(images: &Images, names: &[String]) -> Result<Archive> {
             .as_ref()
             .and_then(|own| own.get("mediaType")?.as_str())
             .unwrap_or(OCI_MANIFEST);
+        let size = u64::try_from(manifest.len()).unwrap_or(u64::MAX);
         let describe = |annotations| Descriptor {
-            media_type: media_type.to_owned(),
-            digest: image.manifest.clone(),
-            size: u64::try_from(manifest.len()).unwrap_or(u64::MAX),
             annotations,
             platform: Some(platform.clone()),
+            ..Descriptor::new(media_type, image.manifest.clone(), size)
         };
         if names.is_empty() {
             index.manifests.push(describe(BTreeMap::new()));
