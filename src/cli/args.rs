@@ -101,7 +101,7 @@ pub struct Create {
     /// Set platform if server is multi-platform capable
     #[arg(long, value_name = "string")]
     pub platform: Option<String>,
-    /// Pull image before running ("missing", "never")
+    /// Pull image before running ("always", "missing", "never") (default "missing")
     #[arg(long, value_name = "string")]
     pub pull: Option<String>,
     /// Suppress the pull output
@@ -436,6 +436,44 @@ pub struct History {
     pub operands: Vec<String>,
 }
 
+/// `pull`.
+#[derive(Debug, Args)]
+pub struct Pull {
+    /// Download all tagged images in the repository
+    #[arg(short, long)]
+    pub all_tags: bool,
+    /// Set platform if server is multi-platform capable
+    #[arg(long, value_name = "string")]
+    pub platform: Option<String>,
+    /// Set type of progress output ("auto", "tty", "plain", "json", "quiet") (default "auto")
+    #[arg(long, value_name = "string")]
+    pub progress: Option<String>,
+    /// Suppress verbose output
+    #[arg(short, long)]
+    pub quiet: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
+/// `push`.
+#[derive(Debug, Args)]
+pub struct Push {
+    /// Push all tags of an image to the repository
+    #[arg(short, long)]
+    pub all_tags: bool,
+    /// Push a platform-specific manifest as a single-platform image to the registry
+    #[arg(long, value_name = "string")]
+    pub platform: Option<String>,
+    /// Set type of progress output ("auto", "tty", "plain", "json", "quiet") (default "auto")
+    #[arg(long, value_name = "string")]
+    pub progress: Option<String>,
+    /// Suppress verbose output
+    #[arg(short, long)]
+    pub quiet: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
 /// `rmi`.
 #[derive(Debug, Args)]
 pub struct Rmi {
@@ -491,7 +529,7 @@ pub struct Demo {
 /// What stands before the verb.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Accepted for Docker's sake; there is no client configuration
+    /// Location of client config files (default "~/.docker")
     #[arg(long, value_name = "string")]
     pub config: Option<String>,
     /// Enable debug mode

@@ -29,8 +29,6 @@ pub const VERBS: &[&str] = &[
     "export",
     "image build",
     "image prune",
-    "image pull",
-    "image push",
     "login",
     "logout",
     "manifest",
@@ -38,8 +36,6 @@ pub const VERBS: &[&str] = &[
     "node",
     "plugin",
     "port",
-    "pull",
-    "push",
     "rename",
     "scout",
     "search",
@@ -181,6 +177,9 @@ pub const START: &[Flag] = &[
 
 /// Of the image verbs that take a platform.
 pub const PLATFORM: &[Flag] = &[flag("platform", "string")];
+
+/// Of `pull` and `push`: trust is by digest.
+pub const TRUST: &[Flag] = &[switch("disable-content-trust").ignored()];
 
 /// Of `images`.
 pub const IMAGES: &[Flag] = &[switch("tree")];

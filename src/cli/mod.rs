@@ -10,11 +10,14 @@ pub mod demo;
 pub mod format;
 pub mod image;
 pub mod inspect;
+pub mod interrupt;
 pub mod keys;
 pub mod list;
 pub mod missing;
 pub mod output;
 pub mod parse;
+pub mod progress;
+pub mod registry;
 pub mod report;
 pub mod request;
 pub mod run;
@@ -34,7 +37,7 @@ use std::process::ExitCode;
 use clap::{Args, Command, FromArgMatches};
 
 use crate::engine::store::Roots;
-use crate::engine::{Engine, Error};
+use crate::engine::{Engine, Error, credentials};
 use output::Out;
 use parse::{Arity, Grammar};
 use report::{Failure, Outcome};
@@ -48,6 +51,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Context {
     /// Data and run root.
     pub roots: Roots,
+    /// Where Docker's clients keep `config.json`.
+    pub config: PathBuf,
     /// The verb as it was typed: `wharf container run`.
     pub path: String,
 }
@@ -59,6 +64,12 @@ impl Context {
     /// What the engine says, usually that it needs root.
     pub fn engine(&self) -> Result<Engine, Error> {
         Engine::open(self.roots.clone())
+    }
+
+    /// Who the user is to registries.
+    #[must_use]
+    pub fn credentials(&self) -> credentials::Store {
+        credentials::Store::new(&self.config)
     }
 }
 
@@ -225,8 +236,15 @@ fn context(global: Option<&args::Global>) -> Result<Context, Failure> {
         ))?,
     };
     start_log(global)?;
+    let home = root(None, "HOME", "/root");
+    let config = root(
+        global.and_then(|g| g.config.as_ref()),
+        "DOCKER_CONFIG",
+        &home.join(".docker").to_string_lossy(),
+    );
     Ok(Context {
         roots,
+        config: absolute(config)?,
         path: "wharf".to_owned(),
     })
 }

@@ -130,10 +130,7 @@ pub fn streams(args: &args::Create, detached: bool) -> Attach {
 
 fn pull_policy(text: Option<&str>) -> Result<(), String> {
     match text {
-        None | Some("" | "missing" | "never") => Ok(()),
-        Some("always") => {
-            Err("--pull always is not supported yet: images come from 'wharf load'".to_owned())
-        }
+        None | Some("" | "always" | "missing" | "never") => Ok(()),
         Some(other) => Err(format!(
             "invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""
         )),

@@ -7,7 +7,7 @@ use super::attach::{self, Ended, Held, Manner, Signals};
 use super::keys::DetachKeys;
 use super::report::{ENGINE, Failure, Outcome};
 use super::request::{self, World};
-use super::{Context, args, terminal, warn};
+use super::{Context, args, registry, terminal, warn};
 use crate::engine::error::Attempt as _;
 use crate::engine::model::container::Attach;
 use crate::engine::model::request::AttachTo;
@@ -57,7 +57,7 @@ fn wrong(context: &Context, text: &str) -> Failure {
 pub fn create(context: &Context, args: &args::Create) -> Outcome {
     let made = made(context, args, false)?;
     let engine = context.engine()?;
-    let id = make(&engine, args, &made)?;
+    let id = make(context, &engine, args, &made)?;
     super::say(id)
 }
 
@@ -79,13 +79,14 @@ fn made(
     request::create(args, detached, &Here::new()?).map_err(|text| wrong(context, &text))
 }
 
-/// Creates the container, and says what is to be said about it.
+/// Creates the container, with its image fetched if it is not there, and says what is to be said about it.
 fn make(
+    context: &Context,
     engine: &Engine,
     args: &args::Create,
     made: &request::Made<crate::engine::model::request::Create>,
 ) -> Result<ContainerId, Failure> {
-    let created = engine.create(&made.request)?;
+    let created = registry::with_image(context, engine, args, || engine.create(&made.request))?;
     for warning in made.warnings.iter().chain(&created.warnings) {
         warn(warning);
     }
@@ -127,7 +128,7 @@ fn run_made(
     let streams = made.request.attach;
     let engine = context.engine()?;
     engine.warm_up();
-    let id = make(&engine, &args.create, made)?;
+    let id = make(context, &engine, &args.create, made)?;
     let tty = args.create.tty;
     let attaches = streams.stdin || streams.stdout || streams.stderr;
     if !attaches {

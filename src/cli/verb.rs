@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, Command};
 use super::missing::{self, Flag};
 use super::parse::Arity;
 use super::report::Outcome;
-use super::{Context, args, container, demo, image, run, stats, system, typed};
+use super::{Context, args, container, demo, image, registry, run, stats, system, typed};
 
 /// One verb.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +75,8 @@ pub const VERBS: &[Verb] = &[
     verb!(Some((FEW, &["run"])), Some("run"), "[OPTIONS] IMAGE [COMMAND] [ARG...]", Arity::AtLeast(1), args::Run, missing::CREATE, run::run, "Create and run a new container from an image"),
     verb!(Some((FEW, &["exec"])), Some("exec"), "[OPTIONS] CONTAINER COMMAND [ARG...]", Arity::AtLeast(2), args::Exec, NONE, run::exec, "Execute a command in a running container"),
     verb!(Some((FEW, &["ls", "list", "ps"])), Some("ps"), "[OPTIONS]", Arity::None, args::Ps, NONE, container::ps, "List containers"),
+    verb!(Some(("image", &["pull"])), Some("pull"), "[OPTIONS] NAME[:TAG|@DIGEST]", Arity::Exactly(1), args::Pull, missing::TRUST, registry::pull, "Download an image from a registry"),
+    verb!(Some(("image", &["push"])), Some("push"), "[OPTIONS] NAME[:TAG]", Arity::Exactly(1), args::Push, missing::TRUST, registry::push, "Upload an image to a registry"),
     verb!(Some(("image", &["ls", "list"])), Some("images"), "[OPTIONS] [REPOSITORY[:TAG]]", Arity::AtMost(1), args::Images, missing::IMAGES, image::images, "List images"),
     verb!(None, Some("version"), "[OPTIONS]", Arity::None, args::Formatted, NONE, system::version, "Show the wharf version information"),
     verb!(Some(("system", &["info"])), Some("info"), "[OPTIONS]", Arity::None, args::Formatted, NONE, system::info, "Display system-wide information"),
@@ -105,7 +107,9 @@ pub const VERBS: &[Verb] = &[
 ];
 
 /// Verbs that the help page names first.
-const COMMON: &[&str] = &["run", "exec", "ps", "images", "version", "info", "demo"];
+const COMMON: &[&str] = &[
+    "run", "exec", "ps", "pull", "push", "images", "version", "info", "demo",
+];
 
 /// The verb that these words begin with, and how many of them name it.
 pub fn find(words: &[&str]) -> Option<(&'static Verb, usize)> {

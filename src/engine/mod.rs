@@ -22,6 +22,7 @@ mod names;
 mod records;
 mod teardown;
 
+pub mod credentials;
 pub mod events;
 pub mod logs;
 pub mod stats;

@@ -112,8 +112,7 @@ fn an_unknown_verb_ends_with_1() {
 #[test]
 fn what_docker_has_and_wharf_has_not_yet_is_said_in_one_line() {
     for (arguments, name) in [
-        (&["pull", "busybox"][..], "pull"),
-        (&["network", "ls"], "network"),
+        (&["network", "ls"][..], "network"),
         (&["container", "prune", "-f"], "container prune"),
         (&["compose", "up", "-d"], "compose"),
     ] {

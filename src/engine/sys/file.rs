@@ -87,6 +87,20 @@ pub fn write_atomic(path: &Path, content: &[u8], durability: Durability) -> Resu
     result.attempt(what)
 }
 
+/// The same for a file of a user: it keeps its owner, whoever writes it. Mode 0600.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_atomic_like(path: &Path, content: &[u8]) -> Result<()> {
+    let before = fs::metadata(path).ok();
+    write_atomic(path, content, Durability::Synced)?;
+    match before {
+        Some(before) => std::os::unix::fs::chown(path, Some(before.uid()), Some(before.gid()))
+            .attempt(|| format!("give {} back to its owner", path.display())),
+        None => Ok(()),
+    }
+}
+
 /// Writes a file that everybody may read (mode 0644), in place: files that are bound into a container.
 ///
 /// # Errors

@@ -1,0 +1,917 @@
+//! How far a long operation is, on the command line: bars that are redrawn in place on a terminal, Docker's plain lines
+//! elsewhere, or one JSON object per line as Docker's API sends them.
+//!
+//! [`Board`] is what is known of every part, and turns into lines by pure functions. [`Progress`] shows it from a thread
+//! of its own, so that the operation never waits for a slow terminal.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::report::Failure;
+use super::terminal;
+use crate::engine::model::request::TerminalSize;
+use crate::engine::model::{self, units};
+
+/// How it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Bars, redrawn in place.
+    Terminal,
+    /// A line for each step.
+    Plain,
+    /// An object for each step, in the form of Docker's API.
+    Json,
+    /// Not at all.
+    Quiet,
+}
+
+impl Mode {
+    /// What `--progress` and `--quiet` ask for, on this output.
+    ///
+    /// # Errors
+    /// A value that there is not.
+    pub fn choose(asked: Option<&str>, quiet: bool, target: Target) -> Result<Self, Failure> {
+        if quiet {
+            return Ok(Self::Quiet);
+        }
+        match asked.unwrap_or("auto") {
+            "auto" | "" if target.is_terminal() => Ok(Self::Terminal),
+            "auto" | "" | "plain" => Ok(Self::Plain),
+            "tty" => Ok(Self::Terminal),
+            "json" | "rawjson" => Ok(Self::Json),
+            "quiet" | "none" => Ok(Self::Quiet),
+            other => Err(Failure::plain(format_args!(
+                "invalid --progress {other:?}: use auto, tty, plain, json or quiet"
+            ))),
+        }
+    }
+}
+
+/// Where it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Standard output.
+    Stdout,
+    /// Standard error: standard output is for something else.
+    Stderr,
+}
+
+impl Target {
+    fn is_terminal(self) -> bool {
+        match self {
+            Self::Stdout => io::stdout().is_terminal(),
+            Self::Stderr => io::stderr().is_terminal(),
+        }
+    }
+
+    fn size(self) -> TerminalSize {
+        let size = match self {
+            Self::Stdout => terminal::size(io::stdout()),
+            Self::Stderr => terminal::size(io::stderr()),
+        };
+        size.unwrap_or(TerminalSize { rows: 24, cols: 80 })
+    }
+
+    fn write(self, text: &str) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(text.as_bytes())?;
+                out.flush()
+            }
+            Self::Stderr => io::stderr().lock().write_all(text.as_bytes()),
+        }
+    }
+}
+
+/// Between two pictures.
+const PACE: Duration = Duration::from_millis(100);
+/// Rates and times left change also when nothing arrives.
+const BREATH: Duration = Duration::from_secs(1);
+/// Rates are of the last so many seconds.
+const WINDOW: Duration = Duration::from_secs(5);
+
+const HIDE_CURSOR: &str = "\x1b[?25l";
+/// Gives the cursor back.
+pub const SHOW_CURSOR: &str = "\x1b[?25h";
+const CLEAR_LINE: &str = "\x1b[K";
+const CLEAR_BELOW: &str = "\x1b[J";
+
+/// What is shown while something long goes on; [`Progress::finish`] it.
+#[derive(Debug)]
+pub struct Progress {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    mode: Mode,
+    target: Target,
+    start: Instant,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    board: Board,
+    /// Whole lines that wait to be written, in order.
+    lines: Vec<String>,
+    is_new: bool,
+    is_over: bool,
+}
+
+impl Progress {
+    /// Begins to show. Signals that must not disturb are held back before.
+    #[must_use]
+    pub fn new(mode: Mode, target: Target) -> Self {
+        let shared = Arc::new(Shared {
+            mode,
+            target,
+            start: Instant::now(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let for_thread = Arc::clone(&shared);
+        // Without a thread nothing is shown, and everything is done.
+        let thread = std::thread::Builder::new()
+            .name("progress".to_owned())
+            .stack_size(256 << 10)
+            .spawn(move || for_thread.show())
+            .ok();
+        Self { shared, thread }
+    }
+
+    /// Takes the operation's reports.
+    pub fn report(&self) -> impl Fn(model::Progress) + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move |progress| shared.note(&progress)
+    }
+
+    /// A line of its own, above the bars.
+    pub fn line(&self, text: &str) {
+        match self.shared.mode {
+            Mode::Quiet => {}
+            Mode::Json => self.object(&json!({ "status": text })),
+            Mode::Terminal | Mode::Plain => self.push(text.to_owned()),
+        }
+    }
+
+    /// The same with an id, which JSON has apart.
+    pub fn line_of(&self, id: &str, text: &str) {
+        match self.shared.mode {
+            Mode::Json => self.object(&json!({ "status": text, "id": id })),
+            _ => self.line(&format!("{id}: {text}")),
+        }
+    }
+
+    /// Something that only readers of JSON are told.
+    pub fn object(&self, object: &Value) {
+        if self.shared.mode == Mode::Json {
+            self.push(object.to_string());
+        }
+    }
+
+    /// Forgets all parts but leaves their lines: what comes now is about something else.
+    pub fn settle(&self) {
+        let mut state = self.shared.state();
+        if self.shared.mode == Mode::Terminal {
+            let lines = state
+                .board
+                .all_lines(usize::MAX, self.shared.start.elapsed());
+            state.lines.extend(lines);
+        }
+        state.board = Board::default();
+        self.shared.tell(state);
+    }
+
+    /// Shows the last state and gives the terminal back.
+    ///
+    /// # Errors
+    /// What writing said first.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.settle();
+        self.end()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let mut state = self.shared.state();
+        state.is_over = true;
+        self.shared.tell(state);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(written)) => written,
+            Some(Err(_)) | None => Ok(()),
+        }
+    }
+
+    fn push(&self, line: String) {
+        let mut state = self.shared.state();
+        state.lines.push(line);
+        self.shared.tell(state);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        // Who did not finish has something else to say.
+        let _ = self.end();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        state.is_new = true;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn note(&self, progress: &model::Progress) {
+        if self.mode == Mode::Quiet {
+            return;
+        }
+        let now = self.start.elapsed();
+        let mut state = self.state();
+        let step = state.board.note(progress, now);
+        match self.mode {
+            Mode::Terminal => {}
+            Mode::Plain => state.lines.extend(plain(progress, step)),
+            Mode::Json => state.lines.extend(objects(progress, step)),
+            Mode::Quiet => return,
+        }
+        if self.mode == Mode::Terminal || !state.lines.is_empty() {
+            self.tell(state);
+        }
+    }
+
+    /// The thread: waits for news, shows it, rests.
+    fn show(&self) -> io::Result<()> {
+        let mut screen = Screen::new(self.target);
+        let mut outcome = Ok(());
+        loop {
+            let mut state = self.state();
+            if !state.is_new && !state.is_over {
+                state = if self.mode == Mode::Terminal && state.board.is_active() {
+                    let waited = self.changed.wait_timeout(state, BREATH);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                } else {
+                    let waited = self.changed.wait(state);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                };
+            }
+            state.is_new = false;
+            let is_over = state.is_over;
+            let lines = std::mem::take(&mut state.lines);
+            let size = screen.size;
+            let frame = (self.mode == Mode::Terminal)
+                .then(|| state.board.lines(size, self.start.elapsed()));
+            drop(state);
+            // Whoever reads may be gone; the operation goes on, and is told at its end.
+            if outcome.is_ok() {
+                outcome = match frame {
+                    Some(frame) => screen.draw(&lines, &frame),
+                    None if lines.is_empty() => Ok(()),
+                    None => self.target.write(&(lines.join("\n") + "\n")),
+                };
+            }
+            if is_over {
+                return outcome.and_then(|()| screen.close());
+            }
+            let state = self.state();
+            let rested = self
+                .changed
+                .wait_timeout_while(state, PACE, |state| !state.is_over);
+            drop(rested);
+        }
+    }
+}
+
+/// What stands on the terminal now.
+#[derive(Debug)]
+struct Screen {
+    target: Target,
+    size: TerminalSize,
+    shown: Vec<String>,
+    is_hidden: bool,
+}
+
+impl Screen {
+    fn new(target: Target) -> Self {
+        Self {
+            target,
+            size: target.size(),
+            shown: Vec::new(),
+            is_hidden: false,
+        }
+    }
+
+    fn draw(&mut self, lines: &[String], frame: &[String]) -> io::Result<()> {
+        let mut text = String::new();
+        if !self.is_hidden && !frame.is_empty() {
+            text.push_str(HIDE_CURSOR);
+            self.is_hidden = true;
+        }
+        let size = self.target.size();
+        let is_resized = std::mem::replace(&mut self.size, size) != size;
+        text.push_str(&redraw(&self.shown, lines, frame, is_resized));
+        frame.clone_into(&mut self.shown);
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.target.write(&text)
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.is_hidden) {
+            return self.target.write(SHOW_CURSOR);
+        }
+        Ok(())
+    }
+}
+
+/// The bytes that turn one picture into the next, with lines that stay above it. The cursor is at the start of the line
+/// below the picture, before and after. Lines that did not change cost nothing.
+fn redraw(shown: &[String], above: &[String], frame: &[String], all: bool) -> String {
+    let mut text = String::new();
+    let up = |text: &mut String, count: usize| {
+        if count > 0 {
+            let _ = write!(text, "\x1b[{count}A");
+        }
+    };
+    if all || !above.is_empty() || frame.len() < shown.len() {
+        if !shown.is_empty() {
+            up(&mut text, shown.len());
+            text.push('\r');
+            text.push_str(CLEAR_BELOW);
+        }
+        for line in above.iter().chain(frame) {
+            text.push_str(line);
+            text.push_str("\r\n");
+        }
+        return text;
+    }
+    // Where the cursor is, in lines of the picture.
+    let mut at = shown.len();
+    for (n, line) in frame.iter().enumerate() {
+        if shown.get(n) == Some(line) {
+            continue;
+        }
+        up(&mut text, at.saturating_sub(n));
+        if n > at {
+            let _ = write!(text, "\x1b[{}B", n - at);
+        }
+        text.push_str(line);
+        text.push_str(CLEAR_LINE);
+        text.push_str("\r\n");
+        at = n + 1;
+    }
+    if at < frame.len() {
+        let _ = write!(text, "\x1b[{}B", frame.len() - at);
+    }
+    text
+}
+
+/// What a report means for those who read lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The part was not known.
+    First,
+    /// It is in another phase.
+    Phase,
+    /// Bytes, and it is time to tell of them again.
+    Bytes,
+    /// Bytes, soon after the last.
+    Nothing,
+}
+
+/// Phases after which nothing more comes.
+const DONE: &[&str] = &[
+    "Pull complete",
+    "Already exists",
+    "Pushed",
+    "Mounted",
+    "Layer already exists",
+    "Loaded",
+];
+/// Phases in which it waits for its turn.
+const IDLE: &[&str] = &["Waiting", "Preparing", "Download complete", "Verifying"];
+/// Phases whose bytes make up the sum.
+const TRANSFER: &[&str] = &["Downloading", "Pushing", "Loading layer"];
+
+/// Docker's words for a phase.
+fn words(phase: &'static str) -> &'static str {
+    match phase {
+        "Verifying" => "Verifying Checksum",
+        other => other,
+    }
+}
+
+/// Lines of one report where there is no terminal: as Docker, only changes of phase, and never bytes.
+fn plain(progress: &model::Progress, step: Step) -> Vec<String> {
+    let line = |words: &str| match progress.part.as_str() {
+        "" => words.to_owned(),
+        part => format!("{}: {words}", ascii(part)),
+    };
+    steps(progress, step).into_iter().map(line).collect()
+}
+
+/// The phases that a report tells of, in words.
+fn steps(progress: &model::Progress, step: Step) -> Vec<&'static str> {
+    let first = step == Step::First;
+    match (progress.phase, step) {
+        (_, Step::Bytes | Step::Nothing) => vec![],
+        // A layer that waits is one that will be pulled; only a push says so in two steps.
+        ("Waiting", Step::First) => vec!["Pulling fs layer"],
+        ("Downloading", _) if first => vec!["Pulling fs layer"],
+        ("Downloading" | "Extracting" | "Pushing" | "Loading layer", _) => vec![],
+        (phase, _) => vec![words(phase)],
+    }
+}
+
+/// Objects of one report in the form of Docker's API.
+fn objects(progress: &model::Progress, step: Step) -> Vec<String> {
+    let object = |status: &str, detail: Value| {
+        let mut object = json!({ "status": status, "progressDetail": detail });
+        if !progress.part.is_empty() {
+            object["id"] = Value::from(progress.part.as_str());
+        }
+        object.to_string()
+    };
+    let mut objects: Vec<String> = steps(progress, step)
+        .into_iter()
+        .map(|words| object(words, json!({})))
+        .collect();
+    let has_bytes = progress.total.is_some() || progress.done > 0;
+    let moves = !DONE.contains(&progress.phase) && !IDLE.contains(&progress.phase);
+    if moves && has_bytes && step != Step::Nothing {
+        let mut detail = json!({ "current": progress.done });
+        if let Some(total) = progress.total {
+            detail["total"] = Value::from(total);
+        }
+        objects.push(object(words(progress.phase), detail));
+    }
+    objects
+}
+
+/// What is known of every part, in the order in which they were heard of first.
+#[derive(Debug, Clone, Default)]
+pub struct Board {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone)]
+struct Part {
+    id: String,
+    phase: &'static str,
+    done: u64,
+    total: Option<u64>,
+    /// Bytes on the wire, whatever phase came after.
+    moved: u64,
+    to_move: u64,
+    /// When there were how many bytes, in this phase.
+    samples: VecDeque<(Duration, u64)>,
+    told: Duration,
+}
+
+impl Board {
+    /// Takes a report that came `now` after the start.
+    fn note(&mut self, progress: &model::Progress, now: Duration) -> Step {
+        let known = self.parts.iter_mut().find(|part| part.id == progress.part);
+        let Some(part) = known else {
+            let mut part = Part::new(progress, now);
+            part.sample(progress, now);
+            self.parts.push(part);
+            return Step::First;
+        };
+        let step = if part.phase != progress.phase {
+            part.samples.clear();
+            Step::Phase
+        } else if now.saturating_sub(part.told) >= PACE || progress.total == Some(progress.done) {
+            Step::Bytes
+        } else {
+            Step::Nothing
+        };
+        if step != Step::Nothing {
+            part.told = now;
+        }
+        part.sample(progress, now);
+        step
+    }
+
+    fn is_active(&self) -> bool {
+        self.parts.iter().any(Part::is_active)
+    }
+
+    /// A picture that fits a terminal, with room for the cursor's line: all parts, or those at work and a sum.
+    fn lines(&self, size: TerminalSize, now: Duration) -> Vec<String> {
+        // The last column stays free: some terminals wrap when it is written.
+        let width = usize::from(size.cols).saturating_sub(1);
+        let height = usize::from(size.rows).saturating_sub(1).max(1);
+        if self.parts.len() <= height {
+            return self.all_lines(width, now);
+        }
+        let mut shown: Vec<&Part> = self.parts.iter().filter(|part| part.is_active()).collect();
+        shown.truncate(height - 1);
+        let mut lines: Vec<String> = shown.iter().map(|part| part.line(width, now)).collect();
+        lines.push(self.sum(width, now));
+        lines
+    }
+
+    fn all_lines(&self, width: usize, now: Duration) -> Vec<String> {
+        let width = width.min(160);
+        self.parts
+            .iter()
+            .map(|part| part.line(width, now))
+            .collect()
+    }
+
+    fn sum(&self, width: usize, now: Duration) -> String {
+        let done = self.parts.iter().filter(|part| part.is_done()).count();
+        let active = self.parts.iter().filter(|part| part.is_active()).count();
+        let waiting = self.parts.len() - done - active;
+        let total = |of: &dyn Fn(&Part) -> u64| {
+            self.parts
+                .iter()
+                .fold(0_u64, |sum, part| sum.saturating_add(of(part)))
+        };
+        let moved = total(&|part| part.moved);
+        let to_move = total(&|part| part.to_move);
+        let rate = total(&|part| match part.rate(now) {
+            Some(rate) if TRANSFER.contains(&part.phase) => rate,
+            _ => 0,
+        });
+        let head = format!(
+            "{} layers: {done} done, {active} active, {waiting} waiting",
+            self.parts.len()
+        );
+        if to_move == 0 {
+            return cut(&head, width);
+        }
+        let tail = figures(moved, Some(to_move), Some(rate).filter(|rate| *rate > 0));
+        cut(&format!("{head}  {tail}"), width)
+    }
+}
+
+impl Part {
+    fn new(progress: &model::Progress, now: Duration) -> Self {
+        Self {
+            id: progress.part.clone(),
+            phase: progress.phase,
+            done: 0,
+            total: None,
+            moved: 0,
+            to_move: 0,
+            samples: VecDeque::new(),
+            told: now,
+        }
+    }
+
+    fn sample(&mut self, progress: &model::Progress, now: Duration) {
+        self.phase = progress.phase;
+        self.done = progress.done;
+        self.total = progress.total;
+        if TRANSFER.contains(&self.phase) {
+            self.moved = self.done;
+            self.to_move = self.total.unwrap_or(self.to_move).max(self.done);
+        } else if self.phase != "Retrying" {
+            self.moved = self.to_move;
+        }
+        // A retry may begin further back.
+        if self.samples.back().is_some_and(|last| last.1 > self.done) {
+            self.samples.clear();
+        }
+        let is_soon = |last: &(Duration, u64)| now.saturating_sub(last.0) < PACE;
+        match self.samples.back() {
+            Some(last) if is_soon(last) => {}
+            _ => self.samples.push_back((now, self.done)),
+        }
+        while self.samples.len() > 2
+            && self
+                .samples
+                .front()
+                .is_some_and(|first| now.saturating_sub(first.0) > WINDOW)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        DONE.contains(&self.phase)
+    }
+
+    fn is_active(&self) -> bool {
+        !self.is_done() && !IDLE.contains(&self.phase)
+    }
+
+    /// Bytes per second, over the last seconds and until now: a connection that stands still slows down.
+    fn rate(&self, now: Duration) -> Option<u64> {
+        let (since, before) = *self.samples.front()?;
+        let millis = u64::try_from(now.saturating_sub(since).as_millis()).ok()?;
+        if millis < 300 {
+            return None;
+        }
+        Some(self.done.saturating_sub(before).saturating_mul(1000) / millis)
+    }
+
+    /// One line of at most `width` columns.
+    fn line(&self, width: usize, now: Duration) -> String {
+        let mut head = match self.id.as_str() {
+            "" => words(self.phase).to_owned(),
+            id => format!("{}: {}", ascii(id), words(self.phase)),
+        };
+        if !self.is_active() || (self.total.is_none() && self.done == 0) {
+            return cut(&head, width);
+        }
+        let tail = figures(self.done, self.total, self.rate(now));
+        head.push(' ');
+        if let Some(total) = self.total.filter(|total| *total > 0) {
+            // The figures move little, so that the bar's end stays where it is.
+            let room = width
+                .saturating_sub(head.len() + 2 + 1 + tail.len().max(32))
+                .min(50);
+            if room >= 8 {
+                head.push_str(&bar(self.done, total, room));
+                head.push(' ');
+            }
+        }
+        cut(&(head + &tail), width)
+    }
+}
+
+/// `[=====>    ]`, `room` characters between the brackets.
+fn bar(done: u64, total: u64, room: usize) -> String {
+    let inner = u64::try_from(room.saturating_sub(1)).unwrap_or(0);
+    let filled = u128::from(done.min(total)) * u128::from(inner) / u128::from(total.max(1));
+    let filled = usize::try_from(filled).unwrap_or(0);
+    let empty = room.saturating_sub(1).saturating_sub(filled);
+    format!("[{}>{}]", "=".repeat(filled), " ".repeat(empty))
+}
+
+/// `12.3MB/45.6MB  81MB/s 2s`.
+fn figures(done: u64, total: Option<u64>, rate: Option<u64>) -> String {
+    let size = units::human_size_short;
+    let mut text = format!("{:>6}", size(done));
+    if let Some(total) = total {
+        let _ = write!(text, "/{}", size(total));
+    }
+    let Some(rate) = rate else { return text };
+    let _ = write!(text, "  {}/s", size(rate));
+    let left = total.map(|total| total.saturating_sub(done));
+    if let Some(seconds) = left
+        .filter(|left| *left > 0)
+        .and_then(|left| left.checked_div(rate))
+    {
+        let _ = write!(text, " {}", short_time(seconds));
+    }
+    text
+}
+
+/// `2s`, `1m20s`, `3h05m`, `9d`.
+fn short_time(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn cut(text: &str, width: usize) -> String {
+    text.chars().take(width).collect()
+}
+
+/// A part's name may come from outside: nothing in it may move the cursor or take another width.
+fn ascii(text: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_graphic() || c == ' ' {
+            c
+        } else {
+            '?'
+        }
+    };
+    text.chars().map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn report(part: &str, phase: &'static str, done: u64, total: Option<u64>) -> model::Progress {
+        model::Progress {
+            part: part.to_owned(),
+            phase,
+            done,
+            total,
+        }
+    }
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn size(rows: u16, cols: u16) -> TerminalSize {
+        TerminalSize { rows, cols }
+    }
+
+    fn halfway() -> Board {
+        let mut board = Board::default();
+        for (millis, done) in [(0, 0), (500, 10_000_000), (1000, 20_000_000)] {
+            let progress = report("3f4a9c1b2d3e", "Downloading", done, Some(40_000_000));
+            board.note(&progress, at(millis));
+        }
+        board.note(&report("aaaaaaaaaaaa", "Waiting", 0, None), at(1000));
+        board.note(&report("bbbbbbbbbbbb", "Pull complete", 0, None), at(1000));
+        board
+    }
+
+    #[test]
+    fn a_layer_has_a_bar_a_rate_and_the_time_left() {
+        assert_eq!(
+            halfway().lines(size(24, 80), at(1000)),
+            [
+                "3f4a9c1b2d3e: Downloading [========>         ]   20MB/40MB  20MB/s 1s",
+                "aaaaaaaaaaaa: Waiting",
+                "bbbbbbbbbbbb: Pull complete",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_wide_terminal_gives_the_bar_at_most_fifty_columns_and_a_narrow_one_none() {
+        let [wide, narrow] = [200, 50].map(|cols| halfway().lines(size(24, cols), at(1000)));
+        assert!(wide[0].contains(&format!("[{}>{}]", "=".repeat(24), " ".repeat(25))));
+        assert_eq!(
+            narrow[0],
+            "3f4a9c1b2d3e: Downloading   20MB/40MB  20MB/s 1s"
+        );
+    }
+
+    #[test]
+    fn more_layers_than_lines_are_those_at_work_and_a_sum() {
+        let mut board = halfway();
+        for n in 0..40 {
+            board.note(&report(&format!("{n:012}"), "Waiting", 0, None), at(1000));
+        }
+        let lines = board.lines(size(24, 80), at(1000));
+        assert_eq!(lines.len(), 2);
+        assert_eq!(
+            lines[1],
+            "43 layers: 1 done, 1 active, 41 waiting    20MB/40MB  20MB/s 1s"
+        );
+    }
+
+    #[test]
+    fn a_connection_that_stands_still_gets_slower() {
+        let board = halfway();
+        let rate = |millis| board.parts[0].rate(at(millis)).unwrap();
+        assert!(rate(4000) < rate(1000), "{} {}", rate(4000), rate(1000));
+    }
+
+    #[test]
+    fn only_lines_that_changed_are_written() {
+        let lines = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        let before = lines(&["a", "b", "c"]);
+        assert_eq!(redraw(&before, &[], &before, false), "");
+        assert_eq!(
+            redraw(&before, &[], &lines(&["a", "B", "c"]), false),
+            "\x1b[2AB\x1b[K\r\n\x1b[1B"
+        );
+        assert_eq!(
+            redraw(&before, &[], &lines(&["a", "b", "c", "d"]), false),
+            "d\x1b[K\r\n"
+        );
+        assert_eq!(
+            redraw(&before, &lines(&["x"]), &before, false),
+            "\x1b[3A\r\x1b[Jx\r\na\r\nb\r\nc\r\n"
+        );
+    }
+
+    #[test]
+    fn what_is_written_makes_the_picture() {
+        let lines = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        let pictures = [
+            (vec![], lines(&["one", "two"])),
+            (vec![], lines(&["one", "TWO longer", "three"])),
+            (lines(&["above"]), lines(&["1", "2", "3", "4"])),
+            (vec![], lines(&["1", "x", "3", "y"])),
+            (vec![], lines(&["sum"])),
+        ];
+        let mut parser = vt100::Parser::new(12, 40, 0);
+        let (mut shown, mut expected) = (vec![], vec![]);
+        for (above, frame) in pictures {
+            parser.process(redraw(&shown, &above, &frame, false).as_bytes());
+            expected.extend(above);
+            let whole = [expected.clone(), frame.clone()].concat().join("\n");
+            assert_eq!(parser.screen().contents().trim_end(), whole);
+            shown = frame;
+        }
+    }
+
+    #[test]
+    fn plain_lines_are_dockers() {
+        let mut board = Board::default();
+        let mut lines = Vec::new();
+        for (phase, done) in [
+            ("Waiting", 0),
+            ("Downloading", 0),
+            ("Downloading", 10),
+            ("Verifying", 10),
+            ("Download complete", 10),
+            ("Extracting", 3),
+            ("Pull complete", 10),
+        ] {
+            let progress = report("3f4a9c1b2d3e", phase, done, Some(10));
+            let step = board.note(&progress, at(0));
+            lines.extend(plain(&progress, step));
+        }
+        assert_eq!(
+            lines,
+            [
+                "3f4a9c1b2d3e: Pulling fs layer",
+                "3f4a9c1b2d3e: Verifying Checksum",
+                "3f4a9c1b2d3e: Download complete",
+                "3f4a9c1b2d3e: Pull complete",
+            ]
+        );
+    }
+
+    #[test]
+    fn json_lines_are_the_apis() {
+        let mut board = Board::default();
+        let mut lines = Vec::new();
+        for (millis, phase, done) in [
+            (0, "Waiting", 0),
+            (1, "Downloading", 1),
+            (2, "Downloading", 2),
+            (300, "Downloading", 3),
+            (301, "Pull complete", 0),
+        ] {
+            let progress = report("3f4a9c1b2d3e", phase, done, Some(10));
+            let step = board.note(&progress, at(millis));
+            lines.extend(objects(&progress, step));
+        }
+        assert_eq!(
+            lines,
+            [
+                r#"{"status":"Pulling fs layer","progressDetail":{},"id":"3f4a9c1b2d3e"}"#,
+                r#"{"status":"Downloading","progressDetail":{"current":1,"total":10},"id":"3f4a9c1b2d3e"}"#,
+                r#"{"status":"Downloading","progressDetail":{"current":3,"total":10},"id":"3f4a9c1b2d3e"}"#,
+                r#"{"status":"Pull complete","progressDetail":{},"id":"3f4a9c1b2d3e"}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_mode_is_chosen_by_name() {
+        let chosen = |asked, quiet| Mode::choose(asked, quiet, Target::Stdout).ok();
+        assert_eq!(chosen(Some("tty"), false), Some(Mode::Terminal));
+        assert_eq!(chosen(Some("plain"), false), Some(Mode::Plain));
+        assert_eq!(chosen(Some("json"), false), Some(Mode::Json));
+        assert_eq!(chosen(Some("tty"), true), Some(Mode::Quiet));
+        assert_eq!(chosen(Some("fancy"), false), None);
+    }
+
+    const PHASES: [&str; 9] = [
+        "Waiting",
+        "Downloading",
+        "Verifying",
+        "Extracting",
+        "Download complete",
+        "Pull complete",
+        "Retrying",
+        "Pushing",
+        "Something",
+    ];
+
+    proptest! {
+        #[test]
+        fn a_picture_always_fits_its_terminal(
+            reports in prop::collection::vec(("[0-9a-fé\u{1b}]{0,14}", 0..PHASES.len(), any::<u64>(), any::<Option<u64>>(), 0_u64..100_000), 0..60),
+            rows in 1_u16..60,
+            cols in 1_u16..220,
+        ) {
+            let mut board = Board::default();
+            for (part, phase, done, total, millis) in &reports {
+                board.note(&report(part, PHASES[*phase], *done, *total), at(*millis));
+            }
+            let lines = board.lines(size(rows, cols), at(100_000));
+            prop_assert!(lines.len() <= usize::from(rows).saturating_sub(1).max(1));
+            for line in lines {
+                prop_assert!(line.is_ascii() && line.len() < usize::from(cols), "{}", line);
+                prop_assert!(!line.contains('\x1b'));
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The verbs that talk to registries: what each asks of the engine and what it prints.
+
+use serde_json::json;
+
+use super::interrupt::Interrupt;
+use super::progress::{Mode, Progress, Target};
+use super::report::{Failure, Outcome};
+use super::{Context, args, report, value};
+use crate::engine::model::registry::{Pulled, Pushed};
+use crate::engine::model::{Platform, Reference, request};
+use crate::engine::{Engine, Error};
+
+/// A name of an image, as it was typed and as it is meant.
+fn reference(text: &str) -> Result<Reference, Failure> {
+    text.parse::<Reference>().map_err(Failure::plain)
+}
+
+fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
+    text.map(value::platform)
+        .transpose()
+        .map_err(Failure::plain)
+}
+
+/// The name with the tag that it has or means; of all tags, without one.
+fn with_tag(progress: &Progress, name: Reference, all_tags: bool) -> Reference {
+    if all_tags || name.tag().is_some() || name.digest().is_some() {
+        return name;
+    }
+    let name = name.with_default_tag();
+    progress.line(&format!(
+        "Using default tag: {}",
+        name.tag().unwrap_or_default()
+    ));
+    name
+}
+
+/// `pull`.
+pub fn pull(context: &Context, args: &args::Pull) -> Outcome {
+    let name = reference(args.operands.first().map_or("", String::as_str))?;
+    if args.all_tags && (name.tag().is_some() || name.digest().is_some()) {
+        return Err(Failure::plain("tag can't be used with --all-tags/-a"));
+    }
+    let wanted = Wanted {
+        all_tags: args.all_tags,
+        platform: platform(args.platform.as_deref())?,
+        mode: Mode::choose(args.progress.as_deref(), args.quiet, Target::Stdout)?,
+        target: Target::Stdout,
+    };
+    let name = pull_it(context, &context.engine()?, name, &wanted)?;
+    if wanted.mode != Mode::Json {
+        return super::say(name);
+    }
+    Ok(0)
+}
+
+/// How to pull, and how to show it.
+struct Wanted {
+    all_tags: bool,
+    platform: Option<Platform>,
+    mode: Mode,
+    target: Target,
+}
+
+fn pull_it(
+    context: &Context,
+    engine: &Engine,
+    name: Reference,
+    wanted: &Wanted,
+) -> Result<Reference, Failure> {
+    let interrupt = Interrupt::watch()?;
+    let auth = context.credentials().auth(name.domain())?;
+    let progress = Progress::new(wanted.mode, wanted.target);
+    let name = if wanted.target == Target::Stdout {
+        with_tag(&progress, name, wanted.all_tags)
+    } else if wanted.all_tags {
+        name
+    } else {
+        name.with_default_tag()
+    };
+    if !wanted.all_tags {
+        progress.line_of(
+            &tag_or_digest(&name),
+            &format!("Pulling from {}", name.path()),
+        );
+    }
+    let request = request::Pull {
+        reference: name.clone(),
+        all_tags: wanted.all_tags,
+        platform: wanted.platform.clone(),
+        auth,
+    };
+    match engine.pull(&request, &progress.report(), interrupt.cancel()) {
+        Ok(pulled) => {
+            progress.settle();
+            tell_pulled(&progress, &name, wanted.all_tags, &pulled);
+            progress.finish()?;
+            for warning in pulled.iter().flat_map(|pulled| &pulled.warnings) {
+                super::warn(warning);
+            }
+            Ok(name)
+        }
+        Err(error) => {
+            let failure = failed(progress, wanted.mode, error)?;
+            let familiar = name.familiar();
+            Err(interrupt.explain(
+                failure,
+                &format!("pull {familiar}: cancelled; the next pull goes on from what is there"),
+            ))
+        }
+    }
+}
+
+fn tag_or_digest(name: &Reference) -> String {
+    match (name.digest(), name.tag()) {
+        (Some(digest), _) => digest.to_string(),
+        (None, tag) => tag.unwrap_or_default().to_owned(),
+    }
+}
+
+/// The lines after a pull's layers.
+fn tell_pulled(progress: &Progress, name: &Reference, all_tags: bool, pulled: &[Pulled]) {
+    for image in pulled {
+        if all_tags {
+            let tag = tag_or_digest(&image.reference);
+            progress.line_of(&tag, &format!("Pulling from {}", name.path()));
+        }
+        progress.line(&format!("Digest: {}", image.digest));
+    }
+    let newer = pulled.iter().any(|image| image.newer);
+    let status = if newer {
+        "Downloaded newer image for"
+    } else {
+        "Image is up to date for"
+    };
+    progress.line(&format!("Status: {status} {}", name.familiar()));
+    for image in pulled {
+        progress.object(&json!({ "aux": {
+            "ID": image.id.to_string(),
+            "Digest": image.digest.to_string(),
+            "Name": image.reference.to_string(),
+        }}));
+    }
+}
+
+/// Ends the picture of something that failed. Readers of JSON find the error there; others on standard error.
+fn failed(progress: Progress, mode: Mode, error: Error) -> Result<Failure, Failure> {
+    let text = error.to_string();
+    progress.settle();
+    progress.object(&json!({ "errorDetail": { "message": text }, "error": text }));
+    progress.finish()?;
+    Ok(match mode {
+        Mode::Json => Failure::Said(1),
+        Mode::Terminal | Mode::Plain | Mode::Quiet => error.into(),
+    })
+}
+
+/// Does something that needs an image; one that is not there is pulled before, as `--pull` says. What is told of it is
+/// told on standard error.
+pub fn with_image<T>(
+    context: &Context,
+    engine: &Engine,
+    args: &args::Create,
+    work: impl Fn() -> Result<T, Error>,
+) -> Result<T, Failure> {
+    let image = args.operands.first().map_or("", String::as_str);
+    let policy = args.pull.as_deref().unwrap_or("missing");
+    let fetch = |name: Reference| -> Result<(), Failure> {
+        let wanted = Wanted {
+            all_tags: false,
+            platform: platform(args.platform.as_deref())?,
+            mode: Mode::choose(None, args.quiet, Target::Stderr)?,
+            target: Target::Stderr,
+        };
+        pull_it(context, engine, name, &wanted).map(drop)
+    };
+    if policy == "always" {
+        fetch(reference(image)?)?;
+        return Ok(work()?);
+    }
+    match work() {
+        Err(error) if policy != "never" && is_missing(engine, image, &error) => {
+            let Ok(name) = image.parse::<Reference>() else {
+                return Err(error.into());
+            };
+            if !args.quiet {
+                report::complain(&format!(
+                    "Unable to find image '{}' locally",
+                    name.clone().with_default_tag().familiar()
+                ));
+            }
+            fetch(name)?;
+            Ok(work()?)
+        }
+        done => Ok(done?),
+    }
+}
+
+/// It failed because there is no such image, and for no other reason.
+fn is_missing(engine: &Engine, image: &str, error: &Error) -> bool {
+    use crate::engine::Kind::NotFound;
+    let looked = |error: Error| error.kind() == NotFound;
+    error.kind() == NotFound && engine.image(image).is_err_and(looked)
+}
+
+/// `push`.
+pub fn push(context: &Context, args: &args::Push) -> Outcome {
+    let name = reference(args.operands.first().map_or("", String::as_str))?;
+    if args.all_tags && name.tag().is_some() {
+        return Err(Failure::plain("tag can't be used with --all-tags/-a"));
+    }
+    if name.digest().is_some() {
+        return Err(Failure::plain("cannot push a digest reference"));
+    }
+    let platform = platform(args.platform.as_deref())?;
+    let mode = Mode::choose(args.progress.as_deref(), args.quiet, Target::Stdout)?;
+    let engine = context.engine()?;
+    let interrupt = Interrupt::watch()?;
+    let auth = context.credentials().auth(name.domain())?;
+    let progress = Progress::new(mode, Target::Stdout);
+    let name = with_tag(&progress, name, args.all_tags);
+    progress.line(&format!(
+        "The push refers to repository [{}/{}]",
+        name.domain(),
+        name.path()
+    ));
+    let request = request::Push {
+        reference: name.clone(),
+        all_tags: args.all_tags,
+        platform,
+        auth,
+    };
+    match engine.push(&request, &progress.report(), interrupt.cancel()) {
+        Ok(pushed) => {
+            progress.settle();
+            tell_pushed(&progress, &pushed);
+            progress.finish()?;
+            if mode == Mode::Quiet {
+                return super::say(name);
+            }
+            Ok(0)
+        }
+        Err(error) => {
+            let failure = failed(progress, mode, error)?;
+            let familiar = name.familiar();
+            Err(interrupt.explain(
+                failure,
+                &format!("push {familiar}: cancelled; the next push goes on from what is there"),
+            ))
+        }
+    }
+}
+
+/// The lines after a push's layers.
+fn tell_pushed(progress: &Progress, pushed: &[Pushed]) {
+    for image in pushed {
+        let tag = image.reference.tag().unwrap_or_default();
+        progress.line(&format!(
+            "{tag}: digest: {} size: {}",
+            image.digest, image.size
+        ));
+        progress.object(&json!({ "progressDetail": {}, "aux": {
+            "Tag": tag,
+            "Digest": image.digest.to_string(),
+            "Size": image.size,
+        }}));
+    }
+}
