@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::registry::http::{Request, exchange};
 use crate::registry::image::{Form, Made, Packing, index, layer, skopeo};
+use crate::registry::proxy::{Fault, Proxy};
 use crate::registry::random::Random;
 use crate::registry::token::{REFRESH_TOKEN, Rules, TokenServer};
 use crate::registry::{Door, PASSWORD, Registry, USER, Wire};
@@ -179,4 +180,73 @@ fn images_made_for_tests_are_read_by_skopeo() {
         );
         assert!(registry.blob_file(&made.id()).is_file());
     }
+}
+
+#[test]
+fn the_proxy_does_the_harm_that_is_planned_and_counts() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let content = Random(3).bytes(20_000);
+    let digest = registry.put_blob("a", &content);
+    let other = registry.put_blob("a", b"another");
+    let proxy = Proxy::start(registry.address);
+    let address = proxy.reference("").trim_end_matches('/').parse().unwrap();
+    let target = format!("/v2/a/blobs/{digest}");
+    let get = || exchange(address, &Request::new("GET", &target));
+    let with = |fault: Fault| {
+        proxy.plan(move |_| fault);
+        get()
+    };
+    assert_eq!(with(Fault::None).unwrap().body, content);
+    assert!(with(Fault::Cut(10_000)).is_err());
+    assert!(with(Fault::Cut(10)).is_err());
+    assert!(with(Fault::Swallow).is_err());
+    assert!(with(Fault::Garbage).is_err());
+    let later = std::time::Duration::from_millis(1);
+    assert_eq!(with(Fault::Delay(later)).unwrap().body, content);
+    let body = with(Fault::Corrupt(20_007)).unwrap().body;
+    assert_eq!(body[7], content[7] ^ 0x20);
+    assert_eq!(body[8..], content[8..]);
+    assert_eq!(with(Fault::Truncate(3)).unwrap().body, content[..19_997]);
+    let body = with(Fault::Repeat(100)).unwrap().body;
+    assert_eq!((&body[100..], body.len()), (&content[..], 20_100));
+    let body = with(Fault::Shift(100)).unwrap().body;
+    assert_eq!((&body[100..], body.len()), (&content[..19_900], 20_000));
+    let busy = with(Fault::Status(429, Some(7))).unwrap();
+    assert_eq!((busy.status, busy.header("retry-after")), (429, Some("7")));
+    let ranged = Request::new("GET", &target).with("Range", "bytes=5-9");
+    proxy.plan(|_| Fault::None);
+    let part = exchange(address, &ranged).unwrap();
+    assert_eq!((part.status, &*part.body), (206, &content[5..10]));
+    proxy.plan(|_| Fault::ForgetRange);
+    assert_eq!(exchange(address, &ranged).unwrap().status, 200);
+    let there = with(Fault::Redirect).unwrap();
+    let location = there.header("location").unwrap().to_owned();
+    let elsewhere = location.trim_start_matches("http://").replace(&target, "");
+    let answer = exchange(elsewhere.parse().unwrap(), &Request::new("GET", &target));
+    assert_eq!(answer.unwrap().body, content);
+    proxy.plan(|_| Fault::None);
+    let small = Request::new("GET", &format!("/v2/a/blobs/{other}"));
+    exchange(address, &small).unwrap();
+    assert_eq!(with(Fault::Stale(5)).unwrap().body, b"another");
+    let put = Request::new("PUT", "/v2/a/manifests/1").body(&[b'x'; 1000]);
+    proxy.plan(|_| Fault::CutRequest(500));
+    assert!(exchange(address, &put).is_err());
+    let _ = proxy.take_seen();
+    proxy.plan(|_| Fault::None);
+    proxy.hold_after(Some(4000));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(get);
+        proxy.wait_until_held(|| false);
+        assert!(!waiting.is_finished());
+        proxy.hold_after(None);
+        assert_eq!(waiting.join().unwrap().unwrap().body, content);
+    });
+    let seen = proxy.take_seen();
+    assert_eq!((seen.len(), seen[0].sent), (1, 20_000));
+    assert!(!seen[0].redirected && !seen[0].authorized && seen[0].range.is_none());
+    assert_eq!((seen[0].method.as_str(), seen[0].status), ("GET", 200));
+    assert_eq!((seen[0].fault, &seen[0].target), (Fault::None, &target));
 }

@@ -166,6 +166,12 @@ impl Response {
         header(&self.headers, name)
     }
 
+    /// Lets the length be what the body has.
+    pub fn set_length(&mut self) {
+        self.headers
+            .retain(|(name, _)| !name.eq_ignore_ascii_case("content-length"));
+    }
+
     /// The body as text.
     #[must_use]
     pub fn text(&self) -> String {
@@ -283,9 +289,17 @@ impl Drop for Server {
 /// # Errors
 /// A connection that cannot be made or breaks.
 pub fn exchange(address: SocketAddr, request: &Request) -> io::Result<Response> {
+    exchange_as(address, request, &address.to_string())
+}
+
+/// The same, with another name of the host.
+///
+/// # Errors
+/// As [`exchange`].
+pub fn exchange_as(address: SocketAddr, request: &Request, host: &str) -> io::Result<Response> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(SILENCE))?;
-    stream.write_all(&request.bytes(&address.to_string()))?;
+    stream.write_all(&request.bytes(host))?;
     let response = Response::read(&mut BufReader::new(&stream), &request.method);
     let _ = stream.shutdown(Shutdown::Both);
     response

@@ -9,6 +9,7 @@
 pub mod certificates;
 pub mod http;
 pub mod image;
+pub mod proxy;
 pub mod random;
 pub mod token;
 
