@@ -484,6 +484,35 @@ pub struct Rmi {
     pub operands: Vec<String>,
 }
 
+/// `image prune`.
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Remove all unused images, not just dangling ones
+    #[arg(short, long)]
+    pub all: bool,
+    /// Provide filter values (e.g. "until=<timestamp>")
+    #[arg(long, value_name = "filter", value_parser = value::filter)]
+    pub filter: Vec<value::Filter>,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    pub force: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
+/// `system df`.
+#[derive(Debug, Args)]
+pub struct Df {
+    /// Format output: 'table', 'table TEMPLATE', 'json' or a Go template
+    #[arg(long, value_name = "string")]
+    pub format: Option<String>,
+    /// Show detailed information on space usage
+    #[arg(short, long)]
+    pub verbose: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
 /// `version` and `info`.
 #[derive(Debug, Args)]
 pub struct Formatted {

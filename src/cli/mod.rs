@@ -7,6 +7,7 @@ pub mod args;
 pub mod attach;
 pub mod container;
 pub mod demo;
+pub mod disk;
 pub mod format;
 pub mod image;
 pub mod inspect;

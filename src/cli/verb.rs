@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, Command};
 use super::missing::{self, Flag};
 use super::parse::Arity;
 use super::report::Outcome;
-use super::{Context, args, container, demo, image, registry, run, stats, system, typed};
+use super::{Context, args, container, demo, disk, image, registry, run, stats, system, typed};
 
 /// One verb.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +93,8 @@ pub const VERBS: &[Verb] = &[
     verb!(Some((FEW, &["kill"])), Some("kill"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Kill, NONE, container::kill, "Kill one or more running containers"),
     verb!(Some(("image", &["load"])), Some("load"), "[OPTIONS]", Arity::None, args::Load, missing::PLATFORM, image::load, "Load an image from a tar archive or STDIN"),
     verb!(Some((FEW, &["logs"])), Some("logs"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Logs, NONE, container::logs, "Fetch the logs of a container"),
+    verb!(Some(("image", &["prune"])), None, "[OPTIONS]", Arity::None, args::Prune, NONE, disk::prune_images, "Remove unused images"),
+    verb!(Some(("system", &["df"])), None, "[OPTIONS]", Arity::None, args::Df, NONE, disk::df, "Show disk usage"),
     verb!(Some((FEW, &["pause"])), Some("pause"), "CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Plain, NONE, container::pause, "Pause all processes within one or more containers"),
     verb!(Some((FEW, &["restart"])), Some("restart"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Stop, NONE, container::restart, "Restart one or more containers"),
     verb!(Some((FEW, &["rm", "remove"])), Some("rm"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Rm, NONE, container::rm, "Remove one or more containers"),

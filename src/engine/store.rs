@@ -26,6 +26,12 @@ impl Roots {
         self.data.join("blobs/sha256")
     }
 
+    /// Blobs that are being fetched: each file is locked (flock(2)) while somebody writes it, and gone on with later.
+    #[must_use]
+    pub fn ingest(&self) -> PathBuf {
+        self.data.join("ingest")
+    }
+
     /// Unpacked layers, one directory per chain id (hex).
     #[must_use]
     pub fn layers(&self) -> PathBuf {

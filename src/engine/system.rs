@@ -1,9 +1,13 @@
-//! Facts about the host.
+//! Facts about the host, and about what is on its disk.
 
 use super::error::Result;
+use super::images::InUse;
+use super::model::Digest;
+use super::model::registry::{ContainerUsage, ContainersUsage, DiskUsage};
 use super::runtime::cgroup::Version;
 use super::store::Roots;
-use super::sys::{self, file};
+use super::sys::{self, file, measure};
+use super::{Engine, containers};
 
 /// What this engine and its host are: for `version`, `info` and the TUI's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,13 +100,40 @@ fn operating_system() -> String {
 }
 
 /// Bytes on disk, of images and containers.
-pub(super) fn disk_usage(_engine: &super::Engine) -> Result<super::DiskUsage> {
-    Err(super::Error::unsupported("disk usage is not there yet"))
+pub(super) fn disk_usage(engine: &Engine) -> Result<DiskUsage> {
+    let users = |id: &Digest| containers::users_of(engine, id);
+    let layers = || containers::layers_in_use(engine);
+    let in_use = InUse {
+        users: &users,
+        layers: &layers,
+    };
+    let images = engine.images_store().usage(&in_use)?;
+    let mut list = Vec::new();
+    for summary in containers::list(engine)? {
+        let container = &summary.container;
+        let own = engine.roots().container(&container.id);
+        let written = measure::tree(&own.join("upper"))?;
+        let logged = measure::tree(&own.join("log"))?;
+        list.push(ContainerUsage {
+            id: container.id.clone(),
+            name: container.name.clone(),
+            image: container.config.image.clone(),
+            command: container.config.args().join(" "),
+            running: summary.state.status.is_live(),
+            status: summary.state.status.as_str().to_owned(),
+            created: container.created,
+            size: written.saturating_add(logged),
+        });
+    }
+    Ok(DiskUsage {
+        images,
+        containers: ContainersUsage { containers: list },
+    })
 }
 
 /// Reads the whole store.
 pub(super) fn check(
-    _engine: &super::Engine,
+    _engine: &Engine,
     _request: super::request::Check,
     _report: super::Report<'_>,
     _cancel: &super::Cancel,

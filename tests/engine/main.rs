@@ -17,6 +17,7 @@ mod cli;
 mod containers;
 mod demo;
 mod images;
+mod keep;
 mod monitor;
 mod registries;
 mod runtime;

@@ -21,6 +21,7 @@ pub mod removal;
 mod save;
 pub mod tarball;
 pub mod unpack;
+mod usage;
 mod workspace;
 
 use std::collections::BTreeSet;
@@ -45,6 +46,7 @@ use catalog::{Catalog, Stored};
 use commit::Plan;
 use document::{Config, History, Process, RootFs};
 use layers::{Closing, Pool};
+use removal::Unneeded;
 use workspace::Workspace;
 
 /// The images of one data root. Any number of processes may have it open.
@@ -242,12 +244,17 @@ impl Images {
         in_use: &dyn Fn() -> Result<BTreeSet<Digest>>,
         lock: Lock,
     ) -> Result<Vec<Digest>> {
-        let in_use = in_use()?;
+        let unneeded = Unneeded::find(self, catalog, &in_use()?)?;
         let work = Workspace::create(&self.dirs.layers, &lock)?;
-        let gone = removal::sweep(self, catalog, &in_use, &work);
+        let taken = unneeded.take(self, &work);
         drop(lock);
         drop(work);
-        gone
+        taken?;
+        Ok(unneeded
+            .layers
+            .into_iter()
+            .map(|(layer, _)| layer)
+            .collect())
     }
 
     /// Runs what finds or makes images in a workspace with threads that unpack, and commits the result.

@@ -10,6 +10,7 @@ use crate::engine::error::{Error, Result};
 use crate::engine::model::digest::ImageId;
 use crate::engine::model::image::Removed;
 use crate::engine::model::{Digest, Reference};
+use crate::engine::sys::at::Dir;
 
 /// A container that uses an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +143,8 @@ pub fn remove(
     Ok(removed)
 }
 
-fn untag(catalog: &mut Catalog, names: &[Reference], removed: &mut Vec<Removed>) {
+/// Takes names out of the catalog.
+pub fn untag(catalog: &mut Catalog, names: &[Reference], removed: &mut Vec<Removed>) {
     for name in names {
         catalog.names.remove(name);
         removed.push(Removed::Untagged(name.familiar()));
@@ -159,38 +161,78 @@ fn tags(names: &[Reference]) -> usize {
     names.iter().filter(|name| name.digest().is_none()).count()
 }
 
-/// Moves layers and blobs that nothing needs into a workspace, which removes them once the lock is given back.
+/// Content that neither an image nor a container needs.
+#[derive(Debug, Default)]
+pub struct Unneeded {
+    /// Unpacked layers with the bytes of their files.
+    pub layers: Vec<(Digest, u64)>,
+    /// Blobs with their bytes.
+    pub blobs: Vec<(Digest, u64)>,
+}
+
+impl Unneeded {
+    /// Looks for it; `in_use` are the layers that containers are made of. The caller holds the store's lock.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn find(images: &Images, catalog: &Catalog, in_use: &BTreeSet<Digest>) -> Result<Self> {
+        let mut found = Self::default();
+        let needed = catalog.layers();
+        let others = |digest: &Digest| !needed.contains(digest) && !in_use.contains(digest);
+        for chain_id in digests(images.layers_dir())?.into_iter().filter(others) {
+            // One without a readable index is no use to anybody either.
+            let summary = images.layer_summary(&chain_id).ok().flatten();
+            found
+                .layers
+                .push((chain_id, summary.map_or(0, |summary| summary.size)));
+        }
+        let needed = catalog.blobs();
+        for blob in digests(images.blobs_dir())? {
+            if !needed.contains(&blob) {
+                let stat = images.blobs_dir().stat(blob.hex().as_bytes())?;
+                found.blobs.push((blob, stat.map_or(0, |stat| stat.size)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Bytes of all of it.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let all = self.layers.iter().chain(&self.blobs);
+        all.map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Moves the layers into a workspace, which removes them once the lock is given back, and removes the blobs.
+    ///
+    /// # Errors
+    /// What the file system says; what was moved is removed.
+    pub fn take(&self, images: &Images, work: &Workspace) -> Result<()> {
+        for (chain_id, _) in &self.layers {
+            let name = chain_id.hex().as_bytes();
+            images.layers_dir().rename(name, work.dir(), name)?;
+        }
+        for (blob, _) in &self.blobs {
+            images.blobs_dir().remove_file(blob.hex().as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// The digests that are names of a directory's entries.
 ///
 /// # Errors
-/// What the file system says; what was moved is removed.
-pub fn sweep(
-    images: &Images,
-    catalog: &Catalog,
-    in_use: &BTreeSet<Digest>,
-    work: &Workspace,
-) -> Result<Vec<Digest>> {
-    let mut gone = Vec::new();
-    let needed = catalog.layers();
-    let unneeded = |name: &[u8], needed: &BTreeSet<Digest>| {
-        let text = format!("sha256:{}", String::from_utf8_lossy(name));
-        let digest = text.parse::<Digest>().ok();
-        digest.filter(|digest| !needed.contains(digest))
-    };
-    for name in images.layers_dir().names()? {
-        if let Some(chain_id) = unneeded(&name, &needed)
-            && !in_use.contains(&chain_id)
-        {
-            images.layers_dir().rename(&name, work.dir(), &name)?;
-            gone.push(chain_id);
-        }
-    }
-    let needed = catalog.blobs();
-    for name in images.blobs_dir().names()? {
-        if unneeded(&name, &needed).is_some() {
-            images.blobs_dir().remove_file(&name)?;
-        }
-    }
-    Ok(gone)
+/// What the system calls say.
+pub fn digests(dir: &Dir) -> Result<Vec<Digest>> {
+    let names = dir.names()?;
+    Ok(names
+        .iter()
+        .filter_map(|name| {
+            format!("sha256:{}", std::str::from_utf8(name).ok()?)
+                .parse()
+                .ok()
+        })
+        .collect())
 }
 
 #[cfg(test)]

@@ -44,13 +44,8 @@ impl Workspace {
     /// # Errors
     /// What the system calls say.
     pub fn create(layers: &Dir, _store: &Lock) -> Result<Self> {
-        for name in layers.names()? {
-            if name.starts_with(PREFIX.as_bytes())
-                && let Some(stale) = layers.find_dir(&name)?
-                && stale.try_lock()?
-            {
-                layers.remove_tree(&name)?;
-            }
+        for (name, _locked) in Self::abandoned(layers)? {
+            layers.remove_tree(&name)?;
         }
         let number = u64::from_le_bytes(at::random_bytes()?);
         let name = format!("{PREFIX}{number:016x}");
@@ -64,6 +59,23 @@ impl Workspace {
             dir,
             next: AtomicU64::new(0),
         })
+    }
+
+    /// Directories of processes that have gone, locked while the answer is kept. The caller holds the store's lock.
+    ///
+    /// # Errors
+    /// What the system calls say.
+    pub fn abandoned(layers: &Dir) -> Result<Vec<(Vec<u8>, Dir)>> {
+        let mut found = Vec::new();
+        for name in layers.names()? {
+            if name.starts_with(PREFIX.as_bytes())
+                && let Some(dir) = layers.find_dir(&name)?
+                && dir.try_lock()?
+            {
+                found.push((name, dir));
+            }
+        }
+        Ok(found)
     }
 
     /// The directory itself.

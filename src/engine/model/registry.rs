@@ -101,7 +101,9 @@ pub struct ImagesUsage {
     pub layers: u64,
     /// All blobs as they came from a registry or an archive.
     pub blobs: u64,
-    /// What waits to be gone on with by the next pull, and what nothing refers to.
+    /// What waits to be gone on with by the next pull, and what processes that have gone left behind.
+    pub leftovers: u64,
+    /// Leftovers, and layers and blobs that nothing refers to.
     pub unused: u64,
     /// What a `system prune -a` would give back.
     pub reclaimable: u64,

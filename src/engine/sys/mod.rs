@@ -8,6 +8,7 @@ pub mod file;
 pub mod host;
 pub mod inotify;
 pub mod lock_record;
+pub mod measure;
 pub mod own;
 pub mod poll;
 pub mod rooted;

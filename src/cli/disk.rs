@@ -1,0 +1,409 @@
+//! Verbs about the disk: `system df` says what is on it, `image prune` gives some of it back.
+
+use std::io::{self, BufRead as _, Write as _};
+
+use serde_json::{Map, Value, json};
+
+use super::format::{Format, Headings, Row};
+use super::list::{self, Look};
+use super::output::Out;
+use super::report::{Failure, Outcome};
+use super::template::Template;
+use super::value::{self, Filter};
+use super::{Context, args};
+use crate::engine::model::image::Removed;
+use crate::engine::model::registry::{ContainerUsage, DiskUsage, ImageUsage, ImagesUsage};
+use crate::engine::model::{ContainerSummary, ImageSummary, Timestamp, request, units};
+
+const DF: &str = "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
+const DF_HEADINGS: Headings = &[
+    ("Type", "TYPE"),
+    ("TotalCount", "TOTAL"),
+    ("Active", "ACTIVE"),
+    ("Size", "SIZE"),
+    ("Reclaimable", "RECLAIMABLE"),
+];
+const DF_IMAGES: &str = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.VirtualSize}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}";
+const DF_CONTAINERS: &str = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}";
+const DF_VOLUMES: &str = "table {{.Name}}\t{{.Links}}\t{{.Size}}";
+const DF_VOLUME_HEADINGS: Headings = &[
+    ("Name", "VOLUME NAME"),
+    ("Links", "LINKS"),
+    ("Size", "SIZE"),
+];
+const DF_BUILDS: &str = "table {{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Shared}}";
+const DF_BUILD_HEADINGS: Headings = &[
+    ("ID", "CACHE ID"),
+    ("CacheType", "CACHE TYPE"),
+    ("Size", "SIZE"),
+    ("CreatedSince", "CREATED"),
+    ("LastUsedSince", "LAST USED"),
+    ("UsageCount", "USAGE"),
+    ("Shared", "SHARED"),
+];
+
+/// `system df`.
+pub fn df(context: &Context, args: &args::Df) -> Outcome {
+    let format = Format::parse(args.format.as_deref(), DF)?;
+    let engine = context.engine()?;
+    let usage = engine.disk_usage()?;
+    let mut out = Out::new();
+    if !args.verbose {
+        format.print(&mut out, DF_HEADINGS, &summary(&usage))?;
+        out.finish()?;
+        return Ok(0);
+    }
+    let containers = engine.containers()?;
+    match args.format.as_deref() {
+        None | Some("" | "table") => {
+            let look = Look::new(true);
+            let details = Details::new(&usage, &containers, &look);
+            out.write_all(details.text()?.as_bytes())?;
+        }
+        Some(text) => {
+            let value = Details::new(&usage, &containers, &Look::new(false)).json();
+            let template = if text == "json" { "{{json .}}" } else { text };
+            let filled = Template::parse(template)
+                .and_then(|template| template.execute(&value, &Map::new()))
+                .map_err(Failure::plain)?;
+            out.line(filled)?;
+        }
+    }
+    out.finish()?;
+    Ok(0)
+}
+
+/// The four rows, in Docker's order. There are neither volumes nor builds yet, so there is nothing of them.
+fn summary(usage: &DiskUsage) -> Vec<Row> {
+    let images = &usage.images;
+    let containers = &usage.containers.containers;
+    let used = images.images.iter().filter(|image| image.containers > 0);
+    let sizes = containers.iter().map(|container| container.size);
+    let idle = containers.iter().filter(|container| !container.running);
+    let written: u64 = sizes.sum();
+    let row = |kind: &str, total: usize, active: usize, size: u64, reclaimable: String| {
+        Row::default()
+            .with("Type", kind)
+            .with("TotalCount", total.to_string())
+            .with("Active", active.to_string())
+            .with("Size", units::human_size(size))
+            .with("Reclaimable", reclaimable)
+    };
+    vec![
+        row(
+            "Images",
+            images.images.len(),
+            used.count(),
+            on_disk(images),
+            share(images.reclaimable, on_disk(images)),
+        ),
+        row(
+            "Containers",
+            containers.len(),
+            containers
+                .iter()
+                .filter(|container| container.running)
+                .count(),
+            written,
+            share(idle.map(|container| container.size).sum(), written),
+        ),
+        row("Local Volumes", 0, 0, 0, share(0, 0)),
+        row("Build Cache", 0, 0, 0, share(0, 0)),
+    ]
+}
+
+/// Layers as they are unpacked, blobs as they came, and what was left behind.
+fn on_disk(images: &ImagesUsage) -> u64 {
+    images
+        .layers
+        .saturating_add(images.blobs)
+        .saturating_add(images.leftovers)
+}
+
+/// `1.2GB (40%)`; without the percentage if there is nothing.
+fn share(part: u64, whole: u64) -> String {
+    let size = units::human_size(part);
+    let percent = u128::from(part) * 100;
+    match percent.checked_div(u128::from(whole)) {
+        Some(percent) => format!("{size} ({percent}%)"),
+        None => size,
+    }
+}
+
+/// What `--verbose` shows.
+struct Details {
+    images: Vec<Row>,
+    containers: Vec<Row>,
+}
+
+impl Details {
+    fn new(usage: &DiskUsage, containers: &[ContainerSummary], look: &Look) -> Self {
+        let row = |used: &ContainerUsage| {
+            // One that has gone since is not shown.
+            let summary = containers.iter().find(|c| c.container.id == used.id)?;
+            let size = units::human_size(used.size);
+            Some(list::container(summary, look).with("Size", size))
+        };
+        Self {
+            images: usage
+                .images
+                .images
+                .iter()
+                .map(|image| image_row(image, look))
+                .collect(),
+            containers: usage.containers.containers.iter().filter_map(row).collect(),
+        }
+    }
+
+    fn text(&self) -> Result<String, Failure> {
+        let table = |format: &str, headings, rows: &[Row]| {
+            Format::parse(Some(format), "")?.render(headings, rows)
+        };
+        Ok(format!(
+            "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}\nBuild cache usage: 0B\n\n{}",
+            table(DF_IMAGES, list::IMAGES_HEADINGS, &self.images)?,
+            table(DF_CONTAINERS, list::PS_HEADINGS, &self.containers)?,
+            table(DF_VOLUMES, DF_VOLUME_HEADINGS, &[])?,
+            table(DF_BUILDS, DF_BUILD_HEADINGS, &[])?,
+        ))
+    }
+
+    fn json(&self) -> Value {
+        let fields = |rows: &[Row]| -> Vec<Value> {
+            rows.iter()
+                .map(|row| Value::Object(row.fields.clone()))
+                .collect()
+        };
+        json!({
+            "Images": fields(&self.images),
+            "Containers": fields(&self.containers),
+            "Volumes": [],
+            "BuildCache": [],
+        })
+    }
+}
+
+fn image_row(image: &ImageUsage, look: &Look) -> Row {
+    let summary = ImageSummary {
+        id: image.id.clone(),
+        // Docker shows an image once, by its first name.
+        tags: image.tags.iter().take(1).cloned().collect(),
+        digests: Vec::new(),
+        created: image.created,
+        size: image.size,
+        labels: std::collections::BTreeMap::new(),
+        platform: image.platform.clone(),
+    };
+    let row = list::image(&summary, false, look).into_iter().next();
+    row.unwrap_or_default()
+        .with("VirtualSize", units::human_size(image.size))
+        .with("SharedSize", units::human_size(image.shared))
+        .with("UniqueSize", units::human_size(image.unique))
+        .with("Containers", image.containers.to_string())
+}
+
+/// `image prune`.
+pub fn prune_images(context: &Context, args: &args::Prune) -> Outcome {
+    let request =
+        prune_request(args.all, &args.filter, Timestamp::now()).map_err(Failure::plain)?;
+    let warning = if request.all {
+        "WARNING! This will remove all images without at least one container associated to them."
+    } else {
+        "WARNING! This will remove all dangling images."
+    };
+    let engine = context.engine()?;
+    if !args.force && !confirm(warning)? {
+        return super::say("Total reclaimed space: 0B");
+    }
+    let pruned = engine.prune_images(&request)?;
+    let mut out = Out::new();
+    if !pruned.removed.is_empty() {
+        out.line("Deleted Images:")?;
+        for step in &pruned.removed {
+            match step {
+                Removed::Untagged(name) => out.line(format_args!("untagged: {name}"))?,
+                Removed::Deleted(id) => out.line(format_args!("deleted: {id}"))?,
+            }
+        }
+        out.line("")?;
+    }
+    out.line(format_args!(
+        "Total reclaimed space: {}",
+        units::human_size(pruned.reclaimed)
+    ))?;
+    out.finish()?;
+    Ok(0)
+}
+
+fn prune_request(
+    all: bool,
+    filters: &[Filter],
+    now: Timestamp,
+) -> Result<request::PruneImages, String> {
+    let mut request = request::PruneImages {
+        all,
+        ..request::PruneImages::default()
+    };
+    for Filter { key, value } in filters {
+        match key.as_str() {
+            "dangling" => {
+                let dangling = value::boolean(value)
+                    .map_err(|_not_one| format!("invalid filter 'dangling=[{value}]'"))?;
+                request.all |= !dangling;
+            }
+            "label" => request.labels.push(value.clone()),
+            "label!" => request.not_labels.push(value.clone()),
+            "until" if request.until.is_some() => {
+                return Err("more than one until filter specified".to_owned());
+            }
+            "until" => {
+                let until = value::moment(value, now).map_err(|_not_one| {
+                    format!("failed to parse value as time or duration: {value:?}")
+                })?;
+                request.until = Some(until);
+            }
+            other => return Err(format!("invalid filter '{other}'")),
+        }
+    }
+    Ok(request)
+}
+
+/// Asks on standard output; what is not `y` is no.
+///
+/// # Errors
+/// What reading and writing say.
+pub fn confirm(warning: &str) -> Result<bool, Failure> {
+    let mut out = Out::new();
+    out.line(warning)?;
+    out.write_all(b"Are you sure you want to continue? [y/N] ")?;
+    out.finish()?;
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::plain(format_args!("read the answer: {error}")))?;
+    Ok(answer.trim().eq_ignore_ascii_case("y"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::model::registry::ContainersUsage;
+    use crate::engine::model::{ContainerId, Digest, Platform};
+
+    fn image(n: u8, containers: u64) -> ImageUsage {
+        ImageUsage {
+            id: Digest::from_sha256(&[n; 32]),
+            tags: vec![format!("image{n}:1"), format!("zz{n}:1")],
+            created: None,
+            platform: Platform::host(),
+            size: 3_000_000,
+            shared: 1_000_000,
+            unique: 2_000_000,
+            containers,
+        }
+    }
+
+    fn container(running: bool, size: u64) -> ContainerUsage {
+        ContainerUsage {
+            id: ContainerId::try_from("a".repeat(64)).unwrap(),
+            name: "web".to_owned(),
+            image: "image1".to_owned(),
+            command: "sh".to_owned(),
+            running,
+            status: "exited".to_owned(),
+            created: Timestamp::UNIX_EPOCH,
+            size,
+        }
+    }
+
+    fn usage() -> DiskUsage {
+        DiskUsage {
+            images: ImagesUsage {
+                images: vec![image(1, 1), image(2, 0)],
+                layers: 5_000_000,
+                blobs: 2_500_000,
+                leftovers: 500_000,
+                unused: 0,
+                reclaimable: 2_000_000,
+            },
+            containers: ContainersUsage {
+                containers: vec![container(true, 100), container(false, 300)],
+            },
+        }
+    }
+
+    #[test]
+    fn the_summary_is_dockers_table() {
+        let table = Format::parse(None, DF)
+            .unwrap()
+            .render(DF_HEADINGS, &summary(&usage()))
+            .unwrap();
+        assert_eq!(
+            table,
+            "TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE\n\
+             Images          2         1         8MB       2MB (25%)\n\
+             Containers      2         1         400B      300B (75%)\n\
+             Local Volumes   0         0         0B        0B\n\
+             Build Cache     0         0         0B        0B\n"
+        );
+        let empty = Format::parse(None, DF)
+            .unwrap()
+            .render(DF_HEADINGS, &summary(&DiskUsage::default()))
+            .unwrap();
+        assert!(
+            empty.contains("Images          0         0         0B        0B\n"),
+            "{empty}"
+        );
+    }
+
+    #[test]
+    fn the_details_show_each_image_once() {
+        let text = Details::new(&usage(), &[], &Look::new(true))
+            .text()
+            .unwrap();
+        assert!(
+            text.starts_with(
+                "Images space usage:\n\n\
+                 REPOSITORY   TAG       IMAGE ID       CREATED   SIZE      SHARED SIZE   UNIQUE SIZE   CONTAINERS\n\
+                 image1       1         010101010101   N/A       3MB       1MB           2MB           1\n\
+                 image2       1         020202020202   N/A       3MB       1MB           2MB           0\n\
+                 \n\
+                 Containers space usage:\n\n\
+                 CONTAINER ID   IMAGE     COMMAND   LOCAL VOLUMES   SIZE      CREATED   STATUS    NAMES\n"
+            ),
+            "{text}"
+        );
+    }
+
+    fn read(filters: &[&str]) -> Result<request::PruneImages, String> {
+        let filters: Vec<Filter> = filters
+            .iter()
+            .map(|text| value::filter(text).unwrap())
+            .collect();
+        prune_request(false, &filters, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn prune_filters_are_read_as_docker_reads_them() {
+        let request = read(&["label=a=1", "label!=b", "dangling=false", "until=1h"]).unwrap();
+        assert!(request.all);
+        assert_eq!(request.labels, ["a=1"]);
+        assert_eq!(request.not_labels, ["b"]);
+        assert_eq!(request.until, Some(Timestamp::from_second(-3600).unwrap()));
+        for (filters, message) in [
+            (&["foo=1"][..], "invalid filter 'foo'"),
+            (&["dangling=x"], "invalid filter 'dangling=[x]'"),
+            (
+                &["until=xyz"],
+                "failed to parse value as time or duration: \"xyz\"",
+            ),
+            (
+                &["until=1h", "until=2h"],
+                "more than one until filter specified",
+            ),
+        ] {
+            assert_eq!(read(filters).unwrap_err(), message);
+        }
+    }
+}
