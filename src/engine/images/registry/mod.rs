@@ -3,49 +3,50 @@
 //! [`Client`] knows hosts, credentials, TLS, proxies, mirrors and patience; [`Repository`] is one repository on one
 //! registry. What is pulled and pushed, and in what order, is for `pull.rs` and `push.rs`. Nothing here blocks; the
 //! callers own the runtime.
+//!
+//! From below: `wire` is one exchange with one host, `transport` one request until it is answered, `auth` what is shown,
+//! and `manifest`, `blob`, `upload` and `listing` what is asked for.
 
-#![expect(clippy::unused_async, reason = "the bodies are not there yet")]
+mod answer;
+mod auth;
+mod blob;
+mod challenge;
+mod dns;
+mod endpoint;
+mod listing;
+mod manifest;
+mod scope;
+mod settings;
+mod tls;
+mod transport;
+mod upload;
+mod wire;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::document::Descriptor;
-use crate::engine::error::{Error, Result};
-use crate::engine::model::registry::Hit;
-use crate::engine::model::{Auth, Digest, Reference, Secret, request};
+use reqwest::{Method, StatusCode};
 
-/// Where the administrator's settings are: `registries.toml` and `certs.d/` in one directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// `host` or `host:port` of registries that may be spoken to without TLS, or with a certificate that nobody vouches
-    /// for. Loopback may always be spoken to without TLS.
-    pub insecure: Vec<String>,
-    /// Mirrors of a registry, tried in order before itself, for pulls only: registry, then base URLs.
-    pub mirrors: Vec<(String, Vec<String>)>,
-    /// Most connections to one registry at a time.
-    pub connections: usize,
-    /// Layers that are pulled or pushed side by side.
-    pub side_by_side: usize,
-    /// Directories with `<host[:port]>/{*.crt,*.cert,*.key}` (Docker's `certs.d`), in order of preference.
-    pub certs: Vec<PathBuf>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            insecure: Vec::new(),
-            mirrors: Vec::new(),
-            connections: 6,
-            side_by_side: 3,
-            certs: Vec::new(),
-        }
-    }
-}
+use super::super::error::Result;
+use super::super::model::{Auth, Digest, Reference, Secret};
+use answer::About;
+use auth::{Keyring, Visit};
+pub use blob::BlobStream;
+use endpoint::Endpoint;
+use scope::Scopes;
+pub use settings::{Names, Patience, Settings};
+use transport::{Answer, Call, Transport};
+pub use upload::Content;
 
 /// A client of registries. Cheap to clone; connections and tokens are shared by the clones.
 #[derive(Debug, Clone)]
 pub struct Client {
-    inner: Arc<Settings>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    http: Transport,
+    keyring: Keyring,
 }
 
 /// What one is allowed to do is asked for by scope.
@@ -62,7 +63,13 @@ pub enum Access {
 /// One repository of one registry, seen with somebody's credentials.
 #[derive(Debug, Clone)]
 pub struct Repository {
+    client: Arc<Inner>,
     name: Reference,
+    auth: Auth,
+    access: Access,
+    /// The registry itself; why there is none, if the name means no host.
+    origin: Result<Endpoint, String>,
+    mirrors: Vec<Endpoint>,
 }
 
 /// A tag or a digest.
@@ -85,78 +92,85 @@ pub struct Fetched {
     pub digest: Digest,
 }
 
-/// The body of a blob, or a part of it.
-pub struct BlobStream {
-    /// Position of the first byte in the blob: 0 if the registry does not know ranges.
-    pub start: u64,
-    /// Bytes of the whole blob, if told.
-    pub total: Option<u64>,
-}
-
-impl std::fmt::Debug for BlobStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlobStream")
-            .field("start", &self.start)
-            .field("total", &self.total)
-            .finish_non_exhaustive()
-    }
-}
-
-impl BlobStream {
-    /// The next bytes; `None` at the end. A connection that breaks is an `Unavailable` error: what came before counts.
-    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
-        Err(later())
-    }
-}
-
-/// What is uploaded: opened again for each attempt, at any position.
-pub trait Content: Send + Sync {
-    /// Bytes in all.
-    fn size(&self) -> u64;
-    /// A reader from `start` to the end.
-    ///
-    /// # Errors
-    /// What open(2) and lseek(2) say.
-    fn open(&self, start: u64) -> Result<Box<dyn std::io::Read + Send>>;
-}
-
 impl Client {
     /// A client with settings. Nothing is connected yet.
     ///
     /// # Errors
-    /// `InvalidInput` for certificates that cannot be read.
+    /// `InvalidInput` for a mirror that is no URL.
     pub fn new(settings: Settings) -> Result<Self> {
+        for (_, mirrors) in &settings.mirrors {
+            for mirror in mirrors {
+                endpoint::mirror_url(mirror)?;
+            }
+        }
         Ok(Self {
-            inner: Arc::new(settings),
+            inner: Arc::new(Inner {
+                http: Transport::new(settings),
+                keyring: Keyring::default(),
+            }),
         })
     }
 
     /// The settings.
     #[must_use]
     pub fn settings(&self) -> &Settings {
-        &self.inner
+        &self.inner.http.settings
     }
 
     /// A repository; the reference's tag and digest do not matter here.
     #[must_use]
-    pub fn repository(&self, name: &Reference, _auth: &Auth, _access: Access) -> Repository {
-        Repository { name: name.clone() }
+    pub fn repository(&self, name: &Reference, auth: &Auth, access: Access) -> Repository {
+        let mirrors = match access {
+            Access::Pull => Endpoint::mirrors(name.domain(), self.settings()),
+            Access::Push | Access::Delete => Ok(Vec::new()),
+        };
+        Repository {
+            client: self.inner.clone(),
+            origin: Endpoint::origin(name.domain()).map_err(|error| error.to_string()),
+            // Checked in `new`.
+            mirrors: mirrors.unwrap_or_default(),
+            name: name.clone(),
+            auth: auth.clone(),
+            access,
+        }
     }
 
     /// Checks credentials with a registry (`docker.io`, `host:port`): the refresh token that it gave for them, if any.
     ///
     /// # Errors
     /// `Unauthorized`, `Unavailable`.
-    pub async fn login(&self, _registry: &str, _auth: &Auth) -> Result<Option<Secret>> {
-        Err(later())
-    }
-
-    /// Docker Hub's v1 search.
-    ///
-    /// # Errors
-    /// `Unavailable`, `InvalidInput` for an answer that is none.
-    pub async fn search(&self, _request: &request::Search) -> Result<Vec<Hit>> {
-        Err(later())
+    pub async fn login(&self, registry: &str, auth: &Auth) -> Result<Option<Secret>> {
+        let endpoint = Endpoint::origin(registry)?;
+        let visit = Visit {
+            endpoint: &endpoint,
+            auth,
+            scopes: Scopes::default(),
+        };
+        let Inner { http, keyring } = &*self.inner;
+        let call = Call::new(Method::GET, endpoint.v2(""));
+        // Whatever was known before, these credentials are to be tried.
+        let first = http
+            .persist(
+                &endpoint.authority,
+                &call,
+                None,
+                http.settings.patience.attempts,
+            )
+            .await?;
+        let mut given = None;
+        let answer = if first.status() == StatusCode::UNAUTHORIZED {
+            keyring.learn(&visit, &first, None)?;
+            drop(first);
+            given = keyring.refresh_token(http, &visit).await?;
+            http.ask(keyring, &visit, &call).await?
+        } else {
+            first
+        };
+        if answer.status().is_success() {
+            return Ok(given);
+        }
+        let url = wire::shown(answer.url());
+        Err(answer::refused(answer, &About::Login(url.as_str())).await)
     }
 }
 
@@ -167,103 +181,35 @@ impl Repository {
         &self.name
     }
 
-    /// A manifest or an index.
-    ///
-    /// # Errors
-    /// `NotFound` (`manifest unknown`), `Unauthorized`, `Unavailable`; `InvalidInput` for a digest that does not fit.
-    pub async fn manifest(&self, _which: &Which) -> Result<Fetched> {
-        Err(later())
+    /// A visit to the registry itself.
+    fn origin(&self) -> Result<Visit<'_>> {
+        let endpoint = self.origin.as_ref();
+        Ok(Visit {
+            endpoint: endpoint.map_err(|why| super::super::error::Error::invalid(why.clone()))?,
+            auth: &self.auth,
+            scopes: Scopes::repository(self.name.path(), self.access),
+        })
     }
 
-    /// What is under a name, without its content: `None` if nothing is.
-    ///
-    /// # Errors
-    /// As [`Self::manifest`].
-    pub async fn find_manifest(&self, _which: &Which) -> Result<Option<Descriptor>> {
-        Err(later())
+    /// Visits to the mirrors, in order. They are shown no credentials.
+    fn mirrors(&self) -> Vec<Visit<'_>> {
+        let visits = self.mirrors.iter().map(|endpoint| Visit {
+            endpoint,
+            auth: &Auth::Anonymous,
+            scopes: Scopes::repository(self.name.path(), Access::Pull),
+        });
+        visits.collect()
     }
 
-    /// Stores a manifest under a tag or its digest.
-    ///
-    /// # Errors
-    /// What the registry says (`blob unknown to registry`, `denied` …).
-    pub async fn put_manifest(
-        &self,
-        _which: &Which,
-        _media_type: &str,
-        _bytes: &[u8],
-    ) -> Result<Digest> {
-        Err(later())
+    async fn ask(&self, visit: &Visit<'_>, call: &Call) -> Result<Answer> {
+        self.client
+            .http
+            .ask(&self.client.keyring, visit, call)
+            .await
     }
 
-    /// Deletes a manifest.
-    ///
-    /// # Errors
-    /// `Unsupported` if the registry does not allow it.
-    pub async fn delete_manifest(&self, _digest: &Digest) -> Result<()> {
-        Err(later())
+    /// `<repository>/<rest>`, as it follows `/v2/`.
+    fn path(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.name.path())
     }
-
-    /// Opens a blob at a position, up to and without `end`.
-    ///
-    /// # Errors
-    /// `NotFound`, `Unauthorized`, `Unavailable`.
-    pub async fn blob(
-        &self,
-        _digest: &Digest,
-        _start: u64,
-        _end: Option<u64>,
-    ) -> Result<BlobStream> {
-        Err(later())
-    }
-
-    /// Size of a blob that the repository has.
-    ///
-    /// # Errors
-    /// As [`Self::blob`], but for `NotFound`.
-    pub async fn find_blob(&self, _digest: &Digest) -> Result<Option<u64>> {
-        Err(later())
-    }
-
-    /// Makes a blob of another repository of the same registry one of this; `false` if the registry would not.
-    ///
-    /// # Errors
-    /// What the registry says.
-    pub async fn mount_blob(&self, _digest: &Digest, _from: &Reference) -> Result<bool> {
-        Err(later())
-    }
-
-    /// Uploads a blob; `sent` is told how many bytes the registry has so far. A broken connection is taken up again
-    /// where the registry says.
-    ///
-    /// # Errors
-    /// What the registry says; `Unavailable` when patience is at its end.
-    pub async fn upload_blob(
-        &self,
-        _digest: &Digest,
-        _content: Arc<dyn Content>,
-        _sent: &(dyn Fn(u64) + Send + Sync),
-    ) -> Result<()> {
-        Err(later())
-    }
-
-    /// All tags, over all pages.
-    ///
-    /// # Errors
-    /// As [`Self::manifest`].
-    pub async fn tags(&self) -> Result<Vec<String>> {
-        Err(later())
-    }
-
-    /// What refers to a manifest; by the tag schema where the registry does not know referrers.
-    ///
-    /// # Errors
-    /// As [`Self::manifest`].
-    pub async fn referrers(&self, _digest: &Digest) -> Result<Vec<Descriptor>> {
-        Err(later())
-    }
-}
-
-fn later() -> Error {
-    Error::unsupported("registries are not there yet")
 }

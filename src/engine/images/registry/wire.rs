@@ -1,0 +1,252 @@
+//! One HTTP exchange with one host: which TLS it gets, whether it may go without, and what a failure means.
+//!
+//! Retrying, redirects and credentials are for `transport.rs`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::{Request, Response, Url};
+
+use super::dns::LookUp;
+use super::endpoint::{self, Trust};
+use super::settings::Settings;
+use super::tls::Certificates;
+use crate::engine::error::{Error, Kind, Result};
+
+/// HTTP clients, one per host: each host has TLS settings of its own.
+#[derive(Debug)]
+pub(super) struct Wire {
+    settings: Arc<Settings>,
+    certificates: Certificates,
+    names: Arc<LookUp>,
+    clients: Mutex<HashMap<(String, Trust), reqwest::Client>>,
+    /// Hosts that turned out to speak plain HTTP, and may.
+    plain: Mutex<HashSet<String>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Trying again may help.
+    pub transient: bool,
+    /// Nothing was sent: the connection was not made.
+    pub unconnected: bool,
+    /// For the user.
+    pub error: Error,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            transient: false,
+            unconnected: true,
+            error,
+        }
+    }
+}
+
+impl Wire {
+    pub(super) fn new(settings: Arc<Settings>) -> Self {
+        Self {
+            certificates: Certificates::new(settings.certs.clone()),
+            names: Arc::new(LookUp(Arc::new(settings.names.clone()))),
+            clients: Mutex::default(),
+            plain: Mutex::default(),
+            settings,
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer, for at most `patience`.
+    ///
+    /// A host that may go without TLS is tried with it first, unless it is known better.
+    pub(super) async fn send(
+        &self,
+        mut request: Request,
+        patience: Duration,
+    ) -> Result<Response, Failure> {
+        let trust = endpoint::trust(request.url(), &self.settings);
+        let wants_tls = request.url().scheme() == "https";
+        if trust == Trust::Verified {
+            if !wants_tls {
+                return Err(refuse_plain(request.url()).into());
+            }
+            return self.send_once(request, trust, patience).await;
+        }
+        if !wants_tls {
+            return self.send_once(request, trust, patience).await;
+        }
+        let authority = endpoint::authority_of(request.url());
+        let lock = || self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+        if !lock().contains(&authority) {
+            // A body that streams cannot be sent twice; by then the host is known.
+            let Some(copy) = request.try_clone() else {
+                return self.send_once(request, trust, patience).await;
+            };
+            match self.send_once(copy, trust, patience).await {
+                Err(failure) if failure.unconnected => {}
+                answered => return answered,
+            }
+        }
+        make_plain(request.url_mut());
+        let answered = self.send_once(request, trust, patience).await;
+        if answered.is_ok() {
+            lock().insert(authority);
+        }
+        answered
+    }
+
+    async fn send_once(
+        &self,
+        request: Request,
+        trust: Trust,
+        patience: Duration,
+    ) -> Result<Response, Failure> {
+        let client = self.client(request.url(), trust)?;
+        let asked = format!("{} \"{}\"", verb(request.method()), shown(request.url()));
+        match tokio::time::timeout(patience, client.execute(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(explain(asked, &error)),
+            Err(_elapsed) => Err(Failure {
+                transient: true,
+                unconnected: false,
+                error: Error::new(
+                    Kind::Timeout,
+                    format!("{asked}: no answer in {} s", patience.as_secs()),
+                ),
+            }),
+        }
+    }
+
+    fn client(&self, url: &Url, trust: Trust) -> Result<reqwest::Client> {
+        let key = (endpoint::authority_of(url), trust);
+        let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&key) {
+            return Ok(known.clone());
+        }
+        let made = reqwest::Client::builder()
+            .tls_backend_preconfigured(self.certificates.config(&key.0, trust)?)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .http1_only()
+            .tcp_nodelay(true)
+            .connect_timeout(self.settings.patience.connect)
+            .pool_max_idle_per_host(self.settings.connections)
+            .dns_resolver(self.names.clone())
+            .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")))
+            .no_proxy()
+            .build()
+            .map_err(|error| {
+                Error::new(Kind::Internal, "set the HTTP client up").caused_by(error)
+            })?;
+        lock().insert(key, made.clone());
+        Ok(made)
+    }
+}
+
+/// `https://host` becomes `http://host`: the same port, if one is named.
+fn make_plain(url: &mut Url) {
+    // Between two special schemes this cannot fail.
+    let _ = url.set_scheme("http");
+}
+
+fn refuse_plain(url: &Url) -> Error {
+    let host = endpoint::authority_of(url);
+    Error::new(
+        Kind::Denied,
+        format!("{:?} is without TLS", shown(url).as_str()),
+    )
+    .with_hint(list_it(&host))
+}
+
+fn list_it(host: &str) -> String {
+    format!("if it may go without TLS, list {host:?} under insecure in registries.toml")
+}
+
+/// As Go's HTTP client names methods in errors, which is what Docker prints.
+fn verb(method: &reqwest::Method) -> String {
+    let text = method.as_str();
+    let (first, rest) = text.split_at_checked(1).unwrap_or((text, ""));
+    format!("{first}{}", rest.to_ascii_lowercase())
+}
+
+/// A URL for the user: without what may be secret in it.
+pub(super) fn shown(url: &Url) -> Url {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    url
+}
+
+fn explain(asked: String, error: &reqwest::Error) -> Failure {
+    let unconnected = error.is_connect();
+    let failure = |kind, why: String, hint: Option<String>| {
+        let error = Error::new(kind, format!("{asked}: {why}"));
+        Failure {
+            transient: hint.is_none(),
+            unconnected,
+            error: match hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            },
+        }
+    };
+    let host = error.url().map(endpoint::authority_of).unwrap_or_default();
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut last = String::new();
+    while let Some(cause) = next {
+        if let Some(tls) = as_tls(cause) {
+            return match tls {
+                rustls::Error::InvalidMessage(_) => failure(
+                    Kind::Unavailable,
+                    "http: server gave HTTP response to HTTPS client".to_owned(),
+                    Some(list_it(&host)),
+                ),
+                rustls::Error::InvalidCertificate(_) => failure(
+                    Kind::Unavailable,
+                    format!("tls: failed to verify certificate: {tls}"),
+                    Some(format!(
+                        "put its authority's certificate into certs.d/{host}/ca.crt, or list {host:?} under insecure in registries.toml"
+                    )),
+                ),
+                other => failure(
+                    Kind::Unavailable,
+                    format!("tls: {other}"),
+                    Some(format!(
+                        "look at what {host} wants of TLS, and at certs.d/{host}"
+                    )),
+                ),
+            };
+        }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>()
+            && io.raw_os_error().is_some()
+        {
+            let error = Error::io(asked.clone(), std::io::Error::from(io.kind()));
+            let text = io.to_string();
+            let why = text.split(" (os error").next().unwrap_or(&text);
+            let kind = match error.kind() {
+                Kind::Timeout => Kind::Timeout,
+                _ => Kind::Unavailable,
+            };
+            return failure(kind, why.to_ascii_lowercase(), None);
+        }
+        last = cause.to_string();
+        next = cause.source();
+    }
+    if error.is_timeout() {
+        return failure(Kind::Timeout, "no connection in time".to_owned(), None);
+    }
+    failure(Kind::Unavailable, last, None)
+}
+
+/// rustls hides in an I/O error.
+fn as_tls<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+        return Some(tls);
+    }
+    let io = cause.downcast_ref::<std::io::Error>()?;
+    io.get_ref()?.downcast_ref::<rustls::Error>()
+}
