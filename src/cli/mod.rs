@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use clap::{Args, Command, FromArgMatches};
 
 use crate::engine::store::Roots;
-use crate::engine::{Engine, Error, credentials};
+use crate::engine::{Engine, Error, Proxies, Surroundings, credentials};
 use output::Out;
 use parse::{Arity, Grammar};
 use report::{Failure, Outcome};
@@ -52,6 +52,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Context {
     /// Data and run root.
     pub roots: Roots,
+    /// The administrator's files, and ways out of the network.
+    pub surroundings: Surroundings,
     /// Where Docker's clients keep `config.json`.
     pub config: PathBuf,
     /// The verb as it was typed: `wharf container run`.
@@ -64,7 +66,7 @@ impl Context {
     /// # Errors
     /// What the engine says, usually that it needs root.
     pub fn engine(&self) -> Result<Engine, Error> {
-        Engine::open(self.roots.clone())
+        Engine::open_in(self.roots.clone(), self.surroundings.clone())
     }
 
     /// Who the user is to registries.
@@ -245,6 +247,10 @@ fn context(global: Option<&args::Global>) -> Result<Context, Failure> {
     );
     Ok(Context {
         roots,
+        surroundings: Surroundings {
+            config: absolute(root(None, "WHARF_CONFIG_DIR", "/etc/wharf"))?,
+            proxies: Proxies::read(|name| std::env::var(name).ok()),
+        },
         config: absolute(config)?,
         path: "wharf".to_owned(),
     })

@@ -55,6 +55,9 @@ pub struct Engine {
 #[derive(Debug)]
 struct Inner {
     roots: Roots,
+    surroundings: Surroundings,
+    /// One for all: its connections and tokens are shared.
+    registries: OnceLock<images::registry::Client>,
     binary: Option<PathBuf>,
     images: Images,
     hierarchy: OnceLock<Hierarchy>,
@@ -73,6 +76,7 @@ struct Spare {
 }
 
 pub use images::Source;
+pub use images::registry::{Proxies, Surroundings};
 
 /// What `create` made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +97,15 @@ impl Engine {
     /// # Errors
     /// [`Kind::Denied`] without root's rights; what the file system says.
     pub fn open(roots: Roots) -> Result<Self> {
-        Self::open_with(roots, None)
+        Self::open_in(roots, Surroundings::default())
+    }
+
+    /// The same, with what of the caller's surroundings registries depend on.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_in(roots: Roots, surroundings: Surroundings) -> Result<Self> {
+        Self::open_with(roots, surroundings, None)
     }
 
     /// The same, with the path of the wharf binary that becomes the monitors: for tests and embedders.
@@ -101,10 +113,14 @@ impl Engine {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_with_binary(roots: Roots, binary: PathBuf) -> Result<Self> {
-        Self::open_with(roots, Some(binary))
+        Self::open_with(roots, Surroundings::default(), Some(binary))
     }
 
-    fn open_with(roots: Roots, binary: Option<PathBuf>) -> Result<Self> {
+    fn open_with(
+        roots: Roots,
+        surroundings: Surroundings,
+        binary: Option<PathBuf>,
+    ) -> Result<Self> {
         if !host::is_root() {
             return Err(Error::new(
                 Kind::Denied,
@@ -124,6 +140,8 @@ impl Engine {
         let images = Images::open(&roots)?;
         let inner = Inner {
             roots,
+            surroundings,
+            registries: OnceLock::new(),
             binary,
             images,
             hierarchy: OnceLock::new(),
@@ -573,9 +591,13 @@ impl Engine {
     }
 
     /// The client of registries, with the administrator's settings.
-    #[expect(clippy::unused_self, reason = "the settings are not read yet")]
     fn registries(&self) -> Result<images::registry::Client> {
-        images::registry::Client::new(images::registry::Settings::default())
+        if let Some(known) = self.inner.registries.get() {
+            return Ok(known.clone());
+        }
+        let settings = images::registry::Settings::read(&self.inner.surroundings)?;
+        let made = images::registry::Client::new(settings)?;
+        Ok(self.inner.registries.get_or_init(|| made).clone())
     }
 
     fn images_store(&self) -> &Images {

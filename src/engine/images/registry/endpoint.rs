@@ -1,5 +1,7 @@
 //! Which hosts a registry's name means, and how far each of them is trusted. Talking to them is for others.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use reqwest::Url;
 
 use super::settings::Settings;
@@ -116,9 +118,14 @@ pub(super) enum Trust {
 /// How far the host of a URL is trusted.
 pub(super) fn trust(url: &Url, settings: &Settings) -> Trust {
     let host = url.host_str().unwrap_or_default();
-    let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
-    let listed =
-        |entry: &String| entry.eq_ignore_ascii_case(&with_port) || entry.eq_ignore_ascii_case(host);
+    let port = url.port_or_known_default().unwrap_or_default();
+    let with_port = format!("{host}:{port}");
+    let address = address_of(url);
+    let listed = |entry: &String| {
+        entry.eq_ignore_ascii_case(&with_port)
+            || entry.eq_ignore_ascii_case(host)
+            || address.is_some_and(|address| is_in(address, entry))
+    };
     if is_loopback(url) || settings.insecure.iter().any(listed) {
         Trust::Anyhow
     } else {
@@ -129,11 +136,44 @@ pub(super) fn trust(url: &Url, settings: &Settings) -> Trust {
 /// 127.0.0.0/8, `::1`, `localhost`.
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<std::net::IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    match address_of(url) {
+        Some(address) => address.is_loopback(),
+        None => host == "localhost" || host.ends_with(".localhost"),
     }
+}
+
+/// The host, if it is an address and no name.
+pub(super) fn address_of(url: &Url) -> Option<IpAddr> {
+    let host = url.host_str()?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok()
+}
+
+/// A network: `10.0.0.0/8`.
+pub(super) fn is_network(text: &str) -> bool {
+    let base = text.split('/').next().and_then(|base| base.parse().ok());
+    base.is_some_and(|base| is_in(base, text))
+}
+
+/// An address is in a network.
+pub(super) fn is_in(address: IpAddr, network: &str) -> bool {
+    let Some((base, length)) = network.split_once('/') else {
+        return false;
+    };
+    let (Ok(base), Ok(length)) = (base.parse(), length.parse::<u32>()) else {
+        return false;
+    };
+    // Both as 128 bits, with the network's on the left.
+    let (one, other, most) = match (address, base) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => {
+            let wide = |address: Ipv4Addr| u128::from(address.to_bits()) << 96;
+            (wide(one), wide(other), 32)
+        }
+        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits(), other.to_bits(), 128),
+        _ => return false,
+    };
+    let differ = (one ^ other).leading_zeros();
+    length <= most && differ >= length
 }
 
 /// `host` or `host:port` of a URL.
@@ -174,7 +214,15 @@ mod tests {
     #[test]
     fn only_loopback_and_what_is_listed_may_go_without_tls() {
         let settings = Settings {
-            insecure: vec!["plain.test:5000".to_owned(), "any.test".to_owned()],
+            insecure: [
+                "plain.test:5000",
+                "any.test",
+                "10.1.0.0/16",
+                "fd00::/8",
+                "0.0.0.0/33",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             ..Settings::default()
         };
         let check = |url: &str| trust(&Url::parse(url).unwrap(), &settings);
@@ -184,6 +232,8 @@ mod tests {
             "https://[::1]:1",
             "https://plain.test:5000",
             "https://ANY.test:77",
+            "https://10.1.255.255:5000",
+            "https://[fd12::1]",
         ] {
             assert_eq!(check(url), Trust::Anyhow, "{url}");
         }
@@ -193,6 +243,8 @@ mod tests {
             "https://128.0.0.1",
             "https://localhost.example",
             "https://other.any.test",
+            "https://10.2.0.1",
+            "https://[fe00::1]",
         ] {
             assert_eq!(check(url), Trust::Verified, "{url}");
         }

@@ -15,6 +15,7 @@ mod dns;
 mod endpoint;
 mod listing;
 mod manifest;
+mod proxy;
 mod scope;
 mod settings;
 mod tls;
@@ -32,8 +33,9 @@ use answer::About;
 use auth::{Keyring, Visit};
 pub use blob::BlobStream;
 use endpoint::Endpoint;
+pub use proxy::Proxies;
 use scope::Scopes;
-pub use settings::{Names, Patience, Settings};
+pub use settings::{Names, Patience, Settings, Surroundings};
 use transport::{Answer, Call, Transport};
 pub use upload::Content;
 

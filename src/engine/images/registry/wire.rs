@@ -20,7 +20,8 @@ pub(super) struct Wire {
     settings: Arc<Settings>,
     certificates: Certificates,
     names: Arc<LookUp>,
-    clients: Mutex<HashMap<(String, Trust), reqwest::Client>>,
+    /// By scheme, host and trust.
+    clients: Mutex<HashMap<(String, String, Trust), reqwest::Client>>,
     /// Hosts that turned out to speak plain HTTP, and may.
     plain: Mutex<HashSet<String>>,
 }
@@ -103,7 +104,10 @@ impl Wire {
         patience: Duration,
     ) -> Result<Response, Failure> {
         let client = self.client(request.url(), trust)?;
-        let asked = format!("{} \"{}\"", verb(request.method()), shown(request.url()));
+        let mut asked = format!("{} \"{}\"", verb(request.method()), shown(request.url()));
+        if let Some(proxy) = self.settings.proxies.of(request.url()) {
+            asked = format!("{asked} by proxy {}", endpoint::authority_of(proxy));
+        }
         match tokio::time::timeout(patience, client.execute(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(explain(asked, &error)),
@@ -119,13 +123,15 @@ impl Wire {
     }
 
     fn client(&self, url: &Url, trust: Trust) -> Result<reqwest::Client> {
-        let key = (endpoint::authority_of(url), trust);
+        let authority = endpoint::authority_of(url);
+        let key = (url.scheme().to_owned(), authority.clone(), trust);
         let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&key) {
             return Ok(known.clone());
         }
-        let made = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.certificates.config(&key.0, trust)?)
+        let broken = |error| Error::new(Kind::Internal, "set the HTTP client up").caused_by(error);
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(self.certificates.config(&authority, trust)?)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
@@ -135,11 +141,12 @@ impl Wire {
             .pool_max_idle_per_host(self.settings.connections)
             .dns_resolver(self.names.clone())
             .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")))
-            .no_proxy()
-            .build()
-            .map_err(|error| {
-                Error::new(Kind::Internal, "set the HTTP client up").caused_by(error)
-            })?;
+            // None but ours: the environment was read at the door.
+            .no_proxy();
+        if let Some(proxy) = self.settings.proxies.of(url) {
+            builder = builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(broken)?);
+        }
+        let made = builder.build().map_err(broken)?;
         lock().insert(key, made.clone());
         Ok(made)
     }
