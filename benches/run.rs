@@ -9,6 +9,12 @@
     reason = "a benchmark prints, and may end where it fails"
 )]
 
+#[expect(
+    dead_code,
+    reason = "shared by several benchmarks, each of which uses a part of it"
+)]
+#[path = "shared/peers.rs"]
+mod peers;
 mod shared;
 #[expect(
     dead_code,
@@ -18,39 +24,23 @@ mod shared;
 mod support;
 
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::process::Command;
 
+use peers::{Docker, podman, quiet};
 use shared::{Contender, compete};
-use support::{BUSYBOX, Host, PATIENCE, collect, has_peer};
-
-/// Set in the copy of this program that has a mount namespace of its own.
-const INSIDE: &str = "WHARF_BENCH_INSIDE";
+use support::{BUSYBOX, Host, collect, has_peer};
 
 fn main() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: needs root");
+    if !peers::enter_namespace() {
         return;
     }
-    if std::env::var_os(INSIDE).is_none() {
-        shared::print_host();
-        // crun refuses a hybrid cgroup set-up, and podman and dockerd mount things: all of them meet in a mount namespace
-        // where the second hierarchy is gone and from which nothing comes out.
-        let error = Command::new("unshare")
-            .args(["--mount", "--propagation", "private"])
-            .arg(std::env::current_exe().unwrap())
-            .env(INSIDE, "1")
-            .exec();
-        panic!("unshare: {error}");
-    }
-    leave_hybrid();
     let host = support::privileged().unwrap();
     if host.busybox_image().is_none() {
         return;
     }
     let docker = has_peer("dockerd").then(|| Docker::start(&host)).flatten();
+    let docker = docker.filter(Docker::runs_busybox);
     let mut contenders = vec![Contender::new("wharf run --rm --network none", 60, || {
         quiet(&mut host.command(["run", "--rm", "--network", "none", BUSYBOX, "true"]));
     })];
@@ -99,114 +89,6 @@ fn main() {
     }
 }
 
-/// In this mount namespace only: a hybrid set-up becomes plain version 1.
-fn leave_hybrid() {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    let of = |kind: &str| -> Vec<String> {
-        mounts
-            .lines()
-            .filter(|line| line.split(' ').nth(2) == Some(kind))
-            .filter_map(|line| line.split(' ').nth(1).map(str::to_owned))
-            .collect()
-    };
-    if !of("cgroup").is_empty() {
-        for target in of("cgroup2") {
-            quiet(Command::new("umount").arg(target));
-        }
-    }
-}
-
-/// dockerd with a data root of its own, no bridge and no firewall entries; ended when dropped.
-struct Docker {
-    daemon: Child,
-    socket: String,
-    /// Control groups that were not there before it.
-    cgroups: Vec<PathBuf>,
-}
-
-impl Docker {
-    fn start(host: &Host) -> Option<Self> {
-        let dir = host.dir().join("docker");
-        fs::create_dir_all(&dir).unwrap();
-        let socket = format!("unix://{}/sock", dir.display());
-        let cgroups = support::cgroup_mounts()
-            .into_iter()
-            .map(|mount| mount.join("docker"))
-            .filter(|cgroup| !cgroup.exists())
-            .collect();
-        let log = fs::File::create(dir.join("log")).unwrap();
-        let daemon = Command::new("dockerd")
-            .arg("--data-root")
-            .arg(dir.join("data"))
-            .arg("--exec-root")
-            .arg(dir.join("exec"))
-            .arg("--pidfile")
-            .arg(dir.join("pid"))
-            .args(["--host", &socket, "--bridge", "none"])
-            .args(["--iptables=false", "--ip6tables=false"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .ok()?;
-        let docker = Self {
-            daemon,
-            socket,
-            cgroups,
-        };
-        let deadline = Instant::now() + PATIENCE;
-        while collect(docker.client().arg("version"), &[]).code != 0 {
-            if Instant::now() > deadline {
-                println!("docker left out: dockerd does not answer");
-                return None;
-            }
-            support::pause();
-        }
-        let loaded = collect(
-            docker.client().arg("load").stdin(Stdio::piped()),
-            &support::busybox_archive(),
-        );
-        let ran = collect(
-            docker
-                .client()
-                .args(["run", "--rm", "--network", "none", BUSYBOX, "true"]),
-            &[],
-        );
-        if loaded.code != 0 || ran.code != 0 {
-            println!("docker left out: {}{}", loaded.stderr, ran.stderr);
-            return None;
-        }
-        Some(docker)
-    }
-
-    fn client(&self) -> Command {
-        let mut command = Command::new("docker");
-        command.args(["--host", &self.socket]);
-        command
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.daemon);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.daemon.wait();
-        for cgroup in &self.cgroups {
-            let _ = fs::remove_dir(cgroup);
-        }
-    }
-}
-
-/// Runs a command that must succeed, its output thrown away.
-fn quiet(command: &mut Command) {
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success(), "{command:?}: {status}");
-}
-
 /// A bundle as `crun spec` writes it: the runtime's own defaults, no terminal, `true` for a command.
 fn bundle(host: &Host, runtime: &str) -> PathBuf {
     let bundle = host.dir().join(format!("{runtime}-bundle"));
@@ -241,17 +123,6 @@ const PODMAN_RUN: [&str; 10] = [
     BUSYBOX,
     "true",
 ];
-
-fn podman(host: &Host) -> Command {
-    let mut command = Command::new("podman");
-    command
-        .arg("--root")
-        .arg(host.dir().join("podman"))
-        .arg("--runroot")
-        .arg(host.dir().join("podman-run"))
-        .args(["--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
-    command
-}
 
 fn podman_has_image(host: &Host) -> bool {
     let archive = host.dir().join("busybox.tar");

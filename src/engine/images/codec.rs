@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
@@ -26,6 +27,13 @@ pub const MAGIC: usize = 6;
 /// Largest zstd window: 32 MiB is what the highest level of the usual tools makes, and bounds the memory of one
 /// decoder.
 const WINDOW_LOG: u32 = 25;
+
+/// What a layer may unpack to, whatever it is compressed to, in bytes.
+const ALWAYS_ALLOWED: u64 = 1 << 30;
+/// Beyond that: how many times its compressed size. Text comes to 20; a file of zeros that gzip compresses to 1,030.
+const MAX_RATIO: u64 = 400;
+/// Beyond any ratio, in bytes: 1 TiB.
+const MAX_LAYER: u64 = 1 << 40;
 
 /// Size of a chunk handed between threads.
 pub const CHUNK: usize = 256 << 10;
@@ -195,7 +203,12 @@ impl<'scope> Ahead<'scope> {
         let (spent, empty) = sync_channel::<Vec<u8>>(8);
         let worker = scope.spawn(move || {
             let mut hasher = Hasher::default();
-            let mut input = match decode(blob) {
+            let (taken, mut given) = (AtomicU64::new(0), 0);
+            let counted = Counted {
+                input: blob,
+                count: &taken,
+            };
+            let mut input = match decode(counted) {
                 Ok(input) => input,
                 Err(error) => {
                     let _ = full.send(Err(error));
@@ -214,6 +227,11 @@ impl<'scope> Ahead<'scope> {
                     Ok(0) => return hasher.digest(),
                     Ok(filled) => {
                         buffer.truncate(filled);
+                        given += u64::try_from(filled).unwrap_or(u64::MAX);
+                        if let Err(error) = check_ratio(taken.load(Ordering::Relaxed), given) {
+                            let _ = full.send(Err(error));
+                            return hasher.digest();
+                        }
                         hasher.update(&buffer);
                         // The reader has gone: nobody wants the rest or the digest.
                         if full.send(Ok(buffer)).is_err() {
@@ -295,6 +313,34 @@ impl Read for Ahead<'_> {
     }
 }
 
+/// Refuses what unpacks to unreasonably much.
+fn check_ratio(taken: u64, given: u64) -> io::Result<()> {
+    let allowed = taken
+        .saturating_mul(MAX_RATIO)
+        .clamp(ALWAYS_ALLOWED, MAX_LAYER);
+    if given <= allowed {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("decompression bomb: {taken} bytes unpack to more than {allowed}"),
+    ))
+}
+
+struct Counted<'a, R> {
+    input: R,
+    count: &'a AtomicU64,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.count
+            .fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
 fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -345,6 +391,31 @@ mod tests {
         assert!(decoded(&whole[..whole.len() - 1]).is_err());
         let error = decoded(b"\xfd7zXZ\0").unwrap_err();
         assert!(error.to_string().contains("xz"), "{error}");
+    }
+
+    #[test]
+    fn a_layer_may_be_large_or_well_compressed_but_not_both_without_measure() {
+        assert!(check_ratio(1, ALWAYS_ALLOWED).is_ok());
+        assert!(check_ratio(1, ALWAYS_ALLOWED + 1).is_err());
+        assert!(check_ratio(10 << 20, (10 << 20) * MAX_RATIO).is_ok());
+        assert!(check_ratio(10 << 20, (10 << 20) * MAX_RATIO + 1).is_err());
+        assert!(check_ratio(1 << 38, MAX_LAYER).is_ok());
+        assert!(check_ratio(1 << 38, MAX_LAYER + 1).is_err());
+    }
+
+    #[test]
+    fn a_bomb_is_given_up_after_its_first_gigabyte() {
+        let zeros = vec![0_u8; 64 << 20];
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        for _ in 0..40 {
+            encoder.write_all(&zeros).unwrap();
+        }
+        let bomb = encoder.finish().unwrap();
+        std::thread::scope(|scope| {
+            let ahead = Ahead::start(scope, &*bomb, || false);
+            let error = ahead.finish().unwrap_err();
+            assert!(error.to_string().contains("decompression bomb"), "{error}");
+        });
     }
 
     #[test]

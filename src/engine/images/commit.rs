@@ -1,13 +1,14 @@
 //! From documents and spooled blobs to an image of the store: layers are unpacked and verified in the workspace, then
 //! everything becomes visible at once, under the store's lock.
 
+use std::collections::btree_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use super::catalog::{Stored, StoredLayer};
 use super::document::{self, Config};
 use super::index;
 use super::layers::Pool;
-use super::workspace::{Spooled, Workspace};
+use super::workspace::{Place, Spooled, Workspace};
 use super::{Images, codec};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::digest::ImageId;
@@ -25,7 +26,12 @@ pub(super) struct Plan {
     pub layers: Vec<(Digest, Spooled)>,
     /// Names to give it.
     pub names: Vec<Reference>,
+    /// If the store has the image with another manifest, this one replaces it: it is what the registry has.
+    pub binding: bool,
 }
+
+/// What was counted on has been removed by another process meanwhile: the whole operation is done again.
+pub(super) const GONE: &str = "a blob was removed meanwhile";
 
 /// A layer that is fitted onto those below and waits in the workspace.
 struct Fitted {
@@ -151,6 +157,16 @@ fn publish(
             let Some(size) = there.or(here) else {
                 return Ok(None);
             };
+            // A blob that was in the store may have been removed with its image.
+            let in_store = matches!(blob.place, Place::Stored);
+            if in_store
+                && images
+                    .blobs_dir()
+                    .stat(blob.digest.hex().as_bytes())?
+                    .is_none()
+            {
+                return Err(Error::new(Kind::Unavailable, GONE));
+            }
             layers.push(StoredLayer {
                 diff_id: diff_id.clone(),
                 chain_id,
@@ -171,19 +187,27 @@ fn publish(
             }
         }
         for (_, blob) in &plan.layers {
-            place(images, work, blob)?;
+            work.place(blob)?;
         }
         let config = work.keep(&plan.config)?;
         let manifest = work.keep(&plan.manifest)?;
         for document in [&config, &manifest] {
-            place(images, work, document)?;
+            work.place(document)?;
         }
         let id = config.digest;
-        catalog.images.entry(id.clone()).or_insert_with(|| Stored {
+        let stored = Stored {
             manifest: manifest.digest,
             layers,
             added: Timestamp::now(),
-        });
+        };
+        match catalog.images.entry(id.clone()) {
+            Entry::Vacant(new) => drop(new.insert(stored)),
+            Entry::Occupied(mut known) if plan.binding => {
+                let added = known.get().added;
+                known.insert(Stored { added, ..stored });
+            }
+            Entry::Occupied(_) => {}
+        }
         for name in &plan.names {
             catalog.names.insert(name.clone(), id.clone());
         }
@@ -191,17 +215,6 @@ fn publish(
     }
     images.save_catalog(&catalog, &lock)?;
     Ok(Some(ids))
-}
-
-/// Moves a spooled blob into the store, unless it is there already.
-fn place(images: &Images, work: &Workspace, blob: &Spooled) -> Result<()> {
-    let hex = blob.digest.hex().as_bytes();
-    let in_work = work.dir().stat(blob.name.as_bytes())?.is_some();
-    if in_work && images.blobs_dir().stat(hex)?.is_none() {
-        work.dir()
-            .rename_new(blob.name.as_bytes(), images.blobs_dir(), hex)?;
-    }
-    Ok(())
 }
 
 fn write(dir: &Dir, name: &str, bytes: &[u8]) -> Result<()> {
@@ -247,6 +260,7 @@ pub(super) fn plan_without_manifest(
         manifest,
         layers: parsed.rootfs.diff_ids.into_iter().zip(blobs).collect(),
         names,
+        binding: false,
     })
 }
 

@@ -8,7 +8,7 @@ use std::thread::Scope;
 
 use super::codec::Ahead;
 use super::unpack::{self, Unpacked, stream_error};
-use super::workspace::{Spooled, Workspace, diff_id_of};
+use super::workspace::{Place, Spooled, Workspace, diff_id_of};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::progress::Report;
 use crate::engine::model::{Cancel, Digest, Progress};
@@ -30,6 +30,7 @@ pub(super) struct Ready {
 /// The threads and what they are asked to do.
 pub(super) struct Pool<'a> {
     work: &'a Workspace,
+    phase: &'static str,
     report: Report<'a>,
     cancel: &'a Cancel,
     state: Mutex<State>,
@@ -45,10 +46,16 @@ struct State {
 }
 
 impl<'a> Pool<'a> {
-    /// A pool without threads yet.
-    pub(super) fn new(work: &'a Workspace, report: Report<'a>, cancel: &'a Cancel) -> Self {
+    /// A pool without threads yet; `phase` is what progress calls its work.
+    pub(super) fn new(
+        work: &'a Workspace,
+        phase: &'static str,
+        report: Report<'a>,
+        cancel: &'a Cancel,
+    ) -> Self {
         Self {
             work,
+            phase,
             report,
             cancel,
             state: Mutex::default(),
@@ -56,10 +63,10 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// Starts the threads; they end when [`Self::close`] is called.
-    pub(super) fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
+    /// Starts the threads, one for each processor but at least so many; they end when [`Self::close`] is called.
+    pub(super) fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, least: usize) {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        for _ in 0..cores.min(8) {
+        for _ in 0..cores.max(least).min(8) {
             scope.spawn(|| self.run());
         }
     }
@@ -101,8 +108,8 @@ impl<'a> Pool<'a> {
         if guessed {
             return Ok(self.take(blob)?.diff_id);
         }
-        let mut file = self.work.open(blob)?;
-        diff_id_of(&mut file, &|| self.cancel.is_cancelled()).map_err(stream_error)
+        let input = self.work.open(blob)?;
+        diff_id_of(input, &|| self.cancel.is_cancelled()).map_err(stream_error)
     }
 
     /// The uncompressed form's digest of a layer that will be taken later.
@@ -163,10 +170,10 @@ impl<'a> Pool<'a> {
         let gone = || Error::new(Kind::Internal, "the workspace has gone");
         let root = dir.find_dir(b"fs")?.ok_or_else(gone)?;
         let counted = Counted {
-            file: self.work.open(blob)?,
+            input: self.work.open(blob)?,
             done: 0,
-            total: blob.size,
-            part: blob.digest.short().to_owned(),
+            blob,
+            phase: self.phase,
             report: self.report,
         };
         std::thread::scope(|scope| {
@@ -193,23 +200,27 @@ impl Drop for Closing<'_> {
 }
 
 struct Counted<'a, R> {
-    file: R,
+    input: R,
     done: u64,
-    total: u64,
-    part: String,
+    blob: &'a Spooled,
+    phase: &'static str,
     report: Report<'a>,
 }
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
+        let read = self.input.read(buffer)?;
         self.done += u64::try_from(read).unwrap_or(0);
-        (self.report)(Progress {
-            part: self.part.clone(),
-            phase: "Loading layer",
-            done: self.done,
-            total: Some(self.total),
-        });
+        // While it still arrives, that is what is told.
+        let arrives = matches!(&self.blob.place, Place::Arriving(arrival) if !arrival.is_whole());
+        if !arrives {
+            (self.report)(Progress {
+                part: self.blob.digest.short().to_owned(),
+                phase: self.phase,
+                done: self.done,
+                total: Some(self.blob.size),
+            });
+        }
         Ok(read)
     }
 }

@@ -357,6 +357,7 @@ fn read_image(
         manifest: bytes,
         layers,
         names: Vec::new(),
+        binding: false,
     })
 }
 

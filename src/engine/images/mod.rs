@@ -9,13 +9,16 @@ pub mod change;
 pub mod codec;
 mod commit;
 pub mod document;
+mod fetch;
 pub mod index;
+mod ingest;
 mod layers;
 mod load;
 pub mod platform;
 mod prune;
 mod pull;
 mod push;
+pub mod ranges;
 pub mod registry;
 pub mod removal;
 mod save;
@@ -245,7 +248,7 @@ impl Images {
         lock: Lock,
     ) -> Result<Vec<Digest>> {
         let unneeded = Unneeded::find(self, catalog, &in_use()?)?;
-        let work = Workspace::create(&self.dirs.layers, &lock)?;
+        let work = Workspace::create(&self.dirs.layers, &self.dirs.blobs, &lock)?;
         let taken = unneeded.take(self, &work);
         drop(lock);
         drop(work);
@@ -266,12 +269,12 @@ impl Images {
     ) -> Result<Vec<(ImageId, Vec<Reference>)>> {
         let work = {
             let lock = self.lock()?;
-            Workspace::create(&self.dirs.layers, &lock)?
+            Workspace::create(&self.dirs.layers, &self.dirs.blobs, &lock)?
         };
-        let pool = Pool::new(&work, report, cancel);
+        let pool = Pool::new(&work, "Loading layer", report, cancel);
         std::thread::scope(|scope| {
             let _closing = Closing(&pool);
-            pool.start(scope);
+            pool.start(scope, 1);
             let plans = read(&work, &pool)?;
             let ids = commit::commit(self, &work, &pool, &plans, cancel)?;
             let names = plans.into_iter().map(|plan| plan.names);

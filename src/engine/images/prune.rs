@@ -65,7 +65,7 @@ impl Images {
         let leftovers = Leftovers::find(self, request.all)?;
         let reclaimed = unneeded.bytes().saturating_add(leftovers.bytes);
         leftovers.remove(self)?;
-        let work = Workspace::create(&self.dirs.layers, &lock)?;
+        let work = Workspace::create(&self.dirs.layers, &self.dirs.blobs, &lock)?;
         let taken = unneeded.take(self, &work);
         drop(lock);
         drop(work);

@@ -11,8 +11,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 
 use super::codec::{self, CHUNK, Hasher};
-use super::index;
 use super::tarball::{self, Entry, Kind};
+use super::{index, ingest};
 use crate::engine::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::engine::sys::at::{self, Dir};
 
@@ -20,6 +20,11 @@ const WHITEOUT: &[u8] = b".wh.";
 const SPECIAL_WHITEOUT: &[u8] = b".wh..wh.";
 const OPAQUE_WHITEOUT: &[u8] = b".wh..wh..opq";
 const OPAQUE_XATTR: &[u8] = b"trusted.overlay.opaque";
+/// Most entries of one layer. A whole desktop has about two million files.
+const MAX_ENTRIES: u64 = 20_000_000;
+/// Longest path of an entry and longest name in it, in bytes (path_resolution(7), `PATH_MAX` and `NAME_MAX`).
+const MAX_PATH: usize = 4096;
+const MAX_NAME: usize = 255;
 /// Links followed on the way to one entry, as the kernel (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 /// Holes larger than this are not hashed: a file of a few bytes can claim to be exabytes long.
@@ -50,7 +55,15 @@ pub fn unpack(input: &mut dyn Read, root: Dir) -> Result<Unpacked> {
     layer.root.set_own_attributes(0, 0, 0o755)?;
     layer.root.set_own_mtime((0, 0))?;
     layer.index.add(&implied_directory(b""));
+    let mut entries = 0_u64;
     while let Some(entry) = reader.next_entry().map_err(archive_error)? {
+        entries += 1;
+        if entries > MAX_ENTRIES {
+            return Err(Error::invalid(format!(
+                "the layer has more than {MAX_ENTRIES} entries"
+            )));
+        }
+        check_length(&entry.path)?;
         layer
             .apply(&entry, &mut reader)
             .map_err(|error| match error.kind() {
@@ -59,6 +72,19 @@ pub fn unpack(input: &mut dyn Read, root: Dir) -> Result<Unpacked> {
             })?;
     }
     Ok(Unpacked { layer })
+}
+
+/// Refuses paths that no file system takes, before they are kept anywhere.
+fn check_length(path: &[u8]) -> Result<()> {
+    let longest = path.split(|byte| *byte == b'/').map(<[u8]>::len).max();
+    if path.len() <= MAX_PATH && longest.unwrap_or(0) <= MAX_NAME {
+        return Ok(());
+    }
+    let start = path.get(..64).unwrap_or(path);
+    Err(Error::invalid(format!(
+        "entry {}…: the path is too long ({MAX_PATH} bytes, {MAX_NAME} each part)",
+        shown(start)
+    )))
 }
 
 impl Unpacked {
@@ -878,6 +904,12 @@ pub fn archive_error(error: tarball::Error) -> Error {
 pub fn stream_error(error: io::Error) -> Error {
     if codec::is_cancelled(&error) {
         return Error::new(ErrorKind::Cancelled, "cancelled");
+    }
+    if let Some(failed) = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<ingest::Failed>())
+    {
+        return Error::new(failed.0.kind(), failed.0.to_string());
     }
     if error.raw_os_error().is_some() {
         return Error::io("read", error);

@@ -3,10 +3,12 @@
 //! unlocked and removes it.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::codec::{self, Compression, Hasher};
+use super::ingest::{self, Arrival};
 use super::unpack::stream_error;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::{Cancel, Digest};
@@ -19,22 +21,34 @@ const PREFIX: &str = ".tmp-";
 #[derive(Debug)]
 pub struct Workspace {
     layers: Dir,
+    blobs: Dir,
     name: String,
     dir: Dir,
     next: AtomicU64,
 }
 
-/// A blob on disk, hashed while it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A blob on disk, or on its way there.
+#[derive(Debug, Clone)]
 pub struct Spooled {
-    /// Its name in the workspace.
-    pub name: String,
+    /// Where it is.
+    pub(super) place: Place,
     /// Its digest.
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
-    /// Its first bytes, at most 512.
+    /// Its first bytes, at most 512; empty where nobody asks.
     pub start: Vec<u8>,
+}
+
+/// Where a blob is.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// In the workspace, under a name; hashed while it was written.
+    Work(String),
+    /// It arrives from a registry.
+    Arriving(Arc<Arrival>),
+    /// In the store.
+    Stored,
 }
 
 impl Workspace {
@@ -43,7 +57,7 @@ impl Workspace {
     ///
     /// # Errors
     /// What the system calls say.
-    pub fn create(layers: &Dir, _store: &Lock) -> Result<Self> {
+    pub fn create(layers: &Dir, blobs: &Dir, _store: &Lock) -> Result<Self> {
         for (name, _locked) in Self::abandoned(layers)? {
             layers.remove_tree(&name)?;
         }
@@ -55,6 +69,7 @@ impl Workspace {
         dir.try_lock()?;
         Ok(Self {
             layers: layers.try_clone()?,
+            blobs: blobs.try_clone()?,
             name,
             dir,
             next: AtomicU64::new(0),
@@ -110,7 +125,7 @@ impl Workspace {
         let (digest, size) =
             codec::copy_hashed(&mut whole, &mut file, cancel).map_err(stream_error)?;
         Ok(Spooled {
-            name,
+            place: Place::Work(name),
             digest,
             size,
             start,
@@ -133,12 +148,35 @@ impl Workspace {
         Ok((name, file))
     }
 
-    /// Opens a spooled blob.
+    /// Reads a blob, wherever it is, from its beginning; one that arrives is waited for and checked.
     ///
     /// # Errors
     /// What openat2(2) says.
-    pub fn open(&self, blob: &Spooled) -> Result<File> {
-        self.dir.open_file(blob.name.as_bytes())
+    pub fn open(&self, blob: &Spooled) -> Result<Box<dyn Read + Send>> {
+        Ok(match &blob.place {
+            Place::Work(name) => Box::new(self.dir.open_file(name.as_bytes())?),
+            Place::Arriving(arrival) => Box::new(ingest::Reader::new(Arc::clone(arrival))),
+            Place::Stored => Box::new(self.blobs.open_file(blob.digest.hex().as_bytes())?),
+        })
+    }
+
+    /// Moves a blob into the store, unless it is there already; `false` if it should be there and is not.
+    ///
+    /// # Errors
+    /// What renameat2(2) says.
+    pub(super) fn place(&self, blob: &Spooled) -> Result<bool> {
+        let hex = blob.digest.hex().as_bytes();
+        let stored = self.blobs.stat(hex)?.is_some();
+        match &blob.place {
+            Place::Work(name) if !stored && self.dir.stat(name.as_bytes())?.is_some() => {
+                self.dir.rename_new(name.as_bytes(), &self.blobs, hex)
+            }
+            Place::Arriving(arrival) => {
+                arrival.place(&self.blobs)?;
+                Ok(true)
+            }
+            Place::Work(_) | Place::Stored => Ok(stored),
+        }
     }
 
     /// The whole content of a small spooled blob.
@@ -196,9 +234,8 @@ impl Spooled {
 ///
 /// # Errors
 /// What reading and decoding say.
-pub(super) fn diff_id_of(file: &mut File, stop: &dyn Fn() -> bool) -> io::Result<Digest> {
-    file.rewind()?;
-    let mut input = codec::decode(file)?;
+pub(super) fn diff_id_of(blob: impl Read + Send, stop: &dyn Fn() -> bool) -> io::Result<Digest> {
+    let mut input = codec::decode(blob)?;
     let mut hasher = Hasher::default();
     let mut buffer = vec![0_u8; codec::CHUNK];
     loop {

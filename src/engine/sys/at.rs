@@ -189,6 +189,31 @@ impl Dir {
         }
     }
 
+    /// Opens a file for reading and writing, making it (mode 0600) if it is missing, and takes its flock(2) without
+    /// waiting: held as long as the file is open. `None` if somebody else holds it. Whoever holds it may rename or
+    /// remove the file; a file that lost its name while we came for it is not taken.
+    ///
+    /// # Errors
+    /// What openat(2), flock(2) and fstatat(2) say otherwise.
+    pub fn open_locked(&self, name: &[u8]) -> Result<Option<File>> {
+        let flags = OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDWR;
+        let mode = Mode::RUSR | Mode::WUSR;
+        loop {
+            let opened = check_name(name)
+                .and_then(|()| rustix::fs::openat(&self.fd, name_of(name), flags, mode));
+            let file = self.done(opened, "open", name)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                other => self.done(other, "lock", name)?,
+            }
+            let stat = self.done(rustix::fs::fstat(&file), "examine", name)?;
+            let named = self.stat(name)?.map(|named| named.inode);
+            if named == Some(read_stat(&stat).inode) {
+                return Ok(Some(File::from(file)));
+            }
+        }
+    }
+
     /// Makes a symbolic link; `false` if the name is taken.
     ///
     /// # Errors

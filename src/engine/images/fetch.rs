@@ -1,0 +1,271 @@
+//! Fetching blobs: several at a time, large ones in ranges side by side, each gone on with where a connection broke.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+
+use super::codec;
+use super::document::{self, Descriptor};
+use super::ingest::Arrival;
+use super::registry::Repository;
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::model::progress::Report;
+use crate::engine::model::{Cancel, Progress};
+
+/// Blobs up to this many bytes are fetched in one piece.
+const SMALL: u64 = 32 << 20;
+/// Largest piece in bytes: what is lost when a process is killed is at most what was not noted of each.
+const LARGEST_PIECE: u64 = 64 << 20;
+/// Ranges of one blob that are fetched side by side.
+const RANGES: usize = 3;
+/// Broken connections in a row, without a byte between them, before it is given up.
+const PATIENCE: u32 = 5;
+/// Pause after the first of them; twice as long after each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Bytes between two reports.
+const REPORT_EVERY: u64 = 256 << 10;
+
+/// Blobs to fetch.
+pub(super) struct Fetch<'a> {
+    /// From where.
+    pub repository: &'a Repository,
+    /// What, in order.
+    pub arrivals: &'a [Arc<Arrival>],
+    /// Blobs at a time.
+    pub side_by_side: usize,
+    /// Connections in all.
+    pub connections: usize,
+    /// Who is told.
+    pub report: Report<'a>,
+    /// Who may say stop.
+    pub cancel: &'a Cancel,
+}
+
+impl Fetch<'_> {
+    /// Fetches all. The end of each, and an error, is told to the arrivals: the first error ends all.
+    pub(super) async fn all(&self) {
+        let mut running = futures_util::stream::iter(self.arrivals)
+            .map(|arrival| self.one(arrival))
+            .buffer_unordered(self.side_by_side);
+        let failed = loop {
+            tokio::select! {
+                () = cancelled(self.cancel) => break Error::new(Kind::Cancelled, "cancelled"),
+                ended = running.next() => match ended {
+                    None => return,
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => break error,
+                },
+            }
+        };
+        drop(running);
+        let (kind, text) = (failed.kind(), failed.to_string());
+        let hint = failed.hint().map(str::to_owned);
+        for arrival in self.arrivals {
+            let mut error = Error::new(kind, text.clone());
+            if let Some(hint) = &hint {
+                error = error.with_hint(hint.clone());
+            }
+            arrival.fail(error);
+        }
+    }
+
+    async fn one(&self, arrival: &Arrival) -> Result<()> {
+        let ranges = if arrival.size > SMALL {
+            RANGES.min(self.connections)
+        } else {
+            1
+        };
+        let pieces = u64::try_from(ranges.saturating_mul(4)).unwrap_or(4);
+        let piece = if ranges == 1 {
+            u64::MAX
+        } else {
+            (arrival.size / pieces).clamp(SMALL / 4, LARGEST_PIECE)
+        };
+        let state = Pieces {
+            left: Mutex::new(arrival.missing(piece).into()),
+            without_ranges: AtomicBool::new(false),
+            reported: AtomicU64::new(0),
+        };
+        try_join_all((0..ranges).map(|_| self.worker(arrival, &state))).await?;
+        arrival.note();
+        self.tell(arrival, "Download complete");
+        Ok(())
+    }
+
+    async fn worker(&self, arrival: &Arrival, pieces: &Pieces) -> Result<()> {
+        while let Some((start, end)) = pieces.next() {
+            self.piece(arrival, pieces, start, end).await?;
+        }
+        Ok(())
+    }
+
+    /// One piece, however often the connection breaks.
+    async fn piece(&self, arrival: &Arrival, pieces: &Pieces, start: u64, end: u64) -> Result<()> {
+        let mut position = start;
+        let mut failures = 0;
+        while position < end {
+            let before = position;
+            let Err(error) = self.read(arrival, pieces, &mut position, end).await else {
+                return Ok(());
+            };
+            arrival.note();
+            if position > before {
+                failures = 0;
+            }
+            failures += 1;
+            let broken = matches!(error.kind(), Kind::Unavailable | Kind::Timeout);
+            if !broken || failures > PATIENCE {
+                return Err(error);
+            }
+            self.tell(arrival, "Retrying");
+            tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(failures - 1)).await;
+        }
+        Ok(())
+    }
+
+    /// Reads from one connection; `position` tells how far it came, also after an error.
+    async fn read(
+        &self,
+        arrival: &Arrival,
+        pieces: &Pieces,
+        position: &mut u64,
+        end: u64,
+    ) -> Result<()> {
+        let whole = *position == 0 && end >= arrival.size;
+        let until = (!whole && end < arrival.size).then_some(end);
+        let mut stream = self
+            .repository
+            .blob(&arrival.digest, *position, until)
+            .await?;
+        let mut end = end;
+        if stream.start != *position {
+            // It does not know ranges and sends everything: once is enough.
+            if pieces.without_ranges.swap(true, Ordering::AcqRel) {
+                *position = end;
+                return Ok(());
+            }
+            pieces.clear();
+            end = arrival.size;
+        }
+        let mut at = stream.start;
+        while let Some(bytes) = stream.next().await? {
+            arrival.put(at, &bytes)?;
+            at = at.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            *position = at;
+            let received = arrival.received();
+            if received >= pieces.reported.load(Ordering::Relaxed) + REPORT_EVERY {
+                pieces.reported.store(received, Ordering::Relaxed);
+                self.tell(arrival, "Downloading");
+            }
+        }
+        if at >= end {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Unavailable,
+            format!(
+                "blob {}: the connection ended after {at} of {} bytes",
+                arrival.digest.short(),
+                arrival.size
+            ),
+        ))
+    }
+
+    fn tell(&self, arrival: &Arrival, phase: &'static str) {
+        (self.report)(Progress {
+            part: arrival.digest.short().to_owned(),
+            phase,
+            done: arrival.received(),
+            total: Some(arrival.size),
+        });
+    }
+}
+
+/// What is left to fetch of one blob.
+struct Pieces {
+    left: Mutex<VecDeque<(u64, u64)>>,
+    /// The registry sends whole blobs only, and one worker takes it.
+    without_ranges: AtomicBool,
+    reported: AtomicU64,
+}
+
+impl Pieces {
+    fn next(&self) -> Option<(u64, u64)> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.pop_front()
+    }
+
+    fn clear(&self) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.clear();
+    }
+}
+
+/// A small blob, such as an image's configuration, checked against its descriptor.
+///
+/// # Errors
+/// `InvalidInput` if it is not what its descriptor says; otherwise what the registry says.
+pub(super) async fn document(repository: &Repository, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    let limit = u64::try_from(document::LIMIT).unwrap_or(u64::MAX);
+    if descriptor.size > limit {
+        return Err(Error::invalid(format!(
+            "document {} has {} bytes, which is too large ({limit} are read)",
+            descriptor.digest, descriptor.size
+        )));
+    }
+    let mut failures = 0;
+    loop {
+        let error = match read_document(repository, descriptor).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) => error,
+        };
+        failures += 1;
+        let broken = matches!(error.kind(), Kind::Unavailable | Kind::Timeout);
+        // Damaged on the way: once more, and then it is the registry's.
+        let damaged = error.kind() == Kind::InvalidInput && failures <= 2;
+        if !(broken && failures <= PATIENCE || damaged) {
+            return Err(error);
+        }
+        tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(failures - 1)).await;
+    }
+}
+
+async fn read_document(repository: &Repository, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    let mut stream = repository.blob(&descriptor.digest, 0, None).await?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await? {
+        bytes.extend_from_slice(&chunk);
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if length > descriptor.size {
+            return Err(Error::invalid(format!(
+                "document {} is longer than the {} bytes that its descriptor says",
+                descriptor.digest, descriptor.size
+            )));
+        }
+    }
+    if u64::try_from(bytes.len()).is_ok_and(|length| length < descriptor.size) {
+        return Err(Error::new(
+            Kind::Unavailable,
+            format!("document {}: the connection ended early", descriptor.digest),
+        ));
+    }
+    let found = codec::digest_of(&bytes);
+    if found == descriptor.digest {
+        return Ok(bytes);
+    }
+    Err(Error::invalid(format!(
+        "document {} has the wrong digest: its content is {found}",
+        descriptor.digest
+    )))
+}
+
+/// Ends when somebody asks to stop.
+pub(super) async fn cancelled(cancel: &Cancel) {
+    while !cancel.is_cancelled() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

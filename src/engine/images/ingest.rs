@@ -1,0 +1,363 @@
+//! Blobs on their way in: `<data root>/ingest/<hex>.part` is what is there of a blob, `<hex>.have` says which parts of
+//! it, so that a pull that was cut off is gone on with. Who fetches a blob holds the lock of its `.part`; it moves into
+//! the store when its image is whole. What nobody works on may be removed at any time.
+//!
+//! A blob is read while it arrives: [`Reader`] waits for bytes that are not there yet.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::codec::{self, Hasher};
+use super::ranges::Ranges;
+use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::model::Digest;
+use crate::engine::store::Roots;
+use crate::engine::sys::at::Dir;
+use crate::engine::sys::file;
+
+/// Bytes between two notes of what is there.
+const NOTE_EVERY: u64 = 4 << 20;
+
+/// The directory.
+#[derive(Debug)]
+pub(super) struct Ingest {
+    dir: Dir,
+}
+
+/// A lock on a layer that is being made; dropping it lets go.
+#[derive(Debug)]
+pub(super) struct Making {
+    dir: Dir,
+    name: String,
+    _file: File,
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        // Removed while it is still locked: who comes next makes a new one. One that stays is removed by prune.
+        let _ = self.dir.remove_file(self.name.as_bytes());
+    }
+}
+
+/// One blob that this process fetches.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    /// What it must be.
+    pub digest: Digest,
+    /// How long it must be, in bytes.
+    pub size: u64,
+    dir: Dir,
+    file: File,
+    notes: Mutex<Notes>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Notes {
+    file: File,
+    /// What was received and not noted yet.
+    pending: Ranges,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    have: Ranges,
+    failed: Option<Arc<Error>>,
+    verified: bool,
+}
+
+impl Ingest {
+    /// Opens the directory, making it if it is missing.
+    ///
+    /// # Errors
+    /// What mkdir(2) and open(2) say.
+    pub(super) fn open(roots: &Roots) -> Result<Self> {
+        let path = roots.data.join("ingest");
+        file::create_private_dir(&path)?;
+        Ok(Self {
+            dir: Dir::open(&path)?,
+        })
+    }
+
+    /// Says that this process makes a layer; `None` if another one does.
+    ///
+    /// # Errors
+    /// What the system calls say.
+    pub(super) fn make(&self, chain_id: &Digest) -> Result<Option<Making>> {
+        let name = format!("{}.lock", chain_id.hex());
+        let Some(file) = self.dir.open_locked(name.as_bytes())? else {
+            return Ok(None);
+        };
+        Ok(Some(Making {
+            dir: self.dir.try_clone()?,
+            name,
+            _file: file,
+        }))
+    }
+
+    /// Takes a blob to fetch it, with what is there of it already; `None` if another process fetches it.
+    ///
+    /// # Errors
+    /// What the system calls say.
+    pub(super) fn claim(&self, digest: &Digest, size: u64) -> Result<Option<Arrival>> {
+        let part = format!("{}.part", digest.hex());
+        let Some(file) = self.dir.open_locked(part.as_bytes())? else {
+            return Ok(None);
+        };
+        let length = file.metadata().attempt(|| format!("examine {part}"))?.len();
+        // The notes of another file of this name do not count.
+        let name = format!("{}.have", digest.hex());
+        let mut have = Ranges::default();
+        if length > 0 && length <= size && self.dir.stat(name.as_bytes())?.is_some() {
+            let mut text = String::new();
+            let read = self
+                .dir
+                .open_file(name.as_bytes())?
+                .read_to_string(&mut text);
+            if read.is_ok() {
+                have = Ranges::parse(&text);
+            }
+        }
+        if have.total() == 0 {
+            file.set_len(0).attempt(|| format!("empty {part}"))?;
+        }
+        self.dir.remove_file(name.as_bytes())?;
+        let taken = || Error::new(Kind::Internal, format!("{name} is there already"));
+        let mut notes = self.dir.make_file(name.as_bytes())?.ok_or_else(taken)?;
+        notes
+            .write_all(have.to_string().as_bytes())
+            .attempt(|| format!("write {name}"))?;
+        Ok(Some(Arrival {
+            digest: digest.clone(),
+            size,
+            dir: self.dir.try_clone()?,
+            file,
+            notes: Mutex::new(Notes {
+                file: notes,
+                pending: Ranges::default(),
+            }),
+            state: Mutex::new(State {
+                have,
+                ..State::default()
+            }),
+            changed: Condvar::new(),
+        }))
+    }
+}
+
+impl Arrival {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that are there.
+    pub(super) fn received(&self) -> u64 {
+        self.lock().have.total()
+    }
+
+    /// What is to be fetched, in order, in pieces of at most `piece` bytes.
+    pub(super) fn missing(&self, piece: u64) -> Vec<(u64, u64)> {
+        self.lock().have.missing(self.size, piece)
+    }
+
+    /// Takes bytes of the blob.
+    ///
+    /// # Errors
+    /// `InvalidInput` for bytes behind its end; what pwrite(2) says.
+    pub(super) fn put(&self, start: u64, bytes: &[u8]) -> Result<()> {
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let end = start.saturating_add(length);
+        if end > self.size {
+            return Err(Error::invalid(format!(
+                "blob {}: the registry sends more than the {} bytes that the manifest says",
+                self.digest, self.size
+            )));
+        }
+        self.file
+            .write_all_at(bytes, start)
+            .attempt(|| format!("write blob {}", self.digest.short()))?;
+        self.lock().have.add(start, end);
+        self.changed.notify_all();
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.pending.add(start, end);
+        if notes.pending.total() >= NOTE_EVERY {
+            notes.write();
+        }
+        Ok(())
+    }
+
+    /// Writes down what is there, for whoever goes on with it.
+    pub(super) fn note(&self) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.write();
+    }
+
+    /// Ends the waiting of its readers with an error.
+    pub(super) fn fail(&self, error: Error) {
+        let mut state = self.lock();
+        state.failed.get_or_insert_with(|| Arc::new(error));
+        self.changed.notify_all();
+    }
+
+    /// Throws away what is there: it is not what it should be.
+    ///
+    /// # Errors
+    /// What ftruncate(2) and unlinkat(2) say.
+    pub(super) fn discard(&self) -> Result<()> {
+        self.file
+            .set_len(0)
+            .attempt(|| format!("empty blob {}", self.digest.short()))?;
+        for suffix in ["have", "part"] {
+            let name = format!("{}.{suffix}", self.digest.hex());
+            self.dir.remove_file(name.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Its digest is known to be right.
+    pub(super) fn is_verified(&self) -> bool {
+        self.lock().verified
+    }
+
+    /// All bytes are there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.lock().have.frontier() >= self.size
+    }
+
+    /// Hashes the whole blob, waiting for bytes that have not arrived, unless that has been done.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is not what its digest says; what its fetching ended with.
+    pub(super) fn verify(self: &Arc<Self>) -> Result<()> {
+        if self.is_verified() {
+            return Ok(());
+        }
+        let mut reader = Reader::new(Arc::clone(self));
+        let mut buffer = vec![0; codec::CHUNK];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => return Err(super::unpack::stream_error(error)),
+            }
+        }
+    }
+
+    /// Moves it into the store.
+    ///
+    /// # Errors
+    /// What renameat2(2) says.
+    pub(super) fn place(&self, blobs: &Dir) -> Result<()> {
+        let part = format!("{}.part", self.digest.hex());
+        let hex = self.digest.hex().as_bytes();
+        if blobs.stat(hex)?.is_none() {
+            self.dir.rename_new(part.as_bytes(), blobs, hex)?;
+        } else {
+            self.dir.remove_file(part.as_bytes())?;
+        }
+        let have = format!("{}.have", self.digest.hex());
+        self.dir.remove_file(have.as_bytes())
+    }
+}
+
+impl Notes {
+    fn write(&mut self) {
+        let lines = std::mem::take(&mut self.pending).to_string();
+        // What could not be noted is fetched again, no more.
+        let _ = self.file.write_all(lines.as_bytes());
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.note();
+    }
+}
+
+/// Reads a blob from its beginning, waiting for what has not arrived, and checks its digest at the end.
+#[derive(Debug)]
+pub(super) struct Reader {
+    arrival: Arc<Arrival>,
+    position: u64,
+    frontier: u64,
+    hasher: Option<Hasher>,
+}
+
+impl Reader {
+    pub(super) fn new(arrival: Arc<Arrival>) -> Self {
+        Self {
+            arrival,
+            position: 0,
+            frontier: 0,
+            hasher: Some(Hasher::default()),
+        }
+    }
+
+    /// Waits until there is something at the position.
+    fn wait(&mut self) -> io::Result<()> {
+        let mut state = self.arrival.lock();
+        loop {
+            self.frontier = state.have.frontier();
+            if self.frontier > self.position {
+                return Ok(());
+            }
+            if let Some(error) = &state.failed {
+                return Err(io::Error::other(Failed(Arc::clone(error))));
+            }
+            state = self
+                .arrival
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn end(&mut self) -> io::Result<usize> {
+        if let Some(hasher) = self.hasher.take() {
+            let found = hasher.digest();
+            if found != self.arrival.digest {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!(
+                        "blob {} has the wrong digest: its content is {found}",
+                        self.arrival.digest
+                    ),
+                ));
+            }
+            self.arrival.lock().verified = true;
+        }
+        Ok(0)
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.position >= self.arrival.size {
+            return self.end();
+        }
+        if self.frontier <= self.position {
+            self.wait()?;
+        }
+        let there = usize::try_from(self.frontier.min(self.arrival.size) - self.position)
+            .unwrap_or(usize::MAX);
+        let wanted = there.min(buffer.len());
+        let target = buffer.get_mut(..wanted).unwrap_or(&mut []);
+        let read = self.arrival.file.read_at(target, self.position)?;
+        if read == 0 && wanted > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(target.get(..read).unwrap_or(&[]));
+        }
+        self.position += u64::try_from(read).unwrap_or(0);
+        Ok(read)
+    }
+}
+
+/// The fetching of a blob ended with this.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Failed(pub Arc<Error>);
