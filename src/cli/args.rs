@@ -474,6 +474,51 @@ pub struct Push {
     pub operands: Vec<String>,
 }
 
+/// `login`.
+#[derive(Args)]
+pub struct Login {
+    /// Password or Personal Access Token (PAT)
+    #[arg(short, long, value_name = "string")]
+    pub password: Option<String>,
+    /// Take the Password or Personal Access Token (PAT) from stdin
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Username
+    #[arg(short, long, value_name = "string")]
+    pub username: Option<String>,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
+/// Without the password.
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("username", &self.username)
+            .field("password_stdin", &self.password_stdin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `search`.
+#[derive(Debug, Args)]
+pub struct Search {
+    /// Filter output based on conditions provided
+    #[arg(short, long, value_name = "filter", value_parser = value::filter)]
+    pub filter: Vec<value::Filter>,
+    /// Pretty-print search using a Go template
+    #[arg(long, value_name = "string")]
+    pub format: Option<String>,
+    /// Max number of search results
+    #[arg(long, value_name = "int", value_parser = value::int)]
+    pub limit: Option<i64>,
+    /// Don't truncate output
+    #[arg(long)]
+    pub no_trunc: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
 /// `rmi`.
 #[derive(Debug, Args)]
 pub struct Rmi {

@@ -8,7 +8,9 @@ use clap::{ArgMatches, Args, Command};
 use super::missing::{self, Flag};
 use super::parse::Arity;
 use super::report::Outcome;
-use super::{Context, args, container, demo, disk, image, registry, run, stats, system, typed};
+use super::{
+    Context, args, container, demo, disk, image, login, registry, run, search, stats, system, typed,
+};
 
 /// One verb.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +94,8 @@ pub const VERBS: &[Verb] = &[
     verb!(Some(("image", &["inspect"])), None, "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::Inspect, missing::PLATFORM, image::inspect, "Display detailed information on one or more images"),
     verb!(Some((FEW, &["kill"])), Some("kill"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Kill, NONE, container::kill, "Kill one or more running containers"),
     verb!(Some(("image", &["load"])), Some("load"), "[OPTIONS]", Arity::None, args::Load, missing::PLATFORM, image::load, "Load an image from a tar archive or STDIN"),
+    verb!(None, Some("login"), "[OPTIONS] [SERVER]", Arity::AtMost(1), args::Login, NONE, login::login, "Authenticate to a registry"),
+    verb!(None, Some("logout"), "[SERVER]", Arity::AtMost(1), args::Plain, NONE, login::logout, "Log out from a registry"),
     verb!(Some((FEW, &["logs"])), Some("logs"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Logs, NONE, container::logs, "Fetch the logs of a container"),
     verb!(Some(("image", &["prune"])), None, "[OPTIONS]", Arity::None, args::Prune, NONE, disk::prune_images, "Remove unused images"),
     verb!(Some(("system", &["df"])), None, "[OPTIONS]", Arity::None, args::Df, NONE, disk::df, "Show disk usage"),
@@ -100,6 +104,7 @@ pub const VERBS: &[Verb] = &[
     verb!(Some((FEW, &["rm", "remove"])), Some("rm"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Rm, NONE, container::rm, "Remove one or more containers"),
     verb!(Some(("image", &["rm", "remove"])), Some("rmi"), "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::Rmi, missing::RMI, image::rmi, "Remove one or more images"),
     verb!(Some(("image", &["save"])), Some("save"), "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::Save, missing::PLATFORM, image::save, "Save one or more images to a tar archive (streamed to STDOUT by default)"),
+    verb!(None, Some("search"), "[OPTIONS] TERM", Arity::Exactly(1), args::Search, NONE, search::search, "Search Docker Hub for images"),
     verb!(Some((FEW, &["start"])), Some("start"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Start, missing::START, run::start, "Start one or more stopped containers"),
     verb!(Some((FEW, &["stats"])), Some("stats"), "[OPTIONS] [CONTAINER...]", Arity::AtLeast(0), args::Stats, NONE, stats::stats, "Display a live stream of container(s) resource usage statistics"),
     verb!(Some((FEW, &["stop"])), Some("stop"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Stop, NONE, container::stop, "Stop one or more running containers"),
