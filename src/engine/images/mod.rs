@@ -14,6 +14,7 @@ pub mod index;
 mod ingest;
 mod layers;
 mod load;
+mod origins;
 pub mod platform;
 mod prune;
 mod pull;

@@ -87,6 +87,23 @@ impl Reference {
         self
     }
 
+    /// The repository alone: without tag and digest.
+    #[must_use]
+    pub fn repository(&self) -> Self {
+        Self {
+            tag: None,
+            digest: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same with another digest.
+    #[must_use]
+    pub fn with_digest(mut self, digest: Digest) -> Self {
+        self.digest = Some(digest);
+        self
+    }
+
     /// The repository as people write it: `busybox`, `user/app`, `host:5000/a`.
     #[must_use]
     pub fn familiar_name(&self) -> String {
