@@ -28,6 +28,10 @@ pub(super) struct Config {
     pub(super) mouse: bool,
     pub(super) multiplexer: Multiplexer,
     pub(super) problems: Vec<String>,
+    /// Where names that were pulled are kept.
+    pub(super) history: Option<PathBuf>,
+    /// Those names, the newest first.
+    pub(super) pulled: Vec<String>,
 }
 
 /// Reads variables through `variable` and files through `file` (`None` if there is none).
@@ -40,6 +44,10 @@ pub(super) fn read(
     file: impl Fn(&std::path::Path) -> Result<Option<String>>,
 ) -> Result<Config> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let absolute = |name: &str| {
+        let path = set(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
     let term = set("TERM").unwrap_or_default();
     if term == "dumb" {
         return Err(
@@ -66,6 +74,12 @@ pub(super) fn read(
     let default = set("WHARF_THEME").unwrap_or_else(|| "dark".to_owned());
     let (theme, wrong) = Theme::with_user_file(&default, depth(&set, &term), &look);
     problems.extend(wrong.iter().map(|problem| format!("theme.toml {problem}")));
+    let history = state_dir(&set).map(|dir| dir.join("pulled"));
+    // A history that cannot be read is as good as none.
+    let pulled = history
+        .as_deref()
+        .and_then(|path| file(path).ok().flatten());
+    let pulled = pulled.unwrap_or_default();
     let multiplexer = if set("TMUX").is_some() {
         Multiplexer::Tmux
     } else if set("STY").is_some() {
@@ -79,11 +93,16 @@ pub(super) fn read(
             glyphs: glyphs(&set),
             read_only: options.read_only,
             zone: TimeZone::system(),
+            // The shell's word for it: a path through links stays as its user knows it.
+            here: absolute("PWD"),
+            home: absolute("HOME"),
         },
         theme,
         mouse: !options.no_mouse,
         multiplexer,
         problems,
+        history,
+        pulled: pulled.lines().map(ToOwned::to_owned).collect(),
     })
 }
 
@@ -92,6 +111,15 @@ fn config_dir(set: &impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
         .or_else(|| Some(PathBuf::from(set("HOME")?).join(".config")))?;
+    Some(base.join("wharf"))
+}
+
+/// What is kept from one time to the next (XDG Base Directory Specification).
+fn state_dir(set: &impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let base = set("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")))?;
     Some(base.join("wharf"))
 }
 

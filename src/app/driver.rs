@@ -63,10 +63,16 @@ pub(super) async fn run(engine: Engine, config: Config) -> Result<()> {
         // What the emulator understands.
         term: "xterm-256color".to_owned(),
     };
-    let performer = Performer::new(engine, tokio::runtime::Handle::current(), reports);
+    let performer = Performer::new(
+        engine,
+        tokio::runtime::Handle::current(),
+        reports,
+        config.history.clone(),
+    );
     let (width, height) = terminal::size();
     let mut state = State::new(config.settings.clone(), width, height, Timestamp::now());
     state.mouse = config.mouse;
+    state.pulled.clone_from(&config.pulled);
     // The engine reads while the terminal is set up.
     let first = state.start();
     for effect in first {
@@ -92,6 +98,7 @@ pub(super) async fn run(engine: Engine, config: Config) -> Result<()> {
     };
     for problem in std::mem::take(&mut driver.config.problems) {
         let failure = super::jobs::Failure {
+            kind: crate::engine::error::Kind::InvalidInput,
             chain: vec![problem.clone()],
             line: problem,
             hint: None,
@@ -230,6 +237,7 @@ impl Driver {
     fn perform(&mut self, effect: Effect) -> Result<()> {
         match effect {
             Effect::Start(id, request) => self.performer.start(id, request),
+            Effect::Remember(name) => self.performer.remember(name),
             Effect::Cancel(id) => self.performer.cancel(id),
             Effect::Query { id, query, after } => self.performer.query(id, query, after),
             Effect::Copy(text) => {

@@ -12,18 +12,22 @@ use crate::engine::model::{ImageSummary, units};
 pub const NAME: usize = 0;
 /// Column of the size.
 pub const SIZE: usize = 1;
-/// Column of the number of containers.
-pub const USED: usize = 2;
+/// Column of what no other image has.
+pub const UNIQUE: usize = 2;
 /// Column of the age.
 pub const AGE: usize = 3;
+/// Column of the containers made from it.
+pub const USED: usize = 4;
 /// Column of the id.
-pub const ID: usize = 4;
+pub const ID: usize = 5;
 
 /// An image in the list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageRow {
     /// As the engine told.
     pub summary: ImageSummary,
+    /// Bytes of its layers that no other image has, once that is known.
+    pub unique: Option<u64>,
     /// Names of the containers made from it.
     pub used_by: Vec<String>,
     /// What is being done to it.
@@ -40,6 +44,12 @@ impl ImageRow {
         }
     }
 
+    /// It has no name any more.
+    #[must_use]
+    pub fn is_dangling(&self) -> bool {
+        self.summary.tags.is_empty()
+    }
+
     /// What `rmi` calls it: the only tag, or else the id.
     #[must_use]
     pub fn reference(&self) -> &str {
@@ -54,11 +64,12 @@ impl Row for ImageRow {
     type Key = String;
     #[rustfmt::skip]
     const COLUMNS: &'static [Column] = &[
-        Column { title: "IMAGE", width: 14, grows: true, right: false, sorts: true },
+        Column { title: "IMAGE", width: 18, grows: true, right: false, sorts: true },
         Column { title: "SIZE", width: 6, grows: false, right: true, sorts: true },
-        Column { title: "USED", width: 4, grows: false, right: true, sorts: true },
+        Column { title: "UNIQUE", width: 7, grows: false, right: true, sorts: true },
         Column { title: "AGE", width: 4, grows: false, right: true, sorts: true },
-        Column { title: "ID", width: 12, grows: false, right: false, sorts: false },
+        Column { title: "USED BY", width: 8, grows: true, right: false, sorts: true },
+        Column { title: "ID", width: 12, grows: false, right: false, sorts: true },
     ];
 
     fn key(&self) -> String {
@@ -74,8 +85,14 @@ impl Row for ImageRow {
             },
             // As `wharf images` prints it.
             SIZE => units::human_size_short(self.summary.size).into(),
-            USED if self.used_by.is_empty() => "-".into(),
-            USED => self.used_by.len().to_string().into(),
+            UNIQUE => self
+                .unique
+                .map_or("".into(), |unique| units::human_size_short(unique).into()),
+            USED => match self.used_by.as_slice() {
+                [] => "-".into(),
+                [one] => text::sanitise(one),
+                many => format!("{}: {}", many.len(), text::sanitise(&many.join(" "))).into(),
+            },
             AGE => self.summary.created.map_or("".into(), |created| {
                 text::age(context.now.as_second() - created.as_second()).into()
             }),
@@ -86,7 +103,8 @@ impl Row for ImageRow {
 
     fn role(&self, column: usize) -> Role {
         match column {
-            NAME if self.summary.tags.is_empty() => Role::Dim,
+            NAME if self.busy.is_some() => Role::Busy,
+            NAME if self.is_dangling() => Role::Dim,
             USED if !self.used_by.is_empty() => Role::Good,
             USED | AGE | ID => Role::Dim,
             _ => Role::Text,
@@ -102,6 +120,8 @@ impl Row for ImageRow {
                 _ => a.tags.cmp(&b.tags),
             },
             SIZE => b.size.cmp(&a.size),
+            UNIQUE => other.unique.cmp(&self.unique),
+            ID => a.id.as_str().cmp(b.id.as_str()),
             USED => other.used_by.len().cmp(&self.used_by.len()),
             AGE => b.created.cmp(&a.created),
             _ => Ordering::Equal,
@@ -120,11 +140,15 @@ impl Row for ImageRow {
                     || self.summary.id.hex().starts_with(&term.value)
             }
             Some("image" | "name") => tags(&term.value),
+            Some("used") => self.used_by.iter().any(|c| text::contains(c, &term.value)),
+            Some("platform") => text::contains(&self.summary.platform.to_string(), &term.value),
+            Some("size") => fits(self.summary.size, &term.value),
+            Some("unique") => self.unique.is_some_and(|unique| fits(unique, &term.value)),
             Some("id") => self.summary.id.hex().starts_with(&term.value),
             Some("status") => match term.value.as_str() {
                 "used" => !self.used_by.is_empty(),
                 "unused" => self.used_by.is_empty(),
-                "dangling" => self.summary.tags.is_empty(),
+                "dangling" => self.is_dangling(),
                 _ => false,
             },
             Some("label") => {
@@ -136,6 +160,49 @@ impl Row for ImageRow {
                 found.is_some_and(|found| value.is_none_or(|value| found == value))
             }
             Some(field) => tags(&format!("{field}:{}", term.value)),
+        }
+    }
+}
+
+/// `>100MB`, `<1g`; a number alone is at least that much.
+fn fits(size: u64, wanted: &str) -> bool {
+    let (less, number) = match wanted.strip_prefix('<') {
+        Some(number) => (true, number),
+        None => (false, wanted.strip_prefix('>').unwrap_or(wanted)),
+    };
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = number.get(digits.len()..).unwrap_or_default();
+    // Sizes of images are told in powers of 1000.
+    let factor: u64 = match unit.to_ascii_lowercase().trim_end_matches('b') {
+        "" => 1,
+        "k" => 1_000,
+        "m" => 1_000_000,
+        "g" => 1_000_000_000,
+        _ => return false,
+    };
+    digits.parse::<u64>().is_ok_and(|number| {
+        let limit = number.saturating_mul(factor);
+        if less { size < limit } else { size >= limit }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_compared_in_the_units_that_are_shown() {
+        for (size, wanted, expected) in [
+            (4_261_550, ">4M", true),
+            (4_261_550, "4mb", true),
+            (4_261_550, "<4M", false),
+            (4_261_550, "<5M", true),
+            (999, ">1k", false),
+            (2_000_000_000, "1g", true),
+            (1, "1x", false),
+            (1, "", false),
+        ] {
+            assert_eq!(fits(size, wanted), expected, "{size} {wanted}");
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Running work: each piece has an id, may report progress, ends exactly once. Reports for what is not in the table are
 //! dropped: late is normal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 
+use super::progress::{Meter, Part, Total};
+use crate::engine::error::Kind;
 use crate::engine::model::request;
-use crate::engine::model::{ContainerId, Progress, Timestamp, signal};
+use crate::engine::model::{Auth, ContainerId, Progress, Timestamp, signal};
 
 /// Names one job. Never given out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +39,50 @@ pub enum Request {
         /// Also if containers use it.
         force: bool,
     },
+    /// Bring an image of a registry into the store.
+    Pull(request::Pull),
+    /// Send an image to a registry.
+    Push {
+        /// Its id.
+        id: String,
+        /// It does not have the name yet under which it is sent: it is given that first.
+        tag: bool,
+        /// What, and where to.
+        request: request::Push,
+    },
+    /// Give an image another name.
+    Tag {
+        /// Its id.
+        id: String,
+        /// What it is called so far.
+        source: String,
+        /// The other name.
+        target: String,
+    },
+    /// Write images into an archive.
+    Save {
+        /// Their ids.
+        ids: Vec<String>,
+        /// What to save: names, so that the archive has them, or ids.
+        names: Vec<String>,
+        /// The archive.
+        path: PathBuf,
+        /// A file that is there is replaced.
+        replace: bool,
+    },
+    /// Bring in every image of an archive.
+    Load(PathBuf),
+    /// Remove images that nothing uses.
+    PruneImages(request::PruneImages),
+    /// Log in to a registry, and do then what needed it.
+    LogIn {
+        /// Host and port.
+        registry: String,
+        /// Who.
+        auth: Auth,
+        /// What the registry refused before.
+        then: Option<Box<Self>>,
+    },
 }
 
 impl Request {
@@ -50,8 +97,69 @@ impl Request {
             | Self::Pause(id)
             | Self::Unpause(id)
             | Self::Remove(id, _) => Some(id),
-            Self::RemoveImage { .. } => None,
+            Self::RemoveImage { .. }
+            | Self::Pull(_)
+            | Self::Push { .. }
+            | Self::Tag { .. }
+            | Self::Save { .. }
+            | Self::Load(_)
+            | Self::PruneImages(_)
+            | Self::LogIn { .. } => None,
         }
+    }
+
+    /// Whether it is about this image.
+    #[must_use]
+    pub fn is_about_image(&self, image: &str) -> bool {
+        match self {
+            Self::RemoveImage { id, .. } | Self::Push { id, .. } | Self::Tag { id, .. } => {
+                id == image
+            }
+            Self::Save { ids, .. } => ids.iter().any(|id| id == image),
+            _ => false,
+        }
+    }
+
+    /// It is about images: such work may take long, and what it did is kept to be looked at.
+    #[must_use]
+    pub fn is_of_images(&self) -> bool {
+        self.container().is_none()
+    }
+
+    /// The registry that it asks.
+    #[must_use]
+    pub fn registry(&self) -> Option<&str> {
+        match self {
+            Self::Pull(request) => Some(request.reference.domain()),
+            Self::Push { request, .. } => Some(request.reference.domain()),
+            Self::LogIn { registry, .. } => Some(registry),
+            _ => None,
+        }
+    }
+
+    /// What the user calls its object, where that is in it.
+    #[must_use]
+    pub fn object(&self) -> String {
+        match self {
+            Self::Pull(request) => request.reference.familiar(),
+            Self::Push { request, .. } => request.reference.familiar(),
+            Self::LogIn { registry, .. } => registry.clone(),
+            Self::RemoveImage { name, .. } => name.clone(),
+            Self::Tag { target, .. } => target.clone(),
+            Self::Save { path, .. } | Self::Load(path) => path.display().to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// The same, shown to its registry as somebody.
+    #[must_use]
+    pub fn with_auth(mut self, who: &Auth) -> Self {
+        match &mut self {
+            Self::Pull(request) => request.auth = who.clone(),
+            Self::Push { request, .. } => request.auth = who.clone(),
+            _ => {}
+        }
+        self
     }
 
     /// What its object shows meanwhile.
@@ -65,6 +173,13 @@ impl Request {
             Self::Pause(_) => "pausing",
             Self::Unpause(_) => "resuming",
             Self::Remove(..) | Self::RemoveImage { .. } => "removing",
+            Self::Pull(_) => "pulling",
+            Self::Push { .. } => "pushing",
+            Self::Tag { .. } => "tagging",
+            Self::Save { .. } => "saving",
+            Self::Load(_) => "loading",
+            Self::PruneImages(_) => "pruning",
+            Self::LogIn { .. } => "logging in to",
         }
     }
 
@@ -79,6 +194,13 @@ impl Request {
             Self::Pause(_) => "paused",
             Self::Unpause(_) => "resumed",
             Self::Remove(..) | Self::RemoveImage { .. } => "removed",
+            Self::Pull(_) => "pulled",
+            Self::Push { .. } => "pushed",
+            Self::Tag { .. } => "tagged",
+            Self::Save { .. } => "saved",
+            Self::Load(_) => "loaded",
+            Self::PruneImages(_) => "pruned",
+            Self::LogIn { .. } => "logged in to",
         }
     }
 
@@ -102,6 +224,38 @@ impl Request {
             Self::RemoveImage { force, .. } => {
                 format!("wharf rmi {}{name}", if *force { "-f " } else { "" })
             }
+            Self::Pull(request) => {
+                let all = if request.all_tags { "-a " } else { "" };
+                let platform = request.platform.as_ref();
+                let platform = platform.map_or(String::new(), |p| format!("--platform {p} "));
+                format!("wharf pull {all}{platform}{name}")
+            }
+            Self::Push { id, tag, .. } => {
+                let first = if *tag {
+                    let digits = id.strip_prefix("sha256:").unwrap_or(id);
+                    let short: String = digits.chars().take(12).collect();
+                    format!("wharf tag {short} {name} && ")
+                } else {
+                    String::new()
+                };
+                format!("{first}wharf push {name}")
+            }
+            Self::Tag { source, target, .. } => {
+                format!("wharf tag {} {}", quoted(source), quoted(target))
+            }
+            Self::Save { names, path, .. } => {
+                let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+                let path = quoted(&path.to_string_lossy());
+                format!("wharf save -o {path} {}", names.join(" "))
+            }
+            Self::Load(path) => format!("wharf load -i {}", quoted(&path.to_string_lossy())),
+            Self::PruneImages(request) => {
+                format!(
+                    "wharf image prune -f{}",
+                    if request.all { " -a" } else { "" }
+                )
+            }
+            Self::LogIn { registry, .. } => format!("wharf login {}", quoted(registry)),
         }
     }
 }
@@ -119,8 +273,12 @@ fn quoted(word: &str) -> String {
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done.
+    /// Done; there is no more to tell than that.
     Done,
+    /// Done, and what came of it, the most important line first.
+    Told(Vec<String>),
+    /// Stopped because the user said so.
+    Cancelled,
     /// Not done.
     Failed(Failure),
 }
@@ -128,6 +286,8 @@ pub enum Outcome {
 /// An error as the screen shows it: the engine's error as plain data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
+    /// For decisions on what to offer.
+    pub kind: Kind,
     /// The whole error in one line.
     pub line: String,
     /// What to do about it.
@@ -146,7 +306,7 @@ pub enum Report {
 }
 
 /// A job that runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// What it does.
     pub request: Request,
@@ -156,10 +316,58 @@ pub struct Job {
     pub started: Timestamp,
     /// The user asked it to stop; asked again, it is not waited for any longer.
     pub cancelling: bool,
-    /// The newest report of each part.
-    pub progress: BTreeMap<String, Progress>,
+    /// The newest report on the whole of it.
+    pub whole: Option<Part>,
+    /// Its parts, in the order in which they were first heard of.
+    pub parts: Vec<Part>,
+    /// All bytes that it moved.
+    meter: Meter,
     /// Which bulk action it is part of.
     pub batch: u64,
+}
+
+impl Job {
+    /// All parts together.
+    #[must_use]
+    pub fn total(&self, now: Timestamp) -> Total {
+        let parts = match &self.whole {
+            Some(whole) if self.parts.is_empty() => std::slice::from_ref(whole),
+            _ => self.parts.as_slice(),
+        };
+        Total::of(parts, &self.meter, now)
+    }
+}
+
+/// A job that has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// What it did.
+    pub request: Request,
+    /// What the user calls its object.
+    pub name: String,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Seconds that it took.
+    pub seconds: i64,
+    /// How; `None` if nobody waited for it any longer.
+    pub outcome: Option<Outcome>,
+}
+
+impl Finished {
+    /// What to tell about it, line by line.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        match &self.outcome {
+            None => vec!["not waited for".to_owned()],
+            Some(Outcome::Done) => vec![format!("{} {}", self.request.done(), self.name)],
+            Some(Outcome::Told(lines)) => lines.clone(),
+            Some(Outcome::Cancelled) => vec!["cancelled".to_owned()],
+            Some(Outcome::Failed(failure)) => {
+                let hint = failure.hint.iter().map(|hint| format!("hint: {hint}"));
+                std::iter::once(failure.line.clone()).chain(hint).collect()
+            }
+        }
+    }
 }
 
 /// One bulk action, until its last job has ended.
@@ -169,14 +377,20 @@ pub struct Batch {
     pub done: usize,
     /// Jobs that failed.
     pub failed: usize,
+    /// Jobs that were cancelled.
+    pub cancelled: usize,
 }
 
+/// Finished jobs that are kept.
+const KEPT: usize = 50;
+
 /// All running jobs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Jobs {
     next: u64,
     next_batch: u64,
     running: BTreeMap<JobId, Job>,
+    finished: VecDeque<Finished>,
     batches: BTreeMap<u64, Batch>,
 }
 
@@ -199,7 +413,9 @@ impl Jobs {
                 name: name.to_owned(),
                 started: now,
                 cancelling: false,
-                progress: BTreeMap::new(),
+                whole: None,
+                parts: Vec::new(),
+                meter: Meter::default(),
                 batch,
             },
         );
@@ -228,28 +444,77 @@ impl Jobs {
         self.running.get_mut(&id)
     }
 
+    /// What ended, the newest first: work on images only, the rest is over before one could look.
+    pub fn finished(&self) -> impl ExactSizeIterator<Item = &Finished> {
+        self.finished.iter()
+    }
+
     /// Keeps the newest report of each part of a job that still runs.
-    pub fn progress(&mut self, id: JobId, progress: Progress) {
-        if let Some(job) = self.running.get_mut(&id) {
-            job.progress.insert(progress.part.clone(), progress);
+    pub fn progress(&mut self, id: JobId, progress: &Progress, now: Timestamp) {
+        let Some(job) = self.running.get_mut(&id) else {
+            return;
+        };
+        if progress.part.is_empty() {
+            job.whole.get_or_insert_default().note(progress, now);
+        } else if let Some(part) = job.parts.iter_mut().find(|p| p.name == progress.part) {
+            part.note(progress, now);
+        } else {
+            let mut part = Part::default();
+            part.note(progress, now);
+            job.parts.push(part);
         }
+        let moved = job.total(now).moved;
+        job.meter.note(moved, now);
     }
 
     /// Takes a job out. `None` if it is not in the table (any more). With the bulk action's balance if it was its last.
-    pub fn finish(&mut self, id: JobId, outcome: &Outcome) -> Option<(Job, Option<Batch>)> {
-        let job = self.running.remove(&id)?;
+    pub fn finish(
+        &mut self,
+        id: JobId,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Option<(Job, Option<Batch>)> {
+        let job = self.take_out(id, Some(outcome.clone()), now)?;
         let batch = self.batches.entry(job.batch).or_default();
         match outcome {
-            Outcome::Done => batch.done += 1,
+            Outcome::Done | Outcome::Told(_) => batch.done += 1,
+            Outcome::Cancelled => batch.cancelled += 1,
             Outcome::Failed(_) => batch.failed += 1,
         }
-        let last = !self.running.values().any(|other| other.batch == job.batch);
-        let batch = if last {
-            self.batches.remove(&job.batch)
-        } else {
+        let balance = self.close_batch(job.batch);
+        Some((job, balance))
+    }
+
+    /// Takes a job out that nobody waits for any longer; what it reports later is dropped.
+    pub fn abandon(&mut self, id: JobId, now: Timestamp) -> Option<Job> {
+        let job = self.take_out(id, None, now)?;
+        self.batches.entry(job.batch).or_default().cancelled += 1;
+        self.close_batch(job.batch);
+        Some(job)
+    }
+
+    fn take_out(&mut self, id: JobId, outcome: Option<Outcome>, now: Timestamp) -> Option<Job> {
+        let job = self.running.remove(&id)?;
+        if job.request.is_of_images() {
+            self.finished.truncate(KEPT - 1);
+            self.finished.push_front(Finished {
+                request: job.request.clone(),
+                name: job.name.clone(),
+                ended: now,
+                seconds: now.as_second() - job.started.as_second(),
+                outcome,
+            });
+        }
+        Some(job)
+    }
+
+    fn close_batch(&mut self, batch: u64) -> Option<Batch> {
+        let goes_on = self.running.values().any(|other| other.batch == batch);
+        if goes_on {
             None
-        };
-        Some((job, batch))
+        } else {
+            self.batches.remove(&batch)
+        }
     }
 }
 
@@ -266,18 +531,17 @@ mod tests {
         let mut jobs = Jobs::default();
         let batch = jobs.batch();
         let job = jobs.add(Request::Start(id()), "web", batch, Timestamp::UNIX_EPOCH);
-        assert!(jobs.finish(job, &Outcome::Done).is_some());
-        jobs.progress(
-            job,
-            Progress {
-                part: String::new(),
-                phase: "x",
-                done: 1,
-                total: None,
-            },
-        );
+        let now = Timestamp::UNIX_EPOCH;
+        assert!(jobs.finish(job, Outcome::Done, now).is_some());
+        let late = Progress {
+            part: String::new(),
+            phase: "x",
+            done: 1,
+            total: None,
+        };
+        jobs.progress(job, &late, now);
         assert!(jobs.is_empty());
-        assert_eq!(jobs.finish(job, &Outcome::Done), None);
+        assert_eq!(jobs.finish(job, Outcome::Done, now), None);
     }
 
     #[test]
@@ -287,17 +551,24 @@ mod tests {
         let mut add = || jobs.add(Request::Start(id()), "web", batch, Timestamp::UNIX_EPOCH);
         let (first, second) = (add(), add());
         let failure = Outcome::Failed(Failure {
+            kind: Kind::Internal,
             line: String::new(),
             hint: None,
             chain: Vec::new(),
         });
         assert_eq!(
-            jobs.finish(first, &failure).map(|(_, batch)| batch),
+            jobs.finish(first, failure, Timestamp::UNIX_EPOCH)
+                .map(|(_, batch)| batch),
             Some(None)
         );
-        let balance = Batch { done: 1, failed: 1 };
+        let balance = Batch {
+            done: 1,
+            failed: 1,
+            cancelled: 0,
+        };
         assert_eq!(
-            jobs.finish(second, &Outcome::Done).map(|(_, batch)| batch),
+            jobs.finish(second, Outcome::Done, Timestamp::UNIX_EPOCH)
+                .map(|(_, batch)| batch),
             Some(Some(balance))
         );
     }

@@ -13,6 +13,7 @@ pub mod ansi;
 pub mod containers;
 pub mod document;
 pub mod figures;
+pub mod form;
 pub mod images;
 pub mod jobs;
 pub mod key;
@@ -21,6 +22,7 @@ pub mod layout;
 pub mod list;
 pub mod logs;
 pub mod overlay;
+pub mod progress;
 pub mod role;
 pub mod search;
 pub mod shell;
@@ -33,6 +35,7 @@ mod subscribe;
 mod terminal;
 mod update;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -40,9 +43,11 @@ use ratatui::layout::Rect;
 
 use crate::engine::Engine;
 use crate::engine::error::{Attempt, Result};
+use crate::engine::model::registry::{DiskUsage, PrunePlan};
 use crate::engine::model::request::TerminalSize;
 use crate::engine::model::{
     ContainerId, ContainerSummary, Event, ImageSummary, Stats, Status, Timestamp, image::Image,
+    request,
 };
 use action::{Action, Scope};
 use containers::ContainerRow;
@@ -170,6 +175,10 @@ pub enum MouseKind {
 
 /// What follows from a message, as data.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few exist at a time, and none is kept"
+)]
 pub enum Effect {
     /// Run a job.
     Start(JobId, Request),
@@ -186,6 +195,8 @@ pub enum Effect {
     },
     /// Put a text into the user's clipboard.
     Copy(String),
+    /// Keep a name that was pulled for the next time.
+    Remember(String),
     /// Type into a shell.
     ShellInput {
         /// Which.
@@ -225,6 +236,12 @@ pub enum Query {
     Image(String),
     /// Facts about the host.
     Host,
+    /// What is on disk.
+    DiskUsage,
+    /// What a prune would take.
+    PrunePlan(request::PruneImages),
+    /// What is in a directory.
+    Directory(PathBuf),
 }
 
 /// What the engine answered.
@@ -238,6 +255,21 @@ pub enum Answer {
     Image(Box<Image>),
     /// The host: name, and what the bar says about it.
     Host(Host),
+    /// What is on disk.
+    DiskUsage(Box<DiskUsage>),
+    /// What a prune would take.
+    PrunePlan(PrunePlan),
+    /// What is in a directory, sorted by name.
+    Directory(Vec<DirectoryEntry>),
+}
+
+/// One thing in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// Its name.
+    pub name: String,
+    /// It is a directory, or leads to one.
+    pub is_directory: bool,
 }
 
 /// The host, for the bar on top.
@@ -333,6 +365,8 @@ pub enum Tab {
     Layers,
     /// All about an image.
     Image,
+    /// The containers made from an image.
+    Users,
 }
 
 impl Tab {
@@ -345,6 +379,7 @@ impl Tab {
             Self::Inspect | Self::Image => "Inspect",
             Self::Shell => "Shell",
             Self::Layers => "Layers",
+            Self::Users => "Used by",
         }
     }
 }
@@ -356,6 +391,7 @@ enum Subject {
     Container(ContainerId),
     Layers(String),
     Image(String),
+    Users(String),
 }
 
 /// What was done, and the command that does the same.
@@ -408,6 +444,10 @@ pub struct Settings {
     pub read_only: bool,
     /// Time zone of time stamps.
     pub zone: TimeZone,
+    /// Where relative paths begin: the directory that wharf was started in.
+    pub here: Option<PathBuf>,
+    /// What `~` means.
+    pub home: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -417,6 +457,8 @@ impl Default for Settings {
             glyphs: Glyphs::Unicode,
             read_only: false,
             zone: TimeZone::UTC,
+            here: None,
+            home: None,
         }
     }
 }
@@ -426,6 +468,20 @@ impl Default for Settings {
 struct Pending {
     running: Option<QueryId>,
     again: bool,
+}
+
+/// What is on disk, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Usage {
+    /// The newest answer.
+    pub data: Option<DiskUsage>,
+    /// Why there is no newer one.
+    pub failure: Option<Failure>,
+    /// Asked for, and not answered yet.
+    pub asked: bool,
+    /// Something has happened since.
+    stale: bool,
+    query: Option<QueryId>,
 }
 
 /// Everything that the screen shows.
@@ -461,6 +517,10 @@ pub struct State {
     pub stopped_hidden: bool,
     /// Images.
     pub images: List<ImageRow>,
+    /// What they take on disk.
+    pub usage: Usage,
+    /// Names that were pulled before, the newest first.
+    pub pulled: Vec<String>,
     /// Figures.
     pub figures: figures::Table,
     /// Logs are opened with wrapped lines.
@@ -512,6 +572,11 @@ impl State {
             loaded: false,
             stopped_hidden: false,
             images: List::new(images::NAME, false),
+            usage: Usage {
+                stale: true,
+                ..Usage::default()
+            },
+            pulled: Vec::new(),
             figures: figures::Table::default(),
             wrap: true,
             timestamps: false,
@@ -558,7 +623,7 @@ impl State {
                 }
                 tabs
             }
-            Pane::Images => vec![Tab::Layers, Tab::Image],
+            Pane::Images => vec![Tab::Layers, Tab::Image, Tab::Users],
         }
     }
 

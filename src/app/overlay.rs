@@ -1,11 +1,14 @@
 //! What lies over the panes: confirmations, prompts, help, palette, logs of what was done. The topmost has the keys.
 
-use tui_textarea::{Input, TextArea};
+use tui_textarea::{CursorMove, Input, TextArea};
 
 use super::action::{ACTIONS, Action, Entry, Scope};
-use super::jobs::Request;
+use super::form::Form;
+use super::jobs::{Failure, Request};
 use super::key::{Key, KeyCode, KeyModifiers};
-use super::{State, text};
+use super::{QueryId, State, text};
+use crate::engine::model::registry::{ContainerUsage, ImageUsage, PrunePlan};
+use crate::engine::model::request;
 
 /// One layer.
 #[derive(Debug, Clone)]
@@ -20,8 +23,14 @@ pub enum Overlay {
     Palette(Finder),
     /// What was done.
     CommandLog(Cursor),
-    /// What runs.
+    /// What runs, and what has ended.
     Jobs(Cursor),
+    /// What is on disk.
+    Usage(Cursor),
+    /// Fields to fill in.
+    Form(Form),
+    /// What a prune takes.
+    Prune(Prune),
     /// A message in full.
     Message {
         /// Title.
@@ -40,6 +49,19 @@ pub struct Confirm {
     pub lines: Vec<String>,
     /// What a yes does.
     pub then: Then,
+}
+
+/// A prune that is being decided on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prune {
+    /// What is to be removed.
+    pub request: request::PruneImages,
+    /// What that would take; `None` until the engine has answered.
+    pub plan: Option<Result<PrunePlan, Failure>>,
+    /// The question to the engine.
+    pub query: QueryId,
+    /// The first image that is shown.
+    pub cursor: Cursor,
 }
 
 /// What a confirmed question does.
@@ -124,6 +146,12 @@ impl Field {
         self.text().chars().take(column).collect()
     }
 
+    /// Puts the cursor behind so many characters.
+    pub fn go_to(&mut self, characters: usize) {
+        let column = u16::try_from(characters).unwrap_or(u16::MAX);
+        self.area.move_cursor(CursorMove::Jump(0, column));
+    }
+
     fn position(&self) -> (usize, usize) {
         let cursor = self.area.cursor();
         (cursor.0, cursor.1)
@@ -194,6 +222,34 @@ pub fn help_lines(state: &State, needle: &str) -> Vec<HelpLine> {
 pub fn help_rows(state: &State) -> u16 {
     let around = if state.height < 20 { 3 } else { 6 };
     state.height.saturating_sub(around).max(2)
+}
+
+/// A line of the disk-usage view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageLine<'a> {
+    /// Titles of the images' columns.
+    Images,
+    /// An image.
+    Image(&'a ImageUsage),
+    /// Titles of the containers' columns.
+    Containers,
+    /// A container.
+    Container(&'a ContainerUsage),
+}
+
+/// Images, then containers, the largest first.
+#[must_use]
+pub fn usage_lines(state: &State) -> Vec<UsageLine<'_>> {
+    let Some(data) = &state.usage.data else {
+        return Vec::new();
+    };
+    let images = data.images.images.iter().map(UsageLine::Image);
+    let containers = data.containers.containers.iter().map(UsageLine::Container);
+    std::iter::once(UsageLine::Images)
+        .chain(images)
+        .chain(std::iter::once(UsageLine::Containers))
+        .chain(containers)
+        .collect()
 }
 
 /// Actions that apply here and fit what is typed.

@@ -1,22 +1,28 @@
 //! Effects into calls of the engine. Nothing else of the program calls it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 
 use super::jobs::{Failure, JobId, Outcome, Report, Request};
-use super::{Answer, Host, Msg, Query, QueryId};
-use crate::engine::error::{Error, Kind, Result};
+use super::{Answer, DirectoryEntry, Host, Msg, Query, QueryId};
+use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::events::EventReader;
 use crate::engine::logs::LogReader;
+use crate::engine::model::image::{Loaded, Removed};
 use crate::engine::model::request::{Exec, Logs, TerminalSize};
-use crate::engine::model::{Cancel, ContainerId};
+use crate::engine::model::{Cancel, ContainerId, Progress, units};
 use crate::engine::stats::Sampler;
-use crate::engine::{Engine, Output, Session, read_user_file};
+use crate::engine::{
+    Engine, NewFile, Output, Session, Source, list_entries, read_user_file, write_user_file,
+};
 
 /// Runs what `update` asks for, on threads where it may block.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub(super) struct Performer {
     cancels: BTreeMap<JobId, Cancel>,
     /// Turns for jobs: each has a thread while it runs, and questions must find one too.
     turns: Arc<Semaphore>,
+    /// Where names that were pulled are kept.
+    pulled: Option<PathBuf>,
 }
 
 /// Jobs that run at once; the others wait for their turn.
@@ -35,25 +43,43 @@ const JOBS: usize = 64;
 pub(super) const THREADS: usize = JOBS + 16;
 
 impl Performer {
-    pub(super) fn new(engine: Engine, handle: Handle, reports: Sender<Msg>) -> Self {
+    pub(super) fn new(
+        engine: Engine,
+        handle: Handle,
+        reports: Sender<Msg>,
+        pulled: Option<PathBuf>,
+    ) -> Self {
         Self {
             engine,
             handle,
             reports,
             cancels: BTreeMap::new(),
             turns: Arc::new(Semaphore::new(JOBS)),
+            pulled,
         }
     }
 
     /// Starts a job. Its outcome comes as a message, whatever happens.
     pub(super) fn start(&mut self, id: JobId, request: Request) {
         let cancel = Cancel::new();
-        self.cancels.insert(id, cancel);
+        self.cancels.insert(id, cancel.clone());
         let (engine, reports) = (self.engine.clone(), self.reports.clone());
         let (handle, turns) = (self.handle.clone(), Arc::clone(&self.turns));
         let body = move || {
-            let outcome = match guarded(|| run(&engine, &request)) {
-                Ok(()) => Outcome::Done,
+            let throttle = Throttle::new();
+            let report = |progress: Progress| {
+                // Nobody waits for room: what finds none is sent with the next report.
+                throttle.report(progress, Instant::now(), |progress| {
+                    let message = Msg::Job(id, Report::Progress(progress));
+                    reports.try_send(message).is_ok()
+                });
+            };
+            let outcome = match guarded(|| run(&engine, &request, &report, &cancel)) {
+                Ok(lines) if lines.is_empty() => Outcome::Done,
+                Ok(lines) => Outcome::Told(lines),
+                Err(failure) if failure.kind == Kind::Cancelled && cancel.is_cancelled() => {
+                    Outcome::Cancelled
+                }
                 Err(failure) => Outcome::Failed(failure),
             };
             // Outcomes are not lossy: this waits for room. It fails only when the program has ended.
@@ -81,8 +107,20 @@ impl Performer {
         }
     }
 
+    /// Keeps a name that was pulled; a history that cannot be kept is not worth a message.
+    pub(super) fn remember(&self, name: String) {
+        let Some(path) = self.pulled.clone() else {
+            return;
+        };
+        self.handle.spawn_blocking(move || {
+            if let Err(error) = remember(&path, &name) {
+                tracing::debug!("{error}");
+            }
+        });
+    }
+
     /// Asks the engine. The answer comes as a message.
-    pub(super) fn query(&self, id: QueryId, query: Query, after: std::time::Duration) {
+    pub(super) fn query(&self, id: QueryId, query: Query, after: Duration) {
         let (engine, reports) = (self.engine.clone(), self.reports.clone());
         let handle = self.handle.clone();
         let ask = move || {
@@ -100,17 +138,223 @@ impl Performer {
     }
 }
 
-fn run(engine: &Engine, request: &Request) -> Result<()> {
-    match request {
-        Request::Start(id) => engine.start(id, None).map(drop),
-        Request::Stop(id, stop) => engine.stop(id, stop),
-        Request::Restart(id, stop) => engine.restart(id, stop),
-        Request::Kill(id, signal) => engine.kill(id, *signal),
-        Request::Pause(id) => engine.pause(id),
-        Request::Unpause(id) => engine.unpause(id),
-        Request::Remove(id, remove) => engine.remove(id, *remove),
-        Request::RemoveImage { name, force, .. } => engine.remove_image(name, *force).map(drop),
+/// Between two reports on one part that say the same with another number: ten a second are enough for a bar.
+const PACE: Duration = Duration::from_millis(100);
+
+/// Lets through what is new, and of what comes often the newest.
+struct Throttle {
+    parts: Mutex<BTreeMap<String, Heard>>,
+}
+
+/// The newest report on one part.
+struct Heard {
+    progress: Progress,
+    /// When one was last let through.
+    sent: Option<Instant>,
+    /// It has not been let through.
+    waits: bool,
+}
+
+impl Throttle {
+    fn new() -> Self {
+        Self {
+            parts: Mutex::new(BTreeMap::new()),
+        }
     }
+
+    /// Gives to `send` what is due; what `send` refuses stays for the next time.
+    fn report(&self, progress: Progress, now: Instant, mut send: impl FnMut(Progress) -> bool) {
+        // Each entry is whole whoever panicked.
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = parts.entry(progress.part.clone()).or_insert_with(|| Heard {
+            progress: progress.clone(),
+            sent: None,
+            waits: true,
+        });
+        if heard.progress.phase != progress.phase {
+            heard.sent = None;
+        }
+        heard.progress = progress;
+        heard.waits = true;
+        for heard in parts.values_mut().filter(|heard| heard.waits) {
+            let due = heard
+                .sent
+                .is_none_or(|sent| now.duration_since(sent) >= PACE);
+            if due && send(heard.progress.clone()) {
+                heard.waits = false;
+                heard.sent = Some(now);
+            }
+        }
+    }
+}
+
+/// What was done, line by line, where there is more to tell than that.
+fn run(
+    engine: &Engine,
+    request: &Request,
+    report: &(dyn Fn(Progress) + Sync),
+    cancel: &Cancel,
+) -> Result<Vec<String>> {
+    let nothing = |()| Vec::new();
+    match request {
+        Request::Start(id) => engine.start(id, None).map(|_| Vec::new()),
+        Request::Stop(id, stop) => engine.stop(id, stop).map(nothing),
+        Request::Restart(id, stop) => engine.restart(id, stop).map(nothing),
+        Request::Kill(id, signal) => engine.kill(id, *signal).map(nothing),
+        Request::Pause(id) => engine.pause(id).map(nothing),
+        Request::Unpause(id) => engine.unpause(id).map(nothing),
+        Request::Remove(id, remove) => engine.remove(id, *remove).map(nothing),
+        Request::RemoveImage { name, force, .. } => {
+            let removed = engine.remove_image(name, *force)?;
+            let mut lines = vec![format!("removed {name}")];
+            lines.extend(removed.iter().map(removed_line));
+            Ok(lines)
+        }
+        Request::Pull(request) => {
+            let pulled = engine.pull(request, report, cancel)?;
+            let mut lines = Vec::new();
+            for image in &pulled {
+                let name = image.reference.familiar();
+                lines.push(if image.newer {
+                    format!("pulled {name}: newer image {}", image.id.short())
+                } else {
+                    format!("{name} is up to date: {}", image.id.short())
+                });
+            }
+            for image in &pulled {
+                lines.push(format!("digest: {}", image.digest));
+                lines.push(format!("image id: {}", image.id));
+                lines.extend(image.warnings.iter().cloned());
+            }
+            Ok(lines)
+        }
+        Request::Push { id, tag, request } => {
+            if *tag {
+                engine.tag(id, &request.reference.familiar())?;
+            }
+            let pushed = engine.push(request, report, cancel)?;
+            let line = |image: &crate::engine::model::registry::Pushed| {
+                let name = image.reference.familiar();
+                format!("pushed {name}: {} of {} bytes", image.digest, image.size)
+            };
+            Ok(pushed.iter().map(line).collect())
+        }
+        Request::Tag { id, target, .. } => {
+            engine.tag(id, target)?;
+            Ok(vec![format!("tagged {target}")])
+        }
+        Request::Save {
+            names,
+            path,
+            replace,
+            ..
+        } => save(engine, names, path, *replace, report, cancel),
+        Request::Load(path) => {
+            let loaded = engine.load(Source::Path(path.clone()), report, cancel)?;
+            let line = |image: &Loaded| match image {
+                Loaded::Tagged(name) => format!("loaded {name}"),
+                Loaded::Untagged(id) => format!("loaded {id}"),
+            };
+            Ok(loaded.iter().map(line).collect())
+        }
+        Request::PruneImages(request) => {
+            let pruned = engine.prune_images(request)?;
+            let is_image = |step: &&Removed| matches!(step, Removed::Deleted(_));
+            let mut lines = vec![format!(
+                "removed {} images and layers: {} given back",
+                pruned.removed.iter().filter(is_image).count(),
+                units::human_size_short(pruned.reclaimed)
+            )];
+            lines.extend(pruned.removed.iter().map(removed_line));
+            Ok(lines)
+        }
+        Request::LogIn { registry, auth, .. } => {
+            engine.login(registry, auth)?;
+            Ok(vec![format!("logged in to {registry}")])
+        }
+    }
+}
+
+fn removed_line(step: &Removed) -> String {
+    match step {
+        Removed::Untagged(tag) => format!("Untagged: {tag}"),
+        Removed::Deleted(digest) => format!("Deleted: {digest}"),
+    }
+}
+
+/// Writes an archive that gets its name when it is whole.
+fn save(
+    engine: &Engine,
+    names: &[String],
+    path: &Path,
+    replace: bool,
+    report: &(dyn Fn(Progress) + Sync),
+    cancel: &Cancel,
+) -> Result<Vec<String>> {
+    // Layers that several images share are written once.
+    let mut blobs = BTreeMap::new();
+    for name in names {
+        let image = engine.image(name)?;
+        let layers = image.layers.iter();
+        blobs.extend(layers.map(|layer| (layer.blob.clone(), layer.blob_size)));
+    }
+    let mut out = Counted {
+        file: NewFile::create(path)?,
+        done: 0,
+        total: blobs.values().sum(),
+        report,
+    };
+    engine.save(names, &mut out, cancel)?;
+    out.flush()
+        .attempt(|| format!("write {}", path.display()))?;
+    let written = out.done;
+    out.file.finish(replace)?;
+    let size = units::human_size_short(written);
+    let first = match names {
+        [one] => format!("saved {one}: {size} in {}", path.display()),
+        many => format!("saved {} names: {size} in {}", many.len(), path.display()),
+    };
+    Ok(vec![first])
+}
+
+/// An archive that tells how much of it is written.
+struct Counted<'a> {
+    file: NewFile,
+    done: u64,
+    total: u64,
+    report: &'a (dyn Fn(Progress) + Sync),
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(buffer)?;
+        self.done += u64::try_from(written).unwrap_or(0);
+        (self.report)(Progress {
+            part: String::new(),
+            phase: "Writing",
+            done: self.done,
+            total: Some(self.total.max(self.done)),
+        });
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Names that are kept.
+const REMEMBERED: usize = 100;
+
+/// One name a line, the newest first. Another wharf may have written meanwhile: what it has is kept.
+fn remember(path: &Path, name: &str) -> Result<()> {
+    let known = read_config(path)?.unwrap_or_default();
+    let others = known.lines().filter(|known| *known != name);
+    let names: Vec<_> = std::iter::once(name)
+        .chain(others)
+        .take(REMEMBERED)
+        .collect();
+    write_user_file(path, format!("{}\n", names.join("\n")).as_bytes())
 }
 
 fn ask(engine: &Engine, query: Query) -> Result<Answer> {
@@ -118,6 +362,12 @@ fn ask(engine: &Engine, query: Query) -> Result<Answer> {
         Query::Containers => Answer::Containers(engine.containers()?),
         Query::Images => Answer::Images(engine.images()?),
         Query::Image(name) => Answer::Image(Box::new(engine.image(&name)?)),
+        Query::DiskUsage => Answer::DiskUsage(Box::new(engine.disk_usage()?)),
+        Query::PrunePlan(request) => Answer::PrunePlan(engine.plan_prune_images(&request)?),
+        Query::Directory(path) => {
+            let entry = |(name, is_directory)| DirectoryEntry { name, is_directory };
+            Answer::Directory(list_entries(&path)?.into_iter().map(entry).collect())
+        }
         Query::Host => {
             let info = engine.host_info()?;
             Answer::Host(Host {
@@ -159,6 +409,7 @@ pub(super) fn failure(error: &Error) -> Failure {
         next = cause.source();
     }
     Failure {
+        kind: error.kind(),
         line: error.to_string(),
         hint: error.hint().map(ToOwned::to_owned),
         chain,
@@ -264,7 +515,7 @@ fn shell_of(passwd: &str, user: &str) -> Option<String> {
 }
 
 /// A file of the user's configuration; `None` if there is none.
-pub(super) fn read_config(path: &std::path::Path) -> Result<Option<String>> {
+pub(super) fn read_config(path: &Path) -> Result<Option<String>> {
     let Some(bytes) = read_user_file(path)? else {
         return Ok(None);
     };
@@ -301,6 +552,54 @@ mod tests {
         assert_eq!(failure.line, "stop x: no such container: x");
         assert_eq!(failure.hint.as_deref(), Some("look at wharf ps"));
         assert_eq!(failure.chain, ["stop x", "no such container: x"]);
+    }
+
+    #[test]
+    fn a_part_reports_ten_times_a_second_and_a_new_phase_at_once() {
+        let throttle = Throttle::new();
+        let begin = Instant::now();
+        let mut sent = Vec::new();
+        let mut report = |milliseconds, part: &str, phase, done, room: bool| {
+            let progress = Progress {
+                part: part.to_owned(),
+                phase,
+                done,
+                total: None,
+            };
+            let now = begin + Duration::from_millis(milliseconds);
+            throttle.report(progress, now, |progress| {
+                if room {
+                    sent.push((progress.part.clone(), progress.phase, progress.done));
+                }
+                room
+            });
+        };
+        for time in 0..100 {
+            report(time, "a", "Downloading", time, true);
+        }
+        report(99, "b", "Downloading", 7, true);
+        report(99, "a", "Extracting", 0, true);
+        // Without room nothing is lost that counts: it goes with the next report of whatever part.
+        report(99, "a", "Pull complete", 0, false);
+        report(120, "b", "Downloading", 8, true);
+        let expected = [
+            ("a", "Downloading", 0),
+            ("b", "Downloading", 7),
+            ("a", "Extracting", 0),
+            ("a", "Pull complete", 0),
+        ];
+        let expected = expected.map(|(part, phase, done)| (part.to_owned(), phase, done));
+        assert_eq!(sent, expected);
+    }
+
+    #[test]
+    fn names_are_remembered_once_the_newest_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wharf/pulled");
+        for name in ["a:1", "b:1", "a:1"] {
+            remember(&path, name).unwrap();
+        }
+        assert_eq!(read_config(&path).unwrap().as_deref(), Some("a:1\nb:1\n"));
     }
 
     #[test]

@@ -142,6 +142,17 @@ pub fn age(seconds: i64) -> String {
     }
 }
 
+/// How long still, in at most six columns: `12s`, `3m05s`, `2h07m`, `9d`.
+#[must_use]
+pub fn span(seconds: i64) -> String {
+    match seconds.max(0) {
+        s @ 0..60 => format!("{s}s"),
+        s @ 60..3_600 => format!("{}m{:02}s", s / 60, s % 60),
+        s @ 3_600..172_800 => format!("{}h{:02}m", s / 3_600, s % 3_600 / 60),
+        s => format!("{}d", s / 86_400),
+    }
+}
+
 /// Bytes in at most six columns: `999B`, `4.3M`, `128M`, `1.5G` (powers of 1024).
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
@@ -233,6 +244,14 @@ mod tests {
             (u64::MAX, "16E"),
         ] {
             assert_eq!(bytes(n), text);
+        }
+        for (n, text) in [
+            (59, "59s"),
+            (65, "1m05s"),
+            (7_620, "2h07m"),
+            (200_000, "2d"),
+        ] {
+            assert_eq!(span(n), text);
         }
         for (n, text) in [
             (-5, "0s"),

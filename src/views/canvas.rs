@@ -118,6 +118,20 @@ impl<'a> Canvas<'a> {
         self.raw(rect.x, bottom, 1, lower_left, style);
     }
 
+    /// A bar that is filled in so far; `share` is from 0 to 1.
+    pub(super) fn bar(&mut self, x: u16, y: u16, width: u16, share: f64, role: Role) {
+        let (full, rest) = self.glyphs.pick(("\u{2588}", "\u{2591}"), ("#", "-"));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share is from 0 to 1"
+        )]
+        let filled = (f64::from(width) * share.clamp(0.0, 1.0)).round() as u16;
+        self.text(x, y, width, &full.repeat(filled.into()), role);
+        let empty = width.saturating_sub(filled);
+        self.text(x + filled, y, empty, &rest.repeat(empty.into()), Role::Dim);
+    }
+
     /// A title on the upper border; returns the column behind it.
     pub(super) fn title(&mut self, rect: Rect, title: &str, focused: bool) -> u16 {
         let role = if focused {

@@ -21,7 +21,9 @@ pub(super) fn draw(state: &State, rect: Rect, canvas: &mut Canvas<'_>) -> Option
     match state.tab() {
         Tab::Logs => draw_log(state, rect, body, canvas),
         Tab::Stats => draw_stats(state, body, canvas),
-        Tab::Inspect | Tab::Layers | Tab::Image => draw_document(state, rect, body, canvas),
+        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+            draw_document(state, rect, body, canvas);
+        }
         Tab::Shell => return draw_shell(state, rect, body, canvas),
     }
     None

@@ -2,10 +2,13 @@
 
 mod canvas;
 mod detail;
+mod forms;
 mod graph;
+mod jobs;
 mod list;
 mod overlays;
 pub mod theme;
+mod usage;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Position;
@@ -118,6 +121,16 @@ fn draw_footer(state: &State, rect: ratatui::layout::Rect, canvas: &mut Canvas<'
     if matches!(state.overlays.last(), Some(Overlay::Prompt(_))) {
         return;
     }
+    // Work that goes on stands at the right, and leaves the rest two thirds.
+    let work = jobs::summary(state, rect.width / 3);
+    let used = u16::try_from(text::width(&work)).unwrap_or(0);
+    let style = canvas.theme.style(Role::Busy);
+    canvas.right(rect.x, rect.y, rect.width, &work, style);
+    let gap = if used > 0 { 2 } else { 0 };
+    let rect = ratatui::layout::Rect {
+        width: rect.width.saturating_sub(used + gap),
+        ..rect
+    };
     if let Some(notice) = &state.notice {
         let (mark, role) = match notice.severity {
             Severity::Good => (state.settings.glyphs.pick("\u{2713} ", "+ "), Role::Good),

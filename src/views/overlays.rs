@@ -3,6 +3,7 @@
 use ratatui::layout::{Position, Rect};
 
 use super::canvas::Canvas;
+use super::{forms, jobs, usage};
 use crate::app::layout::Regions;
 use crate::app::overlay::{self, Confirm, Cursor, Finder, HelpLine, Overlay, Prompt, Purpose};
 use crate::app::role::Role;
@@ -27,9 +28,18 @@ pub(super) fn draw(
             None
         }
         Overlay::Jobs(cursor) => {
-            draw_jobs(state, *cursor, canvas);
+            jobs::draw(state, *cursor, canvas);
             None
         }
+        Overlay::Usage(cursor) => {
+            usage::draw(state, *cursor, canvas);
+            None
+        }
+        Overlay::Prune(prune) => {
+            usage::draw_prune(state, prune, canvas);
+            None
+        }
+        Overlay::Form(form) => forms::draw(state, form, canvas),
         Overlay::Message { title, lines } => {
             draw_message(state, title, lines, canvas);
             None
@@ -38,7 +48,7 @@ pub(super) fn draw(
 }
 
 /// A box in the middle with a border and a title; returns its inside.
-fn window(
+pub(super) fn window(
     state: &State,
     title: &str,
     width: u16,
@@ -94,7 +104,7 @@ fn draw_confirm(state: &State, confirm: &Confirm, canvas: &mut Canvas<'_>) {
 }
 
 /// The field's text with the cursor in view; returns where that is.
-fn draw_field(
+pub(super) fn draw_field(
     rect: Rect,
     label: &str,
     field: &overlay::Field,
@@ -210,7 +220,7 @@ fn draw_palette(state: &State, finder: &Finder, canvas: &mut Canvas<'_>) -> Opti
 fn draw_commands(state: &State, cursor: Cursor, canvas: &mut Canvas<'_>) {
     let count = u16::try_from(state.commands.len()).unwrap_or(u16::MAX);
     let height = count.clamp(1, state.height.saturating_sub(6).max(1));
-    let (rect, inner) = window(state, "Done so far", 90, height, canvas);
+    let (rect, inner) = window(state, "Done so far", 110, height, canvas);
     if state.commands.is_empty() {
         canvas.text(inner.x, inner.y, inner.width, "nothing yet", Role::Dim);
     }
@@ -251,53 +261,21 @@ fn draw_commands(state: &State, cursor: Cursor, canvas: &mut Canvas<'_>) {
     canvas.caption(rect, "y copies  esc closes", Role::Dim);
 }
 
-fn draw_jobs(state: &State, cursor: Cursor, canvas: &mut Canvas<'_>) {
-    let count = u16::try_from(state.jobs.len()).unwrap_or(u16::MAX);
-    let height = count.clamp(1, state.height.saturating_sub(6).max(1));
-    let (rect, inner) = window(state, "Running work", 70, height, canvas);
-    if state.jobs.is_empty() {
-        canvas.text(inner.x, inner.y, inner.width, "nothing runs", Role::Dim);
-    }
-    let room = usize::from(inner.height);
-    let first = (cursor.at + 1).saturating_sub(room);
-    let rows = state.jobs.iter().enumerate().skip(first).take(room);
-    for ((index, (_, job)), y) in rows.zip(inner.y..) {
-        let seconds = state.now.as_second() - job.started.as_second();
-        let doing = if job.cancelling {
-            "cancelling"
-        } else {
-            job.request.doing()
-        };
-        let mut line = format!("{doing} {}  {}", job.name, text::age(seconds));
-        for progress in job.progress.values() {
-            let total = progress.total.map(|t| format!("/{}", text::bytes(t)));
-            line = format!(
-                "{line}  {} {}{}",
-                progress.phase,
-                text::bytes(progress.done),
-                total.unwrap_or_default()
-            );
-        }
-        canvas.text(inner.x, y, inner.width, &line, Role::Text);
-        if index == cursor.at {
-            let line = Rect {
-                y,
-                height: 1,
-                ..inner
-            };
-            canvas.fill(line, Role::Selected);
-        }
-    }
-    canvas.caption(
-        rect,
-        "x cancels, twice: does not wait  esc closes",
-        Role::Dim,
-    );
-}
-
 fn draw_message(state: &State, title: &str, lines: &[String], canvas: &mut Canvas<'_>) {
     let width = state.width.saturating_sub(8).min(90);
     let columns = usize::from(width.max(1));
+    let rows = wrapped(lines, columns);
+    let height = u16::try_from(rows.len()).unwrap_or(u16::MAX);
+    let (rect, inner) = window(state, title, width, height, canvas);
+    let room = usize::from(inner.height);
+    for (row, y) in rows.iter().take(room).zip(inner.y..) {
+        canvas.text(inner.x, y, inner.width, row, Role::Text);
+    }
+    canvas.caption(rect, "any key closes it", Role::Dim);
+}
+
+/// Lines cut at so many columns.
+pub(super) fn wrapped(lines: &[String], columns: usize) -> Vec<&str> {
     let mut rows = Vec::new();
     for line in lines {
         let mut rest = line.as_str();
@@ -315,11 +293,5 @@ fn draw_message(state: &State, title: &str, lines: &[String], canvas: &mut Canva
             }
         }
     }
-    let height = u16::try_from(rows.len()).unwrap_or(u16::MAX);
-    let (rect, inner) = window(state, title, width, height, canvas);
-    let room = usize::from(inner.height);
-    for (row, y) in rows.iter().take(room).zip(inner.y..) {
-        canvas.text(inner.x, y, inner.width, row, Role::Text);
-    }
-    canvas.caption(rect, "any key closes it", Role::Dim);
+    rows
 }

@@ -30,6 +30,18 @@ const SCREENS: &[&str] = &[
     "z",
     "enter z",
     "T enter T",
+    "2 u",
+    "2 p n g",
+    "2 p down",
+    "2 P",
+    "2 t",
+    "2 s",
+    "2 l a",
+    "2 D",
+    "2 D a j",
+    "%",
+    "% G",
+    "2 t x <cr> &",
 ];
 
 fn prepared(script: &str) -> Ui {

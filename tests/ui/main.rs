@@ -6,6 +6,7 @@
 )]
 
 mod draw;
+mod images;
 mod keys;
 mod screens;
 mod support;

@@ -9,11 +9,15 @@ use wharf::app::jobs::{Failure, JobId, Outcome, Report};
 use wharf::app::key::Key;
 use wharf::app::logs::{LogLine, Stream};
 use wharf::app::role::Glyphs;
-use wharf::app::{Answer, Effect, Host, Msg, Query, Settings, State, update};
+use wharf::app::{Answer, DirectoryEntry, Effect, Host, Msg, Query, Settings, State, update};
+use wharf::engine::error::Kind;
 use wharf::engine::model::container::{Container, ContainerConfig, HostConfig, Status};
 use wharf::engine::model::image::{HistoryEntry, Image, Layer};
+use wharf::engine::model::registry::{
+    ContainerUsage, ContainersUsage, DiskUsage, ImageUsage, ImagesUsage, Prunable, PrunePlan,
+};
 use wharf::engine::model::{
-    ContainerId, ContainerSummary, Digest, ImageSummary, Platform, Stats, Timestamp,
+    ContainerId, ContainerSummary, Digest, ImageSummary, Platform, Progress, Stats, Timestamp,
 };
 use wharf::views;
 use wharf::views::theme::{Depth, Theme};
@@ -140,6 +144,47 @@ impl World {
         }
     }
 
+    /// Every image shares a quarter of its layers.
+    fn usage(&self) -> DiskUsage {
+        let users = |image: &ImageSummary| {
+            let uses = |c: &&ContainerSummary| c.container.image == image.id;
+            self.containers.iter().filter(uses).count()
+        };
+        let image = |image: &ImageSummary| ImageUsage {
+            id: image.id.clone(),
+            tags: image.tags.clone(),
+            created: image.created,
+            platform: image.platform.clone(),
+            size: image.size,
+            shared: image.size / 4,
+            unique: image.size - image.size / 4,
+            containers: u64::try_from(users(image)).unwrap(),
+        };
+        let container = |(n, summary): (u64, &ContainerSummary)| ContainerUsage {
+            id: summary.container.id.clone(),
+            name: summary.container.name.clone(),
+            image: summary.container.config.image.clone(),
+            command: "serve".to_owned(),
+            running: summary.state.status.is_live(),
+            status: "Up".to_owned(),
+            created: summary.container.created,
+            size: n * 1_200_000,
+        };
+        DiskUsage {
+            images: ImagesUsage {
+                images: self.images.iter().map(image).collect(),
+                layers: self.images.iter().map(|image| image.size).sum(),
+                blobs: 60_000_000,
+                leftovers: 1_500_000,
+                unused: 1_500_000,
+                reclaimable: 1_512_000,
+            },
+            containers: ContainersUsage {
+                containers: (0..).zip(&self.containers).map(container).collect(),
+            },
+        }
+    }
+
     fn answer(&self, query: &Query) -> Result<Answer, Failure> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
@@ -151,6 +196,36 @@ impl World {
                 let summary = self.images.iter().find(|i| i.id.as_str() == name).unwrap();
                 Answer::Image(Box::new(image(summary)))
             }
+            Query::DiskUsage => Answer::DiskUsage(Box::new(self.usage())),
+            Query::PrunePlan(request) => {
+                let uses = |image: &&ImageSummary| {
+                    let mut users = self.containers.iter();
+                    users.any(|c| c.container.image == image.id)
+                };
+                let goes =
+                    |image: &&ImageSummary| !uses(image) && (request.all || image.tags.is_empty());
+                let images: Vec<_> = self.images.iter().filter(goes).collect();
+                Answer::PrunePlan(PrunePlan {
+                    reclaimed: images.iter().map(|image| image.size).sum(),
+                    images: images
+                        .into_iter()
+                        .map(|image| Prunable {
+                            id: image.id.clone(),
+                            tags: image.tags.clone(),
+                        })
+                        .collect(),
+                })
+            }
+            Query::Directory(path) => Answer::Directory(
+                ["archives/", "busybox_latest.tar", "notes.txt"]
+                    .iter()
+                    .filter(|_| path.as_os_str() == "/home/me")
+                    .map(|name| DirectoryEntry {
+                        name: name.trim_end_matches('/').to_owned(),
+                        is_directory: name.ends_with('/'),
+                    })
+                    .collect(),
+            ),
             Query::Host => Answer::Host(Host {
                 name: "pier".to_owned(),
                 memory: 8 << 30,
@@ -208,8 +283,13 @@ pub(crate) struct Ui {
 
 impl Ui {
     pub(crate) fn new(world: World, width: u16, height: u16) -> Self {
+        let settings = Settings {
+            here: Some("/home/me".into()),
+            home: Some("/home/me".into()),
+            ..Settings::default()
+        };
         let mut ui = Self {
-            state: State::new(Settings::default(), width, height, now()),
+            state: State::new(settings, width, height, now()),
             world,
             theme: Theme::built_in("dark", Depth::True),
         };
@@ -270,6 +350,33 @@ impl Ui {
         for job in jobs(effects) {
             self.send(Msg::Job(job, Report::Finished(outcome.clone())));
         }
+    }
+
+    /// Types a text; blanks too.
+    pub(crate) fn type_text(&mut self, text: &str) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for c in text.chars() {
+            effects.extend(self.send(Msg::Key(Key::char(c))));
+        }
+        effects
+    }
+
+    /// A report of a job, and so many milliseconds after the start.
+    pub(crate) fn progress(
+        &mut self,
+        job: JobId,
+        (part, phase, done, total): (&str, &'static str, u64, Option<u64>),
+        milliseconds: i64,
+    ) {
+        let time = now() + jiff::SignedDuration::from_millis(milliseconds);
+        self.send(Msg::Tick(time));
+        let progress = Progress {
+            part: part.to_owned(),
+            phase,
+            done,
+            total,
+        };
+        self.send(Msg::Job(job, Report::Progress(progress)));
     }
 
     /// Some seconds of figures for what runs.
@@ -389,6 +496,7 @@ pub(crate) fn jobs(effects: &[Effect]) -> Vec<JobId> {
 
 pub(crate) fn failure(line: &str) -> Failure {
     Failure {
+        kind: Kind::Internal,
         line: line.to_owned(),
         hint: Some("try again".to_owned()),
         chain: line.split(": ").map(ToOwned::to_owned).collect(),

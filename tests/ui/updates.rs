@@ -288,7 +288,7 @@ fn a_late_report_changes_nothing() {
     let job = jobs(&effects)[0];
     // Cancelled twice: nobody waits for it any longer.
     assert_eq!(ui.play("& x"), [Effect::Cancel(job)]);
-    ui.assert_shows("cancelling db");
+    ui.assert_shows("cancelling: stopping db");
     assert_eq!(ui.play("x esc"), []);
     ui.assert_shows("not waiting for db");
     let progress = Progress {

@@ -1,0 +1,481 @@
+//! What each action does; what is done to objects is told in `containers` and `images`.
+
+use super::super::action::Action;
+use super::super::containers::{self, ContainerRow};
+use super::super::images::{self, ImageRow};
+use super::super::layout;
+use super::super::list::{Filter, List};
+use super::super::logs::Direction;
+use super::super::overlay::{Cursor, Field, Finder, Overlay, Prompt, Purpose};
+use super::super::{Effect, Focus, Pane, Severity, State, Tab};
+use super::containers::{on_containers, open_shell, request_for};
+use super::images::{on_images, open_usage};
+use super::jobs::quit;
+use super::messages::open_notice;
+use super::shell_of;
+use crate::engine::model::Status;
+
+/// Largest text that is copied: terminals drop longer OSC 52 sequences (74 994 bytes is what k9s found to be safe).
+const MAX_COPY: usize = 74_000;
+
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list: each action and what it does"
+)]
+pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
+    match action {
+        Action::Help => state.overlays.push(Overlay::Help(Finder::default())),
+        Action::Palette => state.overlays.push(Overlay::Palette(Finder::default())),
+        Action::CommandLog => {
+            let at = state.commands.len().saturating_sub(1);
+            state.overlays.push(Overlay::CommandLog(Cursor { at }));
+        }
+        Action::Jobs => state.overlays.push(Overlay::Jobs(Cursor::default())),
+        Action::Notice => open_notice(state),
+        Action::Quit => quit(state, effects),
+        Action::Back => back(state),
+        Action::FocusNext => focus_step(state, 1),
+        Action::FocusPrevious => focus_step(state, -1),
+        Action::PaneContainers => go_to(state, Pane::Containers),
+        Action::PaneImages => go_to(state, Pane::Images),
+        Action::TabNext => tab_step(state, 1),
+        Action::TabPrevious => tab_step(state, -1),
+        Action::Zoom => state.zoom = !state.zoom,
+        Action::Up => move_focus(state, -1),
+        Action::Down => move_focus(state, 1),
+        Action::Top => move_focus(state, isize::MIN),
+        Action::Bottom => move_focus(state, isize::MAX),
+        Action::PageUp => move_focus(state, -page(state)),
+        Action::PageDown => move_focus(state, page(state)),
+        Action::HalfPageUp => move_focus(state, -(page(state) / 2).max(1)),
+        Action::HalfPageDown => move_focus(state, (page(state) / 2).max(1)),
+        Action::ScrollUp => move_detail(state, -3),
+        Action::ScrollDown => move_detail(state, 3),
+        Action::Redraw => effects.push(Effect::Redraw),
+        Action::Suspend => effects.push(Effect::Suspend),
+        Action::ToggleMouse => {
+            state.mouse = !state.mouse;
+            effects.push(Effect::Mouse(state.mouse));
+            let text = if state.mouse {
+                "the mouse is wharf's; hold shift to select text"
+            } else {
+                "the mouse is the terminal's"
+            };
+            state.tell(Severity::Info, text.to_owned());
+        }
+        Action::Open => state.focus = Focus::Detail,
+        Action::Filter => open_filter(state),
+        Action::Mark => on_list(state, List::toggle_mark, List::toggle_mark),
+        Action::MarkAll => on_list(state, List::toggle_all, List::toggle_all),
+        Action::SortNext => on_list(state, List::sort_next, List::sort_next),
+        Action::SortReverse => on_list(state, List::sort_reverse, List::sort_reverse),
+        Action::SortName => sort(state, Some(containers::NAME), Some(images::NAME)),
+        Action::SortStatus => sort(state, Some(containers::STATUS), Some(images::USED)),
+        Action::SortCpu => sort(state, Some(containers::CPU), None),
+        Action::SortMemory => sort(state, Some(containers::MEMORY), Some(images::SIZE)),
+        Action::SortImage => sort(state, Some(containers::IMAGE), Some(images::ID)),
+        Action::SortAge => sort(state, Some(containers::AGE), Some(images::AGE)),
+        Action::CopyName | Action::CopyId => copy_object(state, action, effects),
+        Action::Start
+        | Action::Stop
+        | Action::Restart
+        | Action::Kill
+        | Action::Pause
+        | Action::Remove => on_containers(state, action, effects),
+        Action::Shell => open_shell(state),
+        Action::ShowLogs => show_tab(state, Tab::Logs),
+        Action::ShowStats => show_tab(state, Tab::Stats),
+        Action::ShowInspect => show_tab(state, Tab::Inspect),
+        Action::ShowLayers => show_tab(state, Tab::Layers),
+        Action::ShowImage => show_tab(state, Tab::Image),
+        Action::ShowUsers => show_tab(state, Tab::Users),
+        Action::DiskUsage => open_usage(state),
+        Action::PullImage
+        | Action::PushImages
+        | Action::TagImage
+        | Action::SaveImages
+        | Action::LoadImages
+        | Action::RemoveImage
+        | Action::PruneImages => on_images(state, action, effects),
+        Action::SortUnique => sort(state, None, Some(images::UNIQUE)),
+        Action::ToggleStopped => {
+            state.stopped_hidden = !state.stopped_hidden;
+            state.containers.set_hidden(if state.stopped_hidden {
+                |row| !row.status().is_live()
+            } else {
+                |_| false
+            });
+        }
+        Action::Search => {
+            if matches!(
+                state.tab(),
+                Tab::Logs | Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users
+            ) {
+                state.overlays.push(Overlay::Prompt(Prompt {
+                    purpose: Purpose::Search,
+                    field: Field::default(),
+                }));
+            }
+        }
+        Action::SearchNext => search_step(state, Direction::Down),
+        Action::SearchPrevious => search_step(state, Direction::Up),
+        Action::Left => sideways(state, -8),
+        Action::Right => sideways(state, 8),
+        Action::CopyView => copy_view(state, effects),
+        Action::Follow | Action::Wrap | Action::Timestamps | Action::ClearLog => {
+            on_log(state, action);
+        }
+        Action::LeaveShell => {
+            state.focus = Focus::List;
+            state.zoom = false;
+        }
+    }
+}
+
+/// One step back: message, search, marks, filter, zoom, focus; whichever there is first.
+pub(super) fn back(state: &mut State) {
+    if state.notice.take().is_some() {
+        return;
+    }
+    match state.focus {
+        Focus::Detail => {
+            let searching = match state.tab() {
+                Tab::Logs => state.log.as_ref().is_some_and(|l| l.search.is_active()),
+                Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+                    state.document.search.is_active()
+                }
+                Tab::Stats | Tab::Shell => false,
+            };
+            if searching {
+                set_search(state, "");
+            } else if state.zoom {
+                state.zoom = false;
+            } else {
+                state.focus = Focus::List;
+            }
+        }
+        Focus::List => {
+            let cleared = match state.pane {
+                Pane::Containers => state.containers.clear_marks(),
+                Pane::Images => state.images.clear_marks(),
+            };
+            if !cleared {
+                if state.zoom {
+                    state.zoom = false;
+                } else {
+                    set_filter(state, "");
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn focus_step(state: &mut State, step: isize) {
+    // Containers, images, details of the last one.
+    let now = match (state.focus, state.pane) {
+        (Focus::List, Pane::Containers) => 0,
+        (Focus::List, Pane::Images) => 1,
+        (Focus::Detail, _) => 2,
+    };
+    match (now + step).rem_euclid(3) {
+        0 => go_to(state, Pane::Containers),
+        1 => go_to(state, Pane::Images),
+        _ => state.focus = Focus::Detail,
+    }
+}
+
+pub(super) fn go_to(state: &mut State, pane: Pane) {
+    state.pane = pane;
+    state.focus = Focus::List;
+}
+
+pub(super) fn tab_step(state: &mut State, step: isize) {
+    let tabs = state.tabs();
+    let now = tabs.iter().position(|tab| *tab == state.tab()).unwrap_or(0);
+    let count = isize::try_from(tabs.len()).unwrap_or(1);
+    let next = isize::try_from(now).unwrap_or(0) + step;
+    let next = usize::try_from(next.rem_euclid(count)).unwrap_or(0);
+    if let Some(tab) = tabs.get(next) {
+        set_tab(state, *tab);
+    }
+}
+
+pub(super) fn set_tab(state: &mut State, tab: Tab) {
+    match state.pane {
+        Pane::Containers => state.container_tab = tab,
+        Pane::Images => state.image_tab = tab,
+    }
+    // A shell takes all keys: going past it with the tab keys must not end in it.
+    if tab == Tab::Shell && state.focus == Focus::Detail {
+        state.focus = Focus::List;
+    }
+}
+
+pub(super) fn show_tab(state: &mut State, tab: Tab) {
+    set_tab(state, tab);
+    // Where there is room for one pane only, showing means going there.
+    let found = layout::regions(state.area(), state);
+    if found.detail.is_none() {
+        state.focus = Focus::Detail;
+    }
+}
+
+pub(super) fn page(state: &State) -> isize {
+    let rows = match state.focus {
+        Focus::Detail => usize::from(layout::detail_body(state).height),
+        Focus::List => match state.pane {
+            Pane::Containers => state.containers.height(),
+            Pane::Images => state.images.height(),
+        },
+    };
+    isize::try_from(rows.saturating_sub(1).max(1)).unwrap_or(1)
+}
+
+pub(super) fn move_focus(state: &mut State, rows: isize) {
+    match state.focus {
+        Focus::List => move_list(state, rows),
+        Focus::Detail => move_detail(state, rows),
+    }
+}
+
+pub(super) fn move_list(state: &mut State, rows: isize) {
+    match state.pane {
+        Pane::Containers => state.containers.step(rows),
+        Pane::Images => state.images.step(rows),
+    }
+}
+
+pub(super) fn move_detail(state: &mut State, rows: isize) {
+    match state.tab() {
+        Tab::Logs => {
+            let Some(timestamps) = state.log.as_ref().map(|log| log.timestamps) else {
+                return;
+            };
+            let layout = layout::log_layout(state, timestamps);
+            if let Some(log) = &mut state.log {
+                match rows {
+                    isize::MIN => log.to_top(layout),
+                    isize::MAX => log.follow(),
+                    rows => log.scroll(rows, layout),
+                }
+            }
+        }
+        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+            let height = usize::from(layout::detail_body(state).height);
+            state.document.scroll(rows, height);
+        }
+        Tab::Shell => {
+            let id = state.selected_shell().map(|shell| shell.generation);
+            if let Some(shell) = id.and_then(|id| shell_of(state, id)) {
+                shell.scroll(rows);
+            }
+        }
+        Tab::Stats => {}
+    }
+}
+
+pub(super) fn sideways(state: &mut State, columns: isize) {
+    match state.tab() {
+        Tab::Logs => {
+            if let Some(log) = state.log.as_mut().filter(|log| !log.wrap) {
+                log.left = log.left.saturating_add_signed(columns).min(10_000);
+            }
+        }
+        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+            let left = &mut state.document.left;
+            *left = left.saturating_add_signed(columns).min(10_000);
+        }
+        Tab::Stats | Tab::Shell => {}
+    }
+}
+
+pub(super) fn search_step(state: &mut State, direction: Direction) {
+    match state.tab() {
+        Tab::Logs => {
+            if let Some(timestamps) = state.log.as_ref().map(|log| log.timestamps) {
+                let layout = layout::log_layout(state, timestamps);
+                if let Some(log) = &mut state.log {
+                    log.search_step(direction, layout);
+                }
+            }
+        }
+        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+            let height = usize::from(layout::detail_body(state).height);
+            state.document.search_step(direction, height);
+        }
+        Tab::Stats | Tab::Shell => {}
+    }
+}
+
+pub(super) fn on_log(state: &mut State, action: Action) {
+    let Some(timestamps) = state.log.as_ref().map(|log| log.timestamps) else {
+        return;
+    };
+    let layout = layout::log_layout(state, timestamps);
+    let Some(log) = &mut state.log else {
+        return;
+    };
+    match action {
+        Action::Follow if log.follows() => log.pause(layout),
+        Action::Follow => log.follow(),
+        Action::Wrap => {
+            log.wrap = !log.wrap;
+            log.left = 0;
+            state.wrap = log.wrap;
+        }
+        Action::Timestamps => {
+            log.timestamps = !log.timestamps;
+            state.timestamps = log.timestamps;
+        }
+        _ => log.clear(),
+    }
+}
+
+pub(super) fn on_list(
+    state: &mut State,
+    containers: fn(&mut List<ContainerRow>),
+    images: fn(&mut List<ImageRow>),
+) {
+    match state.pane {
+        Pane::Containers => containers(&mut state.containers),
+        Pane::Images => images(&mut state.images),
+    }
+}
+
+pub(super) fn sort(
+    state: &mut State,
+    container_column: Option<usize>,
+    image_column: Option<usize>,
+) {
+    match state.pane {
+        Pane::Containers => {
+            if let Some(column) = container_column {
+                state.containers.sort_by(column);
+            }
+        }
+        Pane::Images => {
+            if let Some(column) = image_column {
+                state.images.sort_by(column);
+            }
+        }
+    }
+}
+
+pub(super) fn open_filter(state: &mut State) {
+    let before = match state.pane {
+        Pane::Containers => state.containers.filter().text.clone(),
+        Pane::Images => state.images.filter().text.clone(),
+    };
+    state.overlays.push(Overlay::Prompt(Prompt {
+        field: Field::new(&before),
+        purpose: Purpose::Filter { before },
+    }));
+}
+
+pub(super) fn set_filter(state: &mut State, text: &str) {
+    let filter = Filter::new(text);
+    match state.pane {
+        Pane::Containers => state.containers.set_filter(filter),
+        Pane::Images => state.images.set_filter(filter),
+    }
+}
+
+pub(super) fn set_search(state: &mut State, needle: &str) {
+    match state.tab() {
+        Tab::Logs => {
+            if let Some(timestamps) = state.log.as_ref().map(|log| log.timestamps) {
+                let layout = layout::log_layout(state, timestamps);
+                if let Some(log) = &mut state.log {
+                    log.set_search(needle, layout);
+                }
+            }
+        }
+        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+            let height = usize::from(layout::detail_body(state).height);
+            state.document.set_search(needle, height);
+        }
+        Tab::Stats | Tab::Shell => {}
+    }
+}
+
+pub(super) fn copy_object(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
+    let name = action == Action::CopyName;
+    let text = match state.pane {
+        Pane::Containers => state.containers.selected().map(|row| {
+            if name {
+                row.summary.container.name.clone()
+            } else {
+                row.id().to_string()
+            }
+        }),
+        Pane::Images => state.images.selected().map(|row| {
+            if name {
+                row.reference().to_owned()
+            } else {
+                row.summary.id.to_string()
+            }
+        }),
+    };
+    effects.extend(text.map(Effect::Copy));
+}
+
+pub(super) fn copy_view(state: &mut State, effects: &mut Vec<Effect>) {
+    let mut text = String::new();
+    match state.tab() {
+        Tab::Logs => {
+            let Some(log) = &state.log else {
+                return;
+            };
+            let rows = log.visible(layout::log_layout(state, log.timestamps));
+            let mut last = None;
+            for row in rows {
+                // Whole lines, however they are wrapped.
+                if last != Some(row.place.line) {
+                    text.push_str(&row.line.line.text);
+                    text.push('\n');
+                }
+                last = Some(row.place.line);
+            }
+        }
+        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+            for line in state.document.lines() {
+                text.push_str(&line.text());
+                text.push('\n');
+            }
+        }
+        Tab::Stats | Tab::Shell => return,
+    }
+    if text.len() > MAX_COPY {
+        let text = format!("too much to copy: {} bytes, at most {MAX_COPY}", text.len());
+        state.tell(Severity::Error, text);
+    } else if !text.is_empty() {
+        effects.push(Effect::Copy(text));
+    }
+}
+
+impl State {
+    /// Whether an action can do anything to what is chosen.
+    #[must_use]
+    pub fn applies(&self, action: Action) -> bool {
+        match action {
+            Action::Start
+            | Action::Stop
+            | Action::Restart
+            | Action::Kill
+            | Action::Pause
+            | Action::Remove => self
+                .containers
+                .targets()
+                .iter()
+                .any(|row| row.busy.is_none() && request_for(action, row).is_some()),
+            Action::Shell => self
+                .containers
+                .selected()
+                .is_some_and(|row| row.status() == Status::Running),
+            Action::RemoveImage | Action::PushImages | Action::TagImage | Action::SaveImages => {
+                self.images.selected().is_some()
+            }
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Keys of dialogs with fields, and what they send off.
+
+use std::time::Duration;
+
+use super::super::form::{Ask, Form, Listing};
+use super::super::jobs::Request;
+use super::super::key::{Key, KeyCode};
+use super::super::overlay::{Confirm, Overlay, Then};
+use super::super::{Effect, Query, QueryId, Severity, State, text};
+use super::jobs::run;
+
+/// What a key left of a dialog.
+pub(super) enum Left {
+    /// It goes on.
+    Open,
+    /// It is over.
+    Closed,
+}
+
+/// A key in a dialog that has been taken off the stack.
+pub(super) fn on_form_key(
+    state: &mut State,
+    form: &mut Form,
+    key: Key,
+    effects: &mut Vec<Effect>,
+) -> Left {
+    let count = form.suggestions().len();
+    let walk = |chosen: Option<usize>, down: bool| match (chosen, down) {
+        (_, _) if count == 0 => None,
+        (None, true) => Some(0),
+        (None, false) => Some(count - 1),
+        // Past the end is the text as it was typed.
+        (Some(at), true) => Some(at + 1).filter(|at| *at < count),
+        (Some(at), false) => at.checked_sub(1),
+    };
+    match key.code {
+        KeyCode::Esc => return Left::Closed,
+        _ if key == Key::ctrl('c') => return Left::Closed,
+        KeyCode::Down => form.chosen = walk(form.chosen, true),
+        KeyCode::Up => form.chosen = walk(form.chosen, false),
+        _ if key == Key::ctrl('n') => form.chosen = walk(form.chosen, true),
+        _ if key == Key::ctrl('p') => form.chosen = walk(form.chosen, false),
+        KeyCode::BackTab => form.step(-1),
+        KeyCode::Tab => {
+            if !take_chosen(form) && !form.complete() {
+                form.step(1);
+            }
+        }
+        KeyCode::Enter => {
+            if !take_chosen(form) && !form.next_empty() {
+                return submit(state, form, effects);
+            }
+        }
+        _ => {
+            if let Some(input) = form.inputs.get_mut(form.at)
+                && input.field.key(key)
+            {
+                form.chosen = None;
+                form.tried = false;
+            }
+        }
+    }
+    Left::Open
+}
+
+fn take_chosen(form: &mut Form) -> bool {
+    let chosen = form
+        .chosen
+        .and_then(|at| form.suggestions().into_iter().nth(at));
+    if let Some(text) = &chosen {
+        form.set(text);
+    }
+    chosen.is_some()
+}
+
+fn submit(state: &mut State, form: &mut Form, effects: &mut Vec<Effect>) -> Left {
+    let (request, name) = match form.request(&state.settings) {
+        Ok(request) => request,
+        Err(problem) => {
+            form.tried = true;
+            form.at = problem.input;
+            return Left::Open;
+        }
+    };
+    let taken = matches!(form.ask, Ask::Save { .. }) && form.is_taken(&state.settings);
+    if taken {
+        ask_to_replace(state, request, name);
+    } else {
+        state.tell(
+            Severity::Info,
+            format!("{} {}", request.doing(), text::sanitise(&name)),
+        );
+        run(state, vec![(request, name)], effects);
+    }
+    Left::Closed
+}
+
+/// There is such a file.
+pub(super) fn ask_to_replace(state: &mut State, request: Request, name: String) {
+    let Request::Save {
+        ids, names, path, ..
+    } = request
+    else {
+        return;
+    };
+    let request = Request::Save {
+        ids,
+        names,
+        path,
+        replace: true,
+    };
+    state.overlays.push(Overlay::Confirm(Confirm {
+        question: format!("Replace {}?", text::sanitise(&name)),
+        lines: vec!["There is a file of this name.".to_owned()],
+        then: Then::Run(vec![(request, name)]),
+    }));
+}
+
+/// Asks what is in the directory that is being typed.
+pub(super) fn settle_form(state: &mut State, effects: &mut Vec<Effect>) {
+    let Some(Overlay::Form(form)) = state.overlays.last() else {
+        return;
+    };
+    let Some(directory) = form.directory(&state.settings) else {
+        return;
+    };
+    let known = form.listing.as_ref();
+    if known.is_some_and(|listing| listing.directory == directory) {
+        return;
+    }
+    let query = QueryId(state.next_id());
+    effects.push(Effect::Query {
+        id: query,
+        query: Query::Directory(directory.clone()),
+        after: Duration::ZERO,
+    });
+    if let Some(Overlay::Form(form)) = state.overlays.last_mut() {
+        form.listing = Some(Listing {
+            directory,
+            query,
+            entries: None,
+        });
+    }
+}

@@ -1,0 +1,188 @@
+//! Work that is begun, ends, or is given up.
+
+use std::time::Duration;
+
+use super::super::form::Form;
+use super::super::jobs::{Failure, JobId, Outcome, Request};
+use super::super::list::Row;
+use super::super::overlay::{Confirm, Overlay, Then};
+use super::super::{Effect, Pane, Severity, State, text};
+use crate::engine::error::Kind;
+
+pub(super) fn run(state: &mut State, requests: Vec<(Request, String)>, effects: &mut Vec<Effect>) {
+    let batch = state.jobs.batch();
+    // What was marked has been dealt with, unless this is about something else.
+    let clears = requests.iter().any(|(request, _)| {
+        let marked = |id: &str| request.is_about_image(id);
+        request.container().is_some() || state.images.rows().iter().any(|row| marked(&row.key()))
+    });
+    for (request, name) in requests {
+        let command = request.command(&name);
+        let label = text::sanitise(&name).into_owned();
+        let id = state.jobs.add(request.clone(), &label, batch, state.now);
+        state.log_command(command, Some(id));
+        effects.push(Effect::Start(id, request));
+    }
+    if clears {
+        match state.pane {
+            Pane::Containers => state.containers.clear_marks(),
+            Pane::Images => state.images.clear_marks(),
+        };
+    }
+    show_busy(state);
+}
+
+pub(super) fn show_busy(state: &mut State) {
+    let State {
+        containers,
+        images,
+        jobs,
+        ..
+    } = state;
+    containers.update(|row| {
+        row.busy = jobs
+            .iter()
+            .find(|(_, job)| job.request.container() == Some(row.id()))
+            .map(|(_, job)| job.request.doing());
+    });
+    images.update(|row| {
+        let key = row.key();
+        row.busy = jobs
+            .iter()
+            .find(|(_, job)| job.request.is_about_image(&key))
+            .map(|(_, job)| job.request.doing());
+    });
+}
+
+pub(super) fn on_finished(
+    state: &mut State,
+    id: JobId,
+    outcome: Outcome,
+    effects: &mut Vec<Effect>,
+) {
+    let Some((job, batch)) = state.jobs.finish(id, outcome.clone(), state.now) else {
+        return;
+    };
+    if let Some(done) = state.commands.iter_mut().find(|d| d.job == Some(id)) {
+        done.job = None;
+        match &outcome {
+            Outcome::Failed(failure) => done.error = Some(failure.line.clone()),
+            Outcome::Cancelled => done.error = Some("cancelled".to_owned()),
+            Outcome::Done | Outcome::Told(_) => {}
+        }
+    }
+    show_busy(state);
+    // The journal tells too, but it may be out of reach.
+    if job.request.is_of_images() {
+        state.usage.stale = true;
+        state.ask_images(Duration::ZERO, effects);
+    } else {
+        state.ask_containers(Duration::ZERO, effects);
+    }
+    let told = match &outcome {
+        Outcome::Told(lines) => lines.first().cloned(),
+        _ => None,
+    };
+    let what = format!("{} {}", job.request.done(), job.name);
+    match (outcome, batch) {
+        (Outcome::Failed(failure), _) => on_failed(state, job.request, job.name, failure),
+        (Outcome::Cancelled, _) => {
+            let text = format!("cancelled: {} {}", job.request.doing(), job.name);
+            state.tell(Severity::Info, text);
+        }
+        (_, Some(batch)) if batch.failed > 0 => {}
+        (_, Some(batch)) if batch.done > 1 => {
+            let text = format!("{} {}", job.request.done(), batch.done);
+            state.tell(Severity::Good, text);
+            on_success(state, job.request, effects);
+        }
+        (_, Some(_)) => {
+            state.tell(Severity::Good, told.unwrap_or(what));
+            on_success(state, job.request, effects);
+        }
+        (Outcome::Done | Outcome::Told(_), None) => on_success(state, job.request, effects),
+    }
+}
+
+/// What was done lets something else be done.
+fn on_success(state: &mut State, request: Request, effects: &mut Vec<Effect>) {
+    match request {
+        Request::Pull(request) => {
+            let name = request.reference.familiar();
+            state.pulled.retain(|known| *known != name);
+            state.pulled.insert(0, name.clone());
+            effects.push(Effect::Remember(name));
+        }
+        Request::LogIn {
+            auth,
+            then: Some(then),
+            ..
+        } => {
+            let request = then.with_auth(&auth);
+            let name = request.object();
+            run(state, vec![(request, name)], effects);
+        }
+        _ => {}
+    }
+}
+
+/// What failed may be mended at once: a registry wants to know who we are, a file is in the way.
+fn on_failed(state: &mut State, request: Request, name: String, failure: Failure) {
+    // A dialog that comes up while one types elsewhere would take the keys.
+    let at_hand = state.overlays.is_empty() && !state.in_shell();
+    let kind = failure.kind;
+    let registry = request.registry().map(ToOwned::to_owned);
+    state.fail(failure);
+    match (kind, registry) {
+        (Kind::Unauthorized, Some(registry)) if at_hand => {
+            let then = match request {
+                Request::LogIn { then, .. } => then,
+                request => Some(Box::new(request)),
+            };
+            let form = Form::log_in(registry, then);
+            state.overlays.push(Overlay::Form(form));
+        }
+        (Kind::AlreadyExists, None) if at_hand => {
+            super::forms::ask_to_replace(state, request, name);
+        }
+        _ => {}
+    }
+}
+
+/// First: asks the job to stop. Second: does not wait for it any longer; its report is then late, and dropped.
+pub(super) fn cancel(state: &mut State, id: JobId, effects: &mut Vec<Effect>) {
+    let Some(job) = state.jobs.get_mut(id) else {
+        return;
+    };
+    if job.cancelling {
+        let name = job.name.clone();
+        state.jobs.abandon(id, state.now);
+        if let Some(done) = state.commands.iter_mut().find(|d| d.job == Some(id)) {
+            done.job = None;
+            done.error = Some("not waited for".to_owned());
+        }
+        show_busy(state);
+        state.tell(Severity::Info, format!("not waiting for {name} any longer"));
+    } else {
+        job.cancelling = true;
+        effects.push(Effect::Cancel(id));
+    }
+}
+
+pub(super) fn quit(state: &mut State, effects: &mut Vec<Effect>) {
+    if state.jobs.is_empty() {
+        effects.push(Effect::Quit);
+        return;
+    }
+    let lines = state
+        .jobs
+        .iter()
+        .take(8)
+        .map(|(_, job)| format!("{} {}", job.request.doing(), job.name))
+        .collect();
+    state.overlays.push(Overlay::Confirm(Confirm {
+        question: "Work is going on. Leave?".to_owned(),
+        lines,
+        then: Then::Quit,
+    }));
+}
