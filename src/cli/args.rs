@@ -500,6 +500,80 @@ impl std::fmt::Debug for Login {
     }
 }
 
+/// `manifest annotate`.
+#[derive(Debug, Args)]
+pub struct ManifestAnnotate {
+    /// Set architecture
+    #[arg(long, value_name = "string")]
+    pub arch: Option<String>,
+    /// Set operating system
+    #[arg(long, value_name = "string")]
+    pub os: Option<String>,
+    /// Set operating system feature
+    #[arg(long, value_name = "strings")]
+    pub os_features: Vec<String>,
+    /// Set operating system version
+    #[arg(long, value_name = "string")]
+    pub os_version: Option<String>,
+    /// Set architecture variant
+    #[arg(long, value_name = "string")]
+    pub variant: Option<String>,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
+/// `manifest create`.
+#[derive(Debug, Args)]
+pub struct ManifestCreate {
+    /// Amend an existing manifest list
+    #[arg(short, long)]
+    pub amend: bool,
+    /// Allow communication with an insecure registry
+    #[arg(long)]
+    pub insecure: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
+/// `manifest inspect`.
+#[derive(Debug, Args)]
+pub struct ManifestInspect {
+    /// Allow communication with an insecure registry
+    #[arg(long)]
+    pub insecure: bool,
+    /// Output additional info including layers and platform
+    #[arg(short, long)]
+    pub verbose: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
+/// `manifest push`.
+#[derive(Debug, Args)]
+pub struct ManifestPush {
+    /// Allow push to an insecure registry
+    #[arg(long)]
+    pub insecure: bool,
+    /// Remove the local manifest list after push
+    #[arg(short, long)]
+    pub purge: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
+/// `image referrers`.
+#[derive(Debug, Args)]
+pub struct Referrers {
+    /// Format output: 'table', 'table TEMPLATE', 'json' or a Go template
+    #[arg(long, value_name = "string")]
+    pub format: Option<String>,
+    /// Don't truncate output
+    #[arg(long)]
+    pub no_trunc: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
 /// `search`.
 #[derive(Debug, Args)]
 pub struct Search {

@@ -28,7 +28,6 @@ pub const VERBS: &[&str] = &[
     "diff",
     "export",
     "image build",
-    "manifest",
     "network",
     "node",
     "plugin",

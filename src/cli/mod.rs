@@ -15,6 +15,7 @@ pub mod interrupt;
 pub mod keys;
 pub mod list;
 pub mod login;
+pub mod manifest;
 pub mod missing;
 pub mod output;
 pub mod parse;

@@ -404,7 +404,13 @@ const DONE: &[&str] = &[
     "Loaded",
 ];
 /// Phases in which it waits for its turn.
-const IDLE: &[&str] = &["Waiting", "Preparing", "Download complete", "Verifying"];
+const IDLE: &[&str] = &[
+    "Pulling fs layer",
+    "Waiting",
+    "Preparing",
+    "Download complete",
+    "Verifying",
+];
 /// Phases whose bytes make up the sum.
 const TRANSFER: &[&str] = &["Downloading", "Pushing", "Loading layer"];
 
@@ -493,7 +499,10 @@ impl Board {
             self.parts.push(part);
             return Step::First;
         };
-        let step = if part.phase != progress.phase {
+        let step = if part.phase == "Already exists" && progress.phase == "Pull complete" {
+            // It was complete before: Docker leaves it at that.
+            return Step::Nothing;
+        } else if part.phase != progress.phase {
             part.samples.clear();
             Step::Phase
         } else if now.saturating_sub(part.told) >= PACE || progress.total == Some(progress.done) {

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
+use super::format::{Format, Headings, Row};
 use super::interrupt::Interrupt;
 use super::progress::{Mode, Progress, Target};
 use super::report::{Failure, Outcome};
-use super::{Context, args, report, value};
+use super::{Context, args, container, report, value};
 use crate::engine::model::registry::{Pulled, Pushed};
-use crate::engine::model::{Platform, Reference, request};
+use crate::engine::model::{Platform, Reference, request, units};
 use crate::engine::{Engine, Error};
 
 /// A name of an image, as it was typed and as it is meant.
@@ -248,6 +249,53 @@ pub fn push(context: &Context, args: &args::Push) -> Outcome {
             ))
         }
     }
+}
+
+const REFERRERS: &str = "{{.Digest}}\t{{.ArtifactType}}\t{{.Size}}";
+const REFERRERS_HEADINGS: Headings = &[
+    ("Digest", "DIGEST"),
+    ("ArtifactType", "ARTIFACT TYPE"),
+    ("MediaType", "MEDIA TYPE"),
+    ("Size", "SIZE"),
+    ("Annotations", "ANNOTATIONS"),
+];
+
+/// `image referrers`.
+pub fn referrers(context: &Context, args: &args::Referrers) -> Outcome {
+    let format = Format::parse(args.format.as_deref(), REFERRERS)?;
+    let name = reference(args.operands.first().map_or("", String::as_str))?;
+    let auth = context.credentials().auth(name.domain())?;
+    let found = context.engine()?.referrers(&name, &auth)?;
+    // A table is for eyes; templates are for programs.
+    let whole = args.no_trunc || !format.is_table();
+    let rows: Vec<Row> = found
+        .iter()
+        .map(|found| {
+            let digest = if whole {
+                found.digest.to_string()
+            } else {
+                found.digest.short().to_owned()
+            };
+            let notes: Vec<String> = found
+                .annotations
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            Row::default()
+                .with("Digest", digest)
+                .with("ArtifactType", found.artifact_type.as_str())
+                .with("MediaType", found.media_type.as_str())
+                .with("Size", units::human_size_short(found.size))
+                .with("Annotations", notes.join(","))
+        })
+        .collect();
+    container::print_rows(
+        &format,
+        args.format.is_some(),
+        false,
+        REFERRERS_HEADINGS,
+        &rows,
+    )
 }
 
 /// The lines after a push's layers.

@@ -9,7 +9,8 @@ use super::missing::{self, Flag};
 use super::parse::Arity;
 use super::report::Outcome;
 use super::{
-    Context, args, container, demo, disk, image, login, registry, run, search, stats, system, typed,
+    Context, args, container, demo, disk, image, login, manifest, registry, run, search, stats,
+    system, typed,
 };
 
 /// One verb.
@@ -49,6 +50,7 @@ impl Verb {
 const GROUPS: &[(&str, &str)] = &[
     ("container", "Manage containers"),
     ("image", "Manage images"),
+    ("manifest", "Manage image manifests and manifest lists"),
     ("system", "Manage wharf"),
 ];
 
@@ -99,7 +101,13 @@ pub const VERBS: &[Verb] = &[
     verb!(Some((FEW, &["logs"])), Some("logs"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Logs, NONE, container::logs, "Fetch the logs of a container"),
     verb!(Some(("image", &["prune"])), None, "[OPTIONS]", Arity::None, args::Prune, NONE, disk::prune_images, "Remove unused images"),
     verb!(Some(("system", &["df"])), None, "[OPTIONS]", Arity::None, args::Df, NONE, disk::df, "Show disk usage"),
+    verb!(Some(("manifest", &["annotate"])), None, "[OPTIONS] MANIFEST_LIST MANIFEST", Arity::Exactly(2), args::ManifestAnnotate, NONE, manifest::annotate, "Add additional information to a local image manifest"),
+    verb!(Some(("manifest", &["create"])), None, "[OPTIONS] MANIFEST_LIST MANIFEST [MANIFEST...]", Arity::AtLeast(2), args::ManifestCreate, NONE, manifest::create, "Create a local manifest list for annotating and pushing to a registry"),
+    verb!(Some(("manifest", &["inspect"])), None, "[OPTIONS] [MANIFEST_LIST] MANIFEST", Arity::Between(1, 2), args::ManifestInspect, NONE, manifest::inspect, "Display an image manifest, or manifest list"),
+    verb!(Some(("manifest", &["push"])), None, "[OPTIONS] MANIFEST_LIST", Arity::Exactly(1), args::ManifestPush, NONE, manifest::push, "Push a manifest list to a repository"),
+    verb!(Some(("manifest", &["rm"])), None, "MANIFEST_LIST [MANIFEST_LIST...]", Arity::AtLeast(1), args::Plain, NONE, manifest::rm, "Delete one or more manifest lists from local storage"),
     verb!(Some((FEW, &["pause"])), Some("pause"), "CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Plain, NONE, container::pause, "Pause all processes within one or more containers"),
+    verb!(Some(("image", &["referrers"])), None, "[OPTIONS] NAME[:TAG|@DIGEST]", Arity::Exactly(1), args::Referrers, NONE, registry::referrers, "List what refers to an image in its registry: signatures, SBOMs"),
     verb!(Some((FEW, &["restart"])), Some("restart"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Stop, NONE, container::restart, "Restart one or more containers"),
     verb!(Some((FEW, &["rm", "remove"])), Some("rm"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Rm, NONE, container::rm, "Remove one or more containers"),
     verb!(Some(("image", &["rm", "remove"])), Some("rmi"), "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::Rmi, missing::RMI, image::rmi, "Remove one or more images"),

@@ -25,6 +25,7 @@ mod teardown;
 pub mod credentials;
 pub mod events;
 pub mod logs;
+pub mod manifests;
 pub mod stats;
 pub mod system;
 
@@ -35,6 +36,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 pub use error::{Error, Kind, Result};
 use images::{Images, InUse};
 use model::image::{Image, Loaded, Removed};
+use model::manifest::{Listed, PushedList, Trust};
 use model::progress::Report;
 use model::registry::{Checked, DiskUsage, Hit, PrunePlan, Pruned, Pulled, Pushed, Referrer};
 use model::{Cancel, Container, ContainerId, ContainerSummary, Digest, ImageSummary, request};
@@ -351,6 +353,43 @@ impl Engine {
             .referrers(&self.registries()?, reference, auth)
     }
 
+    /// A manifest or an index of a registry, and of an image what it is for.
+    ///
+    /// # Errors
+    /// As [`Self::pull`].
+    pub fn manifest(
+        &self,
+        reference: &model::Reference,
+        auth: &model::Auth,
+        trust: Trust,
+    ) -> Result<Listed> {
+        Images::manifest(&self.registries_as(reference, trust)?, reference, auth)
+    }
+
+    /// The document of a list of manifests, as it would be pushed.
+    ///
+    /// # Errors
+    /// What encoding says.
+    pub fn manifest_list(list: &[Listed]) -> Result<Vec<u8>> {
+        images::manifest_list::index(list).map(|(_, document)| document)
+    }
+
+    /// Stores a list of manifests in a registry. Those of other repositories of the same registry are brought into the
+    /// list's own.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidInput`] for an entry of another registry or without a platform; as [`Self::push`].
+    pub fn push_manifest_list(
+        &self,
+        target: &model::Reference,
+        list: &[Listed],
+        auth: &model::Auth,
+        trust: Trust,
+    ) -> Result<PushedList> {
+        let client = self.registries_as(target, trust)?;
+        Images::push_manifest_list(&client, target, list, auth)
+    }
+
     /// What [`Self::prune_images`] would take.
     ///
     /// # Errors
@@ -600,6 +639,23 @@ impl Engine {
         let settings = images::registry::Settings::read(&self.inner.surroundings)?;
         let made = images::registry::Client::new(settings)?;
         Ok(self.inner.registries.get_or_init(|| made).clone())
+    }
+
+    /// The same, for a request that trusts its registry more than the administrator does.
+    fn registries_as(
+        &self,
+        reference: &model::Reference,
+        trust: Trust,
+    ) -> Result<images::registry::Client> {
+        let client = self.registries()?;
+        match trust {
+            Trust::Configured => Ok(client),
+            Trust::Insecure => {
+                let mut settings = client.settings().clone();
+                settings.insecure.push(reference.domain().to_owned());
+                images::registry::Client::new(settings)
+            }
+        }
     }
 
     fn images_store(&self) -> &Images {

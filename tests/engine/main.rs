@@ -19,6 +19,7 @@ mod demo;
 mod images;
 mod keep;
 mod monitor;
+mod push;
 mod registries;
 mod runtime;
 mod seccomp;

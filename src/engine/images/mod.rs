@@ -14,6 +14,7 @@ pub mod index;
 mod ingest;
 mod layers;
 mod load;
+pub mod manifest_list;
 mod origins;
 pub mod platform;
 mod prune;

@@ -17,6 +17,7 @@ use super::document::{self, Descriptor, Document, Manifest};
 use super::fetch::{self, Fetch};
 use super::ingest::{Arrival, Ingest, Making};
 use super::layers::{Closing, Pool};
+use super::origins;
 use super::platform;
 use super::registry::{Access, Client, Fetched, Repository, Which};
 use super::workspace::{Place, Spooled, Workspace};
@@ -141,6 +142,7 @@ impl Pulling<'_> {
         let digest_name = with_digest(name, &root.digest)?;
         let names = vec![name.clone(), digest_name];
         let id = self.bring(&wanted, names)?;
+        self.note_origins(name, &wanted.manifest);
         Ok(Pulled {
             reference: name.clone(),
             digest: root.digest,
@@ -184,6 +186,16 @@ impl Pulling<'_> {
             newer: false,
             warnings: Vec::new(),
         }))
+    }
+
+    /// A later push to the same registry can take the blobs over from here.
+    fn note_origins(&self, name: &Reference, manifest: &Manifest) {
+        let layers = manifest.layers.iter().map(|layer| &layer.digest);
+        let digests: Vec<Digest> = layers.chain([&manifest.config.digest]).cloned().collect();
+        // Without it the push sends them.
+        if let Err(error) = origins::note(&self.images.roots, name, &digests) {
+            tracing::warn!(%error, "where blobs came from was not noted");
+        }
     }
 
     fn is_whole(&self, catalog: &Catalog, id: &ImageId) -> Result<bool> {

@@ -279,7 +279,8 @@ impl Sending<'_> {
             .try_collect::<()>()
             .await?;
         let config = &image.config;
-        if self.repository.find_blob(&config.digest).await?.is_none() {
+        let is_there = self.repository.find_blob(&config.digest).await?.is_some();
+        if !is_there && !self.mount(config).await {
             self.send(config, &|_sent| ()).await?;
         }
         let tag = Which::Tag(image.name.tag().unwrap_or_default().to_owned());
@@ -316,14 +317,14 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// Takes the layer over from a repository that has it, if the registry lets us.
-    async fn mount(&self, layer: &Blob) -> bool {
-        for from in self.known.of(&layer.digest, self.repository.name()) {
-            match self.repository.mount_blob(&layer.digest, &from).await {
+    /// Takes a blob over from a repository that has it, if the registry lets us.
+    async fn mount(&self, blob: &Blob) -> bool {
+        for from in self.known.of(&blob.digest, self.repository.name()) {
+            match self.repository.mount_blob(&blob.digest, &from).await {
                 Ok(true) => return true,
                 Ok(false) => {}
                 // Sending it is always possible, and says what is wrong if it is not.
-                Err(error) => tracing::debug!(%error, %from, "a layer was not mounted"),
+                Err(error) => tracing::debug!(%error, %from, "a blob was not mounted"),
             }
         }
         false

@@ -8,6 +8,7 @@ pub mod digest;
 pub mod event;
 pub mod id;
 pub mod image;
+pub mod manifest;
 pub mod platform;
 pub mod progress;
 pub mod reference;

@@ -1,0 +1,386 @@
+//! Pushes, logins and manifest lists against real registries: what arrives, what is not sent twice, who is let in.
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::registry::image::{Made, skopeo};
+use crate::registry::proxy::{Fault, Proxy};
+use crate::registry::token::Rules;
+use crate::registry::{Door, PASSWORD, Registry, USER, Wire};
+use crate::support::{BUSYBOX, Host, has_peer, privileged, wait_for};
+
+fn host() -> Option<Host> {
+    let host = privileged()?;
+    host.busybox_image()?;
+    has_peer("skopeo").then_some(host)
+}
+
+/// What the registry has under a name, as skopeo sees it.
+fn digest_there(host: &Host, reference: &str) -> String {
+    let arguments =
+        format!("inspect --tls-verify=false --format {{{{.Digest}}}} docker://{reference}");
+    skopeo(host.dir(), &arguments).trim().to_owned()
+}
+
+/// Blobs that were sent.
+fn uploads(log: &str) -> usize {
+    let ends = |line: &&str| line.contains("\"PUT /v2/") && line.contains("/blobs/uploads/");
+    log.lines().filter(ends).count()
+}
+
+#[test]
+fn a_push_arrives_as_it_is_and_is_never_sent_twice() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let (first, second) = (
+        registry.reference("a/first:1"),
+        registry.reference("second"),
+    );
+    host.ok(["tag", BUSYBOX, &first]);
+    host.ok(["tag", BUSYBOX, &second]);
+
+    let said = host.ok(["push", &first]);
+    let lines: Vec<&str> = said.lines().collect();
+    let repository = first.trim_end_matches(":1");
+    assert_eq!(
+        lines[0],
+        format!("The push refers to repository [{repository}]")
+    );
+    assert!(lines[1].ends_with(": Preparing"), "{said}");
+    assert!(lines[lines.len() - 2].ends_with(": Pushed"), "{said}");
+    let digest = digest_there(&host, &first);
+    let last = lines[lines.len() - 1];
+    assert!(
+        last.starts_with(&format!("1: digest: {digest} size: ")),
+        "{said}"
+    );
+    let shown = host.ok(["image", "inspect", "-f", "{{json .RepoDigests}}", &first]);
+    assert!(shown.contains(&format!("{repository}@{digest}")), "{shown}");
+
+    let again = host.ok(["push", &first]);
+    assert!(again.contains(": Layer already exists"), "{again}");
+    let elsewhere = host.ok(["push", &second]);
+    assert!(
+        elsewhere.starts_with("Using default tag: latest\n"),
+        "{elsewhere}"
+    );
+    assert!(elsewhere.contains(": Mounted"), "{elsewhere}");
+    assert_eq!(digest_there(&host, &format!("{second}:latest")), digest);
+    let log = registry.access_log();
+    assert!(
+        log.contains("from=a%2Ffirst") || log.contains("from=a/first"),
+        "{log}"
+    );
+
+    // A layer and the configuration, once each.
+    assert_eq!(uploads(&log), 2, "{log}");
+}
+
+#[test]
+fn what_skopeo_wrote_goes_through_wharf_unchanged() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let made = Made::random(7, 4, 20_000);
+    made.write_layout(&host.dir().join("layout"), "x");
+    skopeo(host.dir(), "copy -q oci:layout:x oci-archive:in.tar:x");
+    let archive = host.dir().join("in.tar").display().to_string();
+    let loaded = host.ok(["load", "-q", "-i", &archive]);
+    let name = registry.reference("made:x");
+    let id = made.id();
+    assert!(!loaded.is_empty());
+    host.ok(["tag", &id, &name]);
+    host.ok(["push", "-q", &name]);
+    assert_eq!(digest_there(&host, &name), made.digest());
+}
+
+#[test]
+fn all_tags_are_pushed_and_what_cannot_be_pushed_says_why() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let name = registry.reference("app");
+    for tag in ["x", "y"] {
+        host.ok(["tag", BUSYBOX, &format!("{name}:{tag}")]);
+    }
+    assert_eq!(host.ok(["push", "-q", "-a", &name]), name);
+    let digests = ["x", "y"].map(|tag| digest_there(&host, &format!("{name}:{tag}")));
+    assert_eq!(digests[0], digests[1]);
+
+    let digest = format!("{name}@{}", digests[0]);
+    let tagged = format!("{name}:x");
+    for (arguments, text) in [
+        (
+            &["push", &digest][..],
+            "wharf: cannot push a digest reference\n".to_owned(),
+        ),
+        (
+            &["push", "-a", &tagged],
+            "wharf: tag can't be used with --all-tags/-a\n".to_owned(),
+        ),
+        (
+            &["push", "-q", "nosuch:1"],
+            "wharf: An image does not exist locally with the tag: nosuch\n".to_owned(),
+        ),
+    ] {
+        let pushed = host.wharf(arguments);
+        assert_eq!((pushed.code, pushed.stderr), (1, text));
+    }
+    let other = host.wharf(["push", "--platform", "linux/s390x", &tagged]);
+    assert_eq!(other.code, 1);
+    assert!(
+        other
+            .stderr
+            .contains("does not provide the specified platform (linux/s390x)"),
+        "{other:?}"
+    );
+}
+
+#[test]
+fn progress_is_json_where_it_is_asked_for() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let name = registry.reference("app:1");
+    host.ok(["tag", BUSYBOX, &name]);
+    let said = host.ok(["push", "--progress", "json", &name]);
+    let objects: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        objects.iter().any(|object| object["status"] == "Pushed"),
+        "{said}"
+    );
+    let last = objects.last().unwrap();
+    assert_eq!(last["aux"]["Tag"], "1");
+    assert_eq!(last["aux"]["Digest"], digest_there(&host, &name).as_str());
+    let failed = host.wharf([
+        "push",
+        "--progress",
+        "json",
+        &registry.reference("nosuch:1"),
+    ]);
+    let last: Value = serde_json::from_str(failed.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(failed.code, 1);
+    assert_eq!(last["error"], last["errorDetail"]["message"]);
+}
+
+#[test]
+fn only_who_has_logged_in_may_push() {
+    let Some(host) = host() else { return };
+    for door in [Door::Password, Door::Token(Rules::default())] {
+        let Some(registry) = Registry::start(&host, door, Wire::Plain) else {
+            return;
+        };
+        let server = registry.address.to_string();
+        let name = registry.reference("app:1");
+        host.ok(["tag", BUSYBOX, &name]);
+        let refused = host.wharf(["push", &name]);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        let login = |password: &str| {
+            let arguments = ["login", "-u", USER, "--password-stdin", &server];
+            host.wharf_with(arguments, password.as_bytes())
+        };
+        let wrong = login("wrong");
+        assert_eq!((wrong.code, wrong.stdout.as_str()), (1, ""), "{wrong:?}");
+        let right = login(&format!("{PASSWORD}\n"));
+        assert_eq!(
+            (right.code, right.stdout.as_str()),
+            (0, "Login Succeeded\n"),
+            "{right:?}"
+        );
+        assert!(right.stderr.contains("stored unencrypted"), "{right:?}");
+        host.ok(["push", "-q", &name]);
+        let out = host.ok(["logout", &server]);
+        assert_eq!(out, format!("Removing login credentials for {server}"));
+        let refused = host.wharf(["push", &name]);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        for said in [
+            &refused.stdout,
+            &refused.stderr,
+            &wrong.stderr,
+            &right.stderr,
+        ] {
+            assert!(
+                !said.contains(PASSWORD) && !said.contains("wrong"),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_push_says_so_and_the_next_one_finishes() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let proxy = Proxy::start(registry.address);
+    let name = proxy.reference("app:1");
+    host.ok(["tag", BUSYBOX, &name]);
+    // Nothing of a blob's body is ever answered.
+    let (tell, told) = std::sync::mpsc::channel();
+    proxy.plan(move |request| {
+        if request.method == "PATCH" || request.method == "PUT" {
+            let _ = tell.send(());
+            return Fault::Delay(std::time::Duration::from_mins(10));
+        }
+        Fault::None
+    });
+    let mut push = host.command(["push", &name]);
+    push.stdout(std::process::Stdio::piped());
+    push.stderr(std::process::Stdio::piped());
+    let child = push.spawn().unwrap();
+    wait_for("an upload", || told.try_recv().ok());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130));
+    assert_eq!(
+        String::from_utf8_lossy(&ended.stderr),
+        format!("wharf: push {name}: cancelled; the next push goes on from what is there\n")
+    );
+    proxy.plan(|_| Fault::None);
+    host.ok(["push", &name]);
+    digest_there(&host, &registry.reference("app:1"));
+}
+
+#[test]
+fn a_manifest_list_is_made_shown_and_pushed_as_docker_does() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let (one, two) = (Made::random(21, 1, 2000), Made::random(22, 1, 2000));
+    one.put(&registry, "app", "one");
+    two.put(&registry, "other", "two");
+    let list = registry.reference("app:list");
+    let (first, second) = (
+        registry.reference("app:one"),
+        registry.reference("other:two"),
+    );
+    assert_eq!(
+        host.ok(["manifest", "create", &list, &first, &second]),
+        format!("Created manifest list {list}")
+    );
+    let again = host.wharf(["manifest", "create", &list, &first]);
+    assert_eq!(
+        (again.code, again.stderr.as_str()),
+        (
+            1,
+            "wharf: refusing to amend an existing manifest list with no --amend flag\n"
+        )
+    );
+    host.ok([
+        "manifest",
+        "annotate",
+        "--arch",
+        "arm64",
+        "--variant",
+        "v8",
+        &list,
+        &second,
+    ]);
+    let local = host.ok(["manifest", "inspect", &list]);
+    let shown: Value = serde_json::from_str(&local).unwrap();
+    assert_eq!(shown["manifests"][0]["digest"], one.digest().as_str());
+    assert_eq!(shown["manifests"][1]["platform"]["architecture"], "arm64");
+
+    let pushed = host.ok(["manifest", "push", "-p", &list]);
+    let lines: Vec<&str> = pushed.lines().collect();
+    let brought = format!("{}@{}", registry.reference("app"), two.digest());
+    assert_eq!(
+        lines[0],
+        format!("Pushed ref {brought} with digest: {}", two.digest())
+    );
+    assert_eq!(lines[1], digest_there_of_index(&host, &list));
+    // The local list is gone; what is shown now is the registry's.
+    assert_eq!(host.ok(["manifest", "inspect", &list]), local);
+    let verbose: Value =
+        serde_json::from_str(&host.ok(["manifest", "inspect", "-v", &list])).unwrap();
+    assert_eq!(verbose[1]["Descriptor"]["platform"]["variant"], "v8");
+    assert_eq!(verbose[1]["OCIManifest"]["schemaVersion"], 2);
+    let missing = host.wharf(["manifest", "rm", &list]);
+    assert_eq!(
+        (missing.code, missing.stderr),
+        (1, format!("wharf: No such manifest: {list}\n"))
+    );
+    // skopeo takes the second image by what was said of it.
+    skopeo(
+        host.dir(),
+        &format!("copy -q --override-arch arm64 --src-tls-verify=false docker://{list} oci:out:x"),
+    );
+}
+
+fn digest_there_of_index(host: &Host, reference: &str) -> String {
+    let raw = skopeo(
+        host.dir(),
+        &format!("inspect --raw --tls-verify=false docker://{reference}"),
+    );
+    format!("sha256:{}", crate::support::sha256(raw.as_bytes()))
+}
+
+#[test]
+fn what_refers_to_an_image_is_listed() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let made = Made::random(31, 1, 1000);
+    made.put(&registry, "app", "1");
+    let config = registry.put_blob("app", b"{}");
+    let subject = made.descriptor(Value::Null);
+    let artifact = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/vnd.example.sbom",
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
+        "layers": [],
+        "subject": {"mediaType": subject["mediaType"], "digest": subject["digest"], "size": subject["size"]},
+    });
+    let bytes = artifact.to_string();
+    let digest = format!("sha256:{}", crate::support::sha256(bytes.as_bytes()));
+    registry.put_manifest(
+        "app",
+        &digest,
+        "application/vnd.oci.image.manifest.v1+json",
+        bytes.as_bytes(),
+    );
+    // Debian's registry knows no referrers: clients keep an index under the tag of the digest.
+    let index = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": digest,
+            "size": bytes.len(),
+            "artifactType": "application/vnd.example.sbom",
+        }],
+    });
+    let tag = made.digest().replace(':', "-");
+    registry.put_manifest(
+        "app",
+        &tag,
+        "application/vnd.oci.image.index.v1+json",
+        index.to_string().as_bytes(),
+    );
+    let shown = host.ok(["image", "referrers", &registry.reference("app:1")]);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines[0].starts_with("DIGEST"), "{shown}");
+    assert!(lines[1].contains("application/vnd.example.sbom"), "{shown}");
+    assert_eq!(
+        host.ok([
+            "image",
+            "referrers",
+            "--format",
+            "{{.Digest}}",
+            &registry.reference("app:1")
+        ]),
+        digest
+    );
+}
