@@ -632,6 +632,25 @@ pub struct Df {
     pub operands: Vec<String>,
 }
 
+/// `system check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Format output: 'text' or 'json'
+    #[arg(long, value_name = "string")]
+    pub format: Option<String>,
+    /// Set type of progress output ("auto", "tty", "json", "quiet")
+    #[arg(long, value_name = "string")]
+    pub progress: Option<String>,
+    /// Show no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Unpack and fetch again what is damaged, remove what nothing refers to
+    #[arg(long)]
+    pub repair: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
 /// `version` and `info`.
 #[derive(Debug, Args)]
 pub struct Formatted {

@@ -1,18 +1,21 @@
-//! Verbs about the disk: `system df` says what is on it, `image prune` gives some of it back.
+//! Verbs about the disk: `system df` says what is on it, `system check` what is wrong with it, `image prune` gives some of
+//! it back.
 
 use std::io::{self, BufRead as _, Write as _};
 
 use serde_json::{Map, Value, json};
 
 use super::format::{Format, Headings, Row};
+use super::interrupt::Interrupt;
 use super::list::{self, Look};
 use super::output::Out;
+use super::progress::{Mode, Progress, Target};
 use super::report::{Failure, Outcome};
 use super::template::Template;
 use super::value::{self, Filter};
 use super::{Context, args};
 use crate::engine::model::image::Removed;
-use crate::engine::model::registry::{ContainerUsage, DiskUsage, ImageUsage, ImagesUsage};
+use crate::engine::model::registry::{Checked, ContainerUsage, DiskUsage, ImageUsage, ImagesUsage};
 use crate::engine::model::{ContainerSummary, ImageSummary, Timestamp, request, units};
 
 const DF: &str = "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
@@ -202,6 +205,107 @@ fn image_row(image: &ImageUsage, look: &Look) -> Row {
         .with("Containers", image.containers.to_string())
 }
 
+/// `system check`.
+pub fn check(context: &Context, args: &args::Check) -> Outcome {
+    let as_json = match args.format.as_deref() {
+        None | Some("" | "text") => false,
+        Some("json") => true,
+        Some(other) => {
+            return Err(Failure::plain(format_args!(
+                "invalid --format {other:?}: use text or json"
+            )));
+        }
+    };
+    let mode = Mode::choose(args.progress.as_deref(), args.quiet, Target::Stderr)?;
+    // Without a terminal there is nothing to look at meanwhile.
+    let mode = if mode == Mode::Plain {
+        Mode::Quiet
+    } else {
+        mode
+    };
+    let engine = context.engine()?;
+    let interrupt = Interrupt::watch()?;
+    let progress = Progress::new(mode, Target::Stderr);
+    let request = request::Check {
+        repair: args.repair,
+    };
+    let checked = engine
+        .check(request, &progress.report(), interrupt.cancel())
+        .map_err(|error| interrupt.explain(error.into(), "check cancelled"));
+    progress.finish()?;
+    let checked = checked?;
+    let mut out = Out::new();
+    if as_json {
+        out.line(check_json(&checked))?;
+    } else {
+        for damage in &checked.damages {
+            let how = damage.repaired.iter().map(|how| format!(": {how}"));
+            let how: String = how.collect();
+            out.line(format_args!("{}: {}{how}", damage.what, damage.problem))?;
+        }
+        out.line(format_args!(
+            "Checked {}, {} and {} ({}): {}",
+            counted(checked.images, "image"),
+            counted(checked.blobs, "blob"),
+            counted(checked.layers, "layer"),
+            units::human_size(checked.bytes),
+            verdict(&checked),
+        ))?;
+    }
+    out.finish()?;
+    Ok(u8::from(remaining(&checked) > 0))
+}
+
+fn remaining(checked: &Checked) -> usize {
+    checked
+        .damages
+        .iter()
+        .filter(|damage| damage.repaired.is_none())
+        .count()
+}
+
+fn verdict(checked: &Checked) -> String {
+    let (all, left) = (checked.damages.len(), remaining(checked));
+    match (all, left) {
+        (0, _) => "nothing is wrong".to_owned(),
+        (_, 0) => format!("{} repaired", counted_problems(all)),
+        (all, left) if all == left => counted_problems(all),
+        (all, left) => format!("{}, {} repaired", counted_problems(all), all - left),
+    }
+}
+
+fn counted_problems(number: usize) -> String {
+    counted(u64::try_from(number).unwrap_or(u64::MAX), "problem")
+}
+
+fn counted(number: u64, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+fn check_json(checked: &Checked) -> Value {
+    let damages: Vec<Value> = checked
+        .damages
+        .iter()
+        .map(|damage| {
+            json!({
+                "What": damage.what,
+                "Problem": damage.problem,
+                "Repaired": damage.repaired,
+            })
+        })
+        .collect();
+    json!({
+        "Images": checked.images,
+        "Blobs": checked.blobs,
+        "Layers": checked.layers,
+        "Bytes": checked.bytes,
+        "Damages": damages,
+    })
+}
+
 /// `image prune`.
 pub fn prune_images(context: &Context, args: &args::Prune) -> Outcome {
     let request =
@@ -374,6 +478,30 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_check_says_what_is_left() {
+        let damage = |repaired: Option<&str>| crate::engine::model::registry::Damage {
+            what: "blob x".to_owned(),
+            problem: "it is missing".to_owned(),
+            repaired: repaired.map(str::to_owned),
+        };
+        for (damages, text) in [
+            (vec![], "nothing is wrong"),
+            (vec![damage(None)], "1 problem"),
+            (vec![damage(Some("removed"))], "1 problem repaired"),
+            (
+                vec![damage(None), damage(Some("removed"))],
+                "2 problems, 1 repaired",
+            ),
+        ] {
+            let checked = Checked {
+                damages,
+                ..Checked::default()
+            };
+            assert_eq!(verdict(&checked), text);
+        }
     }
 
     fn read(filters: &[&str]) -> Result<request::PruneImages, String> {

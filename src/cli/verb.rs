@@ -100,6 +100,7 @@ pub const VERBS: &[Verb] = &[
     verb!(None, Some("logout"), "[SERVER]", Arity::AtMost(1), args::Plain, NONE, login::logout, "Log out from a registry"),
     verb!(Some((FEW, &["logs"])), Some("logs"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Logs, NONE, container::logs, "Fetch the logs of a container"),
     verb!(Some(("image", &["prune"])), None, "[OPTIONS]", Arity::None, args::Prune, NONE, disk::prune_images, "Remove unused images"),
+    verb!(Some(("system", &["check"])), None, "[OPTIONS]", Arity::None, args::Check, NONE, disk::check, "Verify everything that is stored, and repair it"),
     verb!(Some(("system", &["df"])), None, "[OPTIONS]", Arity::None, args::Df, NONE, disk::df, "Show disk usage"),
     verb!(Some(("manifest", &["annotate"])), None, "[OPTIONS] MANIFEST_LIST MANIFEST", Arity::Exactly(2), args::ManifestAnnotate, NONE, manifest::annotate, "Add additional information to a local image manifest"),
     verb!(Some(("manifest", &["create"])), None, "[OPTIONS] MANIFEST_LIST MANIFEST [MANIFEST...]", Arity::AtLeast(2), args::ManifestCreate, NONE, manifest::create, "Create a local manifest list for annotating and pushing to a registry"),

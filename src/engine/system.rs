@@ -1,9 +1,10 @@
 //! Facts about the host, and about what is on its disk.
 
 use super::error::Result;
-use super::images::InUse;
-use super::model::Digest;
-use super::model::registry::{ContainerUsage, ContainersUsage, DiskUsage};
+use super::images::{Around, InUse};
+use super::model::progress::Report;
+use super::model::registry::{Checked, ContainerUsage, ContainersUsage, DiskUsage};
+use super::model::{Cancel, Digest, request};
 use super::runtime::cgroup::Version;
 use super::store::Roots;
 use super::sys::{self, file, measure};
@@ -133,10 +134,29 @@ pub(super) fn disk_usage(engine: &Engine) -> Result<DiskUsage> {
 
 /// Reads the whole store.
 pub(super) fn check(
-    _engine: &Engine,
-    _request: super::request::Check,
-    _report: super::Report<'_>,
-    _cancel: &super::Cancel,
-) -> Result<super::Checked> {
-    Err(super::Error::unsupported("the check is not there yet"))
+    engine: &Engine,
+    request: request::Check,
+    report: Report<'_>,
+    cancel: &Cancel,
+) -> Result<Checked> {
+    let users = |id: &Digest| containers::users_of(engine, id);
+    let layers = || containers::layers_in_use(engine);
+    let running = || {
+        let all = containers::list(engine)?;
+        let live = all.iter().filter(|summary| summary.state.status.is_live());
+        Ok(live
+            .flat_map(|summary| summary.container.layers.iter().cloned())
+            .collect())
+    };
+    let around = Around {
+        in_use: InUse {
+            users: &users,
+            layers: &layers,
+        },
+        running: &running,
+        client: &|| engine.registries(),
+    };
+    engine
+        .images_store()
+        .check(request, &around, report, cancel)
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use wharf::engine::model::units;
 
+use crate::registry::Registry;
 use crate::support::{Archive, Host, image_archive, names_in, privileged};
 
 /// Bytes of all regular files below a directory, each inode once.
@@ -269,4 +270,289 @@ fn disk_usage_counts_a_shared_layer_once() {
         text.lines().last().unwrap(),
         format!("Total reclaimed space: {promised}")
     );
+}
+
+/// A layer with one of everything that an index knows.
+fn rich_layer() -> Vec<u8> {
+    let mut tar = Archive::new();
+    tar.directory("etc/", 0o755);
+    tar.file("etc/passwd", 0o644, b"root:x:0:0::/:/bin/sh\n");
+    tar.symlink("etc/link", "passwd");
+    tar.file("set", 0o4755, b"setuid");
+    tar.directory("deep/er/", 0o2750);
+    tar.file("deep/er/file", 0o600, &[b'y'; 3000]);
+    tar.finish()
+}
+
+/// A layer that takes away and adds.
+fn upper_layer() -> Vec<u8> {
+    let mut tar = Archive::new();
+    tar.file("etc/.wh.passwd", 0o644, b"");
+    tar.file("deep/.wh..wh..opq", 0o644, b"");
+    tar.file("deep/new", 0o644, b"new");
+    tar.finish()
+}
+
+fn problems(host: &Host, args: &[&str]) -> (i32, Vec<String>) {
+    let output = host.wharf(["system", "check", "--format", "json"].iter().chain(args));
+    assert_eq!(output.stderr, "", "{output:#?}");
+    let value: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let list = value["Damages"].as_array().unwrap();
+    let line = |damage: &serde_json::Value| {
+        let what = damage["What"].as_str().unwrap();
+        let kind = what.split(' ').next().unwrap();
+        let repaired = damage["Repaired"].as_str().unwrap_or("-");
+        format!(
+            "{kind}: {} => {repaired}",
+            damage["Problem"].as_str().unwrap()
+        )
+    };
+    (output.code, list.iter().map(line).collect())
+}
+
+/// The unpacked layer that has this file.
+fn unpacked(host: &Host, file: &str) -> std::path::PathBuf {
+    let layers = host.data().join("layers");
+    names_in(&layers)
+        .iter()
+        .map(|name| layers.join(name).join("fs"))
+        .find(|fs| fs.join(file).symlink_metadata().is_ok())
+        .unwrap()
+}
+
+#[test]
+fn a_whole_store_passes_the_check() {
+    let Some(host) = privileged() else { return };
+    assert_eq!(
+        host.ok(["system", "check"]),
+        "Checked 0 images, 0 blobs and 0 layers (0B): nothing is wrong"
+    );
+    load(&host, "rich:1", &[rich_layer(), upper_layer()]);
+    let Some(image) = host.busybox_image() else {
+        return;
+    };
+    host.ok(["run", "--rm", image, "true"]);
+    let text = host.ok(["system", "check"]);
+    assert!(
+        text.starts_with("Checked 2 images, 7 blobs and 3 layers ("),
+        "{text}"
+    );
+    assert!(text.ends_with(": nothing is wrong"), "{text}");
+}
+
+#[test]
+fn every_change_to_an_unpacked_layer_is_found_and_made_good() {
+    let Some(host) = privileged() else { return };
+    load(&host, "rich:1", &[rich_layer(), upper_layer()]);
+    let changes: &[(&str, &str)] = &[
+        (
+            "printf changed-it-is-longer > etc/passwd",
+            "etc/passwd: it has 20 bytes, not 22",
+        ),
+        (
+            "touch -r etc/passwd ref; printf 'ROOT:x:0:0::/:/bin/sh\\n' > etc/passwd; touch -r ref etc/passwd; rm ref; touch -d @1700000000 .",
+            "etc/passwd: its content has changed",
+        ),
+        ("chmod 755 set", "set: its mode is 755, not 4755"),
+        (
+            "chown 7:8 deep/er/file",
+            "deep/er/file: its owner is 7:8, not 0:0",
+        ),
+        (
+            "touch -d @1 deep/er/file",
+            "deep/er/file: its time has changed",
+        ),
+        (
+            "ln -sf /elsewhere etc/link; touch -h -d @1700000000 etc/link; touch -d @1700000000 etc",
+            "etc/link: it points elsewhere",
+        ),
+        (
+            "rm etc/passwd; mkdir etc/passwd",
+            "etc/passwd: it is something else",
+        ),
+        ("rm -r deep", "deep: it is missing"),
+        ("echo x > etc/more", "etc/more: it is not of this layer"),
+        (
+            "attribute set security.capability",
+            "set: its attribute \"security.capability\" has changed",
+        ),
+        (
+            "attribute deep trusted.overlay.opaque",
+            "deep: it hides or shows what is below by mistake",
+        ),
+    ];
+    for (script, problem) in changes {
+        let (path, what) = problem.split_once(": ").unwrap();
+        let expected = format!("{path:?}: {what}");
+        let fs = unpacked(&host, "etc/link");
+        if let ["attribute", file, name] = script.split(' ').collect::<Vec<_>>().as_slice() {
+            // vfs_cap_data of no capability at all, or overlayfs's mark.
+            let value = if *name == "security.capability" {
+                &b"\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"[..]
+            } else {
+                b"y"
+            };
+            rustix::fs::lsetxattr(fs.join(file), *name, value, rustix::fs::XattrFlags::empty())
+                .unwrap();
+        } else {
+            let mut command = std::process::Command::new("sh");
+            let status = command
+                .args(["-euc", script])
+                .current_dir(&fs)
+                .status()
+                .unwrap();
+            assert!(status.success(), "{script}");
+        }
+        let (code, found) = problems(&host, &[]);
+        assert_eq!((code, found.len()), (1, 1), "{script}: {found:?}");
+        assert!(found[0].starts_with("layer: "), "{found:?}");
+        assert!(found[0].contains(expected.as_str()), "{script}: {found:?}");
+        assert!(
+            found[0].ends_with("; it can be unpacked again: --repair => -"),
+            "{found:?}"
+        );
+        let (code, found) = problems(&host, &["--repair"]);
+        assert_eq!(code, 0, "{found:?}");
+        assert!(
+            found[0].ends_with(" => unpacked again from its blob"),
+            "{found:?}"
+        );
+        assert_eq!(problems(&host, &[]), (0, vec![]), "{script}");
+    }
+    // A whiteout and an opaque directory are gone from the upper layer.
+    let fs = unpacked(&host, "deep/new");
+    fs::remove_file(fs.join("etc/passwd")).unwrap();
+    let (code, found) = problems(&host, &["--repair"]);
+    assert_eq!(code, 0, "{found:?}");
+    assert!(
+        found[0].contains("\"etc/passwd\": it is missing"),
+        "{found:?}"
+    );
+    // All of it.
+    fs::remove_dir_all(host.data().join("layers")).unwrap();
+    fs::create_dir(host.data().join("layers")).unwrap();
+    let (code, found) = problems(&host, &["--repair"]);
+    assert_eq!((code, found.len()), (0, 2), "{found:?}");
+    assert_eq!(problems(&host, &[]), (0, vec![]));
+}
+
+#[test]
+fn a_damaged_blob_is_named_and_what_to_do() {
+    let Some(host) = privileged() else { return };
+    load(&host, "a:1", &[layer("a", 5000)]);
+    let blobs = host.data().join("blobs/sha256");
+    let large = names_in(&blobs)
+        .into_iter()
+        .max_by_key(|name| fs::metadata(blobs.join(name)).unwrap().len())
+        .unwrap();
+    let mut bytes = fs::read(blobs.join(&large)).unwrap();
+    bytes[600] ^= 1;
+    fs::write(blobs.join(&large), bytes).unwrap();
+    let (code, found) = problems(&host, &["--repair"]);
+    assert_eq!((code, found.len()), (1, 1), "{found:?}");
+    assert!(
+        found[0].starts_with("blob: its content is sha256:"),
+        "{found:?}"
+    );
+    assert!(
+        found[0].ends_with("; remove a:1 and bring it in again => -"),
+        "{found:?}"
+    );
+    fs::remove_file(blobs.join(&large)).unwrap();
+    let output = host.wharf(["system", "check"]);
+    assert_eq!(output.code, 1);
+    assert_eq!(
+        output.stdout.lines().next().unwrap(),
+        format!("blob sha256:{large}: it is missing; remove a:1 and bring it in again")
+    );
+    // The layer cannot be unpacked again then.
+    fs::write(unpacked(&host, "a").join("a"), "x").unwrap();
+    let (_, found) = problems(&host, &["--repair"]);
+    assert!(
+        found[1].ends_with("; its blob is damaged, too => -"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_layer_that_a_container_runs_on_is_not_exchanged() {
+    let Some(host) = privileged() else { return };
+    let Some(image) = host.busybox_image() else {
+        return;
+    };
+    host.ok(["run", "-d", "--name", "user", image, "sleep", "1000"]);
+    fs::write(unpacked(&host, "etc/group").join("etc/group"), "x").unwrap();
+    let (code, found) = problems(&host, &["--repair"]);
+    assert_eq!(code, 1);
+    assert!(
+        found[0].ends_with("; it can be unpacked again when no running container uses it => -"),
+        "{found:?}"
+    );
+    host.ok(["rm", "-f", "user"]);
+    assert_eq!(problems(&host, &["--repair"]).0, 0);
+}
+
+#[test]
+fn what_nothing_refers_to_is_found_and_removed() {
+    let Some(host) = privileged() else { return };
+    load(&host, "a:1", &[layer("a", 10)]);
+    let hex = "1".repeat(64);
+    fs::write(host.data().join("blobs/sha256").join(&hex), "x").unwrap();
+    fs::create_dir_all(host.data().join("layers").join(&hex).join("fs")).unwrap();
+    fs::create_dir_all(host.data().join("layers/.tmp-00")).unwrap();
+    let lines = |end: &str| {
+        vec![
+            format!("layer: nothing refers to it{end}"),
+            format!("blob: nothing refers to it{end}"),
+            format!("workspace: a process that has gone left it behind{end}"),
+        ]
+    };
+    assert_eq!(
+        problems(&host, &[]),
+        (1, lines("; --repair removes it => -"))
+    );
+    assert_eq!(problems(&host, &["--repair"]), (0, lines(" => removed")));
+    assert_eq!(problems(&host, &[]), (0, vec![]));
+}
+
+#[test]
+fn a_damaged_blob_is_fetched_again_from_where_it_came() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let name = registry.reference("team/app:1");
+    load(&host, &name, &[layer("a", 5000), layer("b", 100)]);
+    host.ok(["push", "-q", &name]);
+    host.ok(["rmi", &name]);
+    host.ok(["pull", "-q", &name]);
+    let blobs = host.data().join("blobs/sha256");
+    let all = names_in(&blobs);
+    assert_eq!(all.len(), 4);
+    for hex in &all {
+        fs::write(blobs.join(hex), "damaged").unwrap();
+    }
+    fs::remove_file(blobs.join(&all[0])).unwrap();
+    let (code, found) = problems(&host, &[]);
+    assert_eq!((code, found.len()), (1, 4), "{found:?}");
+    let (code, found) = problems(&host, &["--repair"]);
+    assert_eq!((code, found.len()), (0, 4), "{found:?}");
+    let repository = registry.reference("team/app");
+    for line in &found {
+        assert!(
+            line.ends_with(&format!(" => fetched again from {repository}")),
+            "{found:?}"
+        );
+    }
+    assert_eq!(problems(&host, &[]), (0, vec![]));
+    // A registry that has it no more, or something else, is told of, and the store stays as it is.
+    fs::write(blobs.join(&all[0]), "damaged").unwrap();
+    fs::write(registry.blob_file(&all[0]), "other").unwrap();
+    let (code, found) = problems(&host, &["--repair"]);
+    assert_eq!((code, found.len()), (1, 1), "{found:?}");
+    assert!(
+        found[0].ends_with(&format!("; remove {name} and bring it in again => -")),
+        "{found:?}"
+    );
+    assert_eq!(fs::read(blobs.join(&all[0])).unwrap(), b"damaged");
 }

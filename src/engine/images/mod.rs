@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod change;
 pub mod codec;
 mod commit;
+mod compare;
 pub mod document;
 mod fetch;
 pub mod index;
@@ -27,6 +28,7 @@ mod save;
 pub mod tarball;
 pub mod unpack;
 mod usage;
+mod verify;
 mod workspace;
 
 use std::collections::BTreeSet;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 
 pub use load::Source;
 pub use removal::{InUse, User};
+pub use verify::Around;
 
 use super::error::{Attempt, Error, Kind, Result};
 use super::model::digest::ImageId;

@@ -54,13 +54,16 @@ impl Known {
 
     /// Other repositories of the same registry that have a blob, the surest first.
     pub(super) fn of(&self, digest: &Digest, target: &Reference) -> Vec<Reference> {
+        let same =
+            |known: &&Reference| known.domain() == target.domain() && known.path() != target.path();
+        self.anywhere(digest).filter(same).cloned().collect()
+    }
+
+    /// All repositories that have a blob, the surest first.
+    pub(super) fn anywhere(&self, digest: &Digest) -> impl Iterator<Item = &Reference> {
         let blob = self.0.blobs.iter().find(|blob| blob.digest == *digest);
-        let repositories = blob.into_iter().flat_map(|blob| blob.repositories.iter());
-        repositories
-            .rev()
-            .filter(|known| known.domain() == target.domain() && known.path() != target.path())
-            .cloned()
-            .collect()
+        blob.into_iter()
+            .flat_map(|blob| blob.repositories.iter().rev())
     }
 }
 

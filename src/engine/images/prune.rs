@@ -19,6 +19,10 @@ use crate::engine::sys::measure;
 /// How long a broken-off download waits for the pull that goes on with it.
 const PATIENCE: Duration = Duration::from_hours(7 * 24);
 
+/// How the names of partial downloads end: what is there, and the notes on it.
+const CONTENT: &[u8] = b".part";
+const NOTES: &[u8] = b".have";
+
 impl Images {
     /// What a prune would take.
     ///
@@ -160,9 +164,20 @@ impl Leftovers {
         for (_, dir) in &workspaces {
             bytes = bytes.saturating_add(measure::below(dir)?);
         }
-        let mut downloads = Vec::new();
+        let mut downloads: Vec<(Vec<u8>, std::fs::File)> = Vec::new();
         if let Some(dir) = ingest(images)? {
-            for name in dir.names()? {
+            let mut names = dir.names()?;
+            // The notes on a download go with it: who works on it holds the lock of its content alone.
+            names.sort_by_key(|name| name.ends_with(NOTES));
+            for name in names {
+                if let Some(stem) = name.strip_suffix(NOTES)
+                    && dir.stat(&[stem, CONTENT].concat())?.is_some()
+                    && !downloads
+                        .iter()
+                        .any(|(other, _)| *other == [stem, CONTENT].concat())
+                {
+                    continue;
+                }
                 let Some(stat) = dir.stat(&name)? else {
                     continue;
                 };
@@ -193,6 +208,20 @@ impl Leftovers {
             downloads,
             bytes,
         })
+    }
+
+    /// What each is called.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        let shown = |name: &[u8]| String::from_utf8_lossy(name).escape_debug().to_string();
+        let workspaces = self
+            .workspaces
+            .iter()
+            .map(move |(name, _)| format!("workspace {}", shown(name)));
+        let downloads = self
+            .downloads
+            .iter()
+            .map(move |(name, _)| format!("download {}", shown(name)));
+        workspaces.chain(downloads)
     }
 
     /// Removes them.

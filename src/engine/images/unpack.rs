@@ -19,7 +19,8 @@ use crate::engine::sys::at::{self, Dir};
 const WHITEOUT: &[u8] = b".wh.";
 const SPECIAL_WHITEOUT: &[u8] = b".wh..wh.";
 const OPAQUE_WHITEOUT: &[u8] = b".wh..wh..opq";
-const OPAQUE_XATTR: &[u8] = b"trusted.overlay.opaque";
+/// What marks a directory that hides those below (overlayfs).
+pub const OPAQUE_XATTR: &[u8] = b"trusted.overlay.opaque";
 /// Most entries of one layer. A whole desktop has about two million files.
 const MAX_ENTRIES: u64 = 20_000_000;
 /// Longest path of an entry and longest name in it, in bytes (path_resolution(7), `PATH_MAX` and `NAME_MAX`).

@@ -484,6 +484,23 @@ impl Dir {
         self.done(set, "set attribute of", name)
     }
 
+    /// All extended attributes of a link, device node or pipe of this directory.
+    ///
+    /// # Errors
+    /// What llistxattr(2) and lgetxattr(2) say.
+    pub fn xattrs(&self, name: &[u8]) -> Result<Xattrs> {
+        let mut path = descriptor_path(self.fd.as_fd()).into_bytes();
+        path.push(b'/');
+        path.extend_from_slice(name);
+        let read = check_name(name).and_then(|()| {
+            read_xattrs(
+                |buffer| rustix::fs::llistxattr(name_of(&path), buffer),
+                |name, buffer| rustix::fs::lgetxattr(name_of(&path), name, buffer),
+            )
+        });
+        self.done(read, "read attributes of", name)
+    }
+
     /// Sets permission bits, owner and group of this directory.
     ///
     /// # Errors
@@ -609,16 +626,29 @@ fn set_xattr(fd: BorrowedFd<'_>, attribute: &[u8], value: &[u8]) -> Result<(), E
 }
 
 fn xattrs(fd: BorrowedFd<'_>) -> Result<Xattrs, Errno> {
+    read_xattrs(
+        |buffer| rustix::fs::flistxattr(fd, buffer),
+        |name, buffer| rustix::fs::fgetxattr(fd, name, buffer),
+    )
+}
+
+fn read_xattrs(
+    list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
+    get: impl Fn(&OsStr, &mut [u8]) -> Result<usize, Errno>,
+) -> Result<Xattrs, Errno> {
+    // Most files have none.
+    match list(&mut [0; 64]) {
+        Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        Ok(_) | Err(Errno::RANGE) => {}
+        Err(errno) => return Err(errno),
+    }
     // 64 KiB is the kernel's limit for the list and for one value (xattr(7)).
     let mut buffer = vec![0_u8; 1 << 16];
-    let length = match rustix::fs::flistxattr(fd, &mut *buffer) {
-        Err(Errno::NOTSUP) => 0,
-        other => other?,
-    };
+    let length = list(&mut buffer)?;
     let names = buffer.get(..length).unwrap_or(&[]).to_vec();
     let mut found = Vec::new();
     for name in names.split(|b| *b == 0).filter(|name| !name.is_empty()) {
-        match rustix::fs::fgetxattr(fd, name_of(name), &mut *buffer) {
+        match get(name_of(name), &mut buffer) {
             Ok(length) => found.push((name.to_vec(), buffer.get(..length).unwrap_or(&[]).to_vec())),
             Err(Errno::NODATA) => {}
             Err(errno) => return Err(errno),
