@@ -222,3 +222,14 @@ pub(super) fn with_suffix(name: &Reference, which: &Which) -> String {
         Which::Digest(digest) => format!("{}@{digest}", name.familiar_name()),
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// What is said of an answer.
+    pub(crate) fn described(status: u16, body: &[u8], about: &About<'_>) -> Error {
+        let status = StatusCode::from_u16(status).unwrap();
+        describe(status, &causes_of(status, body), about)
+    }
+}

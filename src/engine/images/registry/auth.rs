@@ -118,7 +118,7 @@ impl Keyring {
         if let Some(wanted) = of_scheme("bearer").and_then(wanted_token) {
             self.note(visit, wanted);
             let besides = of_scheme("bearer").and_then(|one| one.get("scope"));
-            self.refuse(visit, &Scopes::parse(besides.unwrap_or_default()));
+            self.refuse(visit, &Scopes::parse(besides.unwrap_or_default()), sent);
             return Ok(true);
         }
         if of_scheme("basic").is_none() {
@@ -170,13 +170,10 @@ impl Keyring {
         lock(&self.wanted).insert(visit.endpoint.authority.clone(), wanted);
     }
 
-    /// The token for a visit is not good enough, and what else has to be asked for.
-    fn refuse(&self, visit: &Visit<'_>, besides: &Scopes) {
+    /// What was sent is not good enough for a visit: a token is needed, with what the registry wants besides.
+    fn refuse(&self, visit: &Visit<'_>, besides: &Scopes, sent: Option<&HeaderValue>) {
         let mut tokens = lock(&self.tokens);
-        if let Some(token) = tokens.iter_mut().find(|token| token.is_for(visit)) {
-            token.text = None;
-            token.besides = std::mem::take(&mut token.besides).and(besides);
-        } else {
+        let Some(token) = tokens.iter_mut().find(|token| token.is_for(visit)) else {
             tokens.push(Token {
                 registry: visit.endpoint.authority.clone(),
                 auth: visit.auth.clone(),
@@ -185,6 +182,22 @@ impl Keyring {
                 text: None,
                 stale: Instant::now(),
             });
+            return;
+        };
+        let all = token.besides.clone().and(besides);
+        // Another request may have got a better one by now.
+        let known = token.text.as_ref().and_then(|text| bearer(text).ok());
+        if known.as_ref() == sent || all != token.besides {
+            token.text = None;
+        }
+        token.besides = all;
+    }
+
+    /// As if every token had run out.
+    #[cfg(test)]
+    pub(super) fn age(&self) {
+        for token in lock(&self.tokens).iter_mut() {
+            token.stale = Instant::now();
         }
     }
 

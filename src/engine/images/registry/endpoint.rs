@@ -138,7 +138,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     match address_of(url) {
         Some(address) => address.is_loopback(),
-        None => host == "localhost" || host.ends_with(".localhost"),
+        None => host == "localhost",
     }
 }
 
@@ -242,6 +242,7 @@ mod tests {
             "https://plain.test:5001",
             "https://128.0.0.1",
             "https://localhost.example",
+            "https://a.localhost",
             "https://other.any.test",
             "https://10.2.0.1",
             "https://[fe00::1]",

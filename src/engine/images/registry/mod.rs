@@ -18,6 +18,8 @@ mod manifest;
 mod proxy;
 mod scope;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod transport;
 mod upload;

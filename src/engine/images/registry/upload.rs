@@ -354,7 +354,7 @@ impl Upload<'_> {
         let mut answer = std::pin::pin!(http.send(lane, request, far));
         let mut watching = true;
         // It begins when a connection is free: waiting for that is no stall.
-        let mut deadline = Instant::now() + far;
+        let mut deadline = Instant::now() + if start == end { patience.commit } else { far };
         let answered = loop {
             tokio::select! {
                 answered = &mut answer => break answered,
@@ -426,12 +426,16 @@ fn pour(content: Arc<dyn Content>, start: u64, end: u64) -> (Body, watch::Receiv
     let (moved, passed) = watch::channel(start);
     let stream = stream::unfold(
         (waiting, moved, start),
-        |(mut waiting, moved, there)| async move {
+        move |(mut waiting, moved, there)| async move {
             // Asked for the next piece: the one before is taken.
             moved.send_replace(there);
             let piece = waiting.recv().await?;
-            let length = piece.as_ref().map_or(0, Bytes::len) as u64;
-            Some((piece, (waiting, moved, there + length)))
+            let there = there + piece.as_ref().map_or(0, Bytes::len) as u64;
+            // After the last one nobody asks.
+            if there == end {
+                moved.send_replace(there);
+            }
+            Some((piece, (waiting, moved, there)))
         },
     );
     (Body::wrap_stream(stream), passed, trouble)

@@ -51,7 +51,10 @@ impl Wire {
     pub(super) fn new(settings: Arc<Settings>) -> Self {
         Self {
             certificates: Certificates::new(settings.certs.clone()),
-            names: Arc::new(LookUp(Arc::new(settings.names.clone()))),
+            names: Arc::new(LookUp::new(
+                settings.names.clone(),
+                settings.patience.connect,
+            )),
             clients: Mutex::default(),
             plain: Mutex::default(),
             settings,
@@ -249,11 +252,13 @@ fn explain(asked: String, error: &reqwest::Error) -> Failure {
     failure(Kind::Unavailable, last, None)
 }
 
-/// rustls hides in an I/O error.
+/// rustls hides in I/O errors, one in the other, which do not tell of each other as sources.
 fn as_tls<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-        return Some(tls);
+    let mut cause = cause;
+    loop {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return Some(tls);
+        }
+        cause = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
     }
-    let io = cause.downcast_ref::<std::io::Error>()?;
-    io.get_ref()?.downcast_ref::<rustls::Error>()
 }
