@@ -405,7 +405,7 @@ impl Drop for Registry {
 
 /// An OCI layout with the image, made if it is not there.
 fn image() -> PathBuf {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-image-1");
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-image-2");
     if dir.join("index.json").exists() {
         return dir;
     }
@@ -457,7 +457,7 @@ fn keep(blobs: &Path, media_type: &str, content: &[u8]) -> serde_json::Value {
     })
 }
 
-/// A layer of files of all sizes, from some bytes to 16 MiB.
+/// A layer of files of all sizes, from some bytes to 4 MiB.
 fn layer(number: usize, size: usize) -> Vec<u8> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1));
     let words: Vec<Vec<u8>> = (0..4096).map(|_| random.word()).collect();
@@ -465,7 +465,11 @@ fn layer(number: usize, size: usize) -> Vec<u8> {
     let mut written = 0;
     let mut count = 0;
     while written < size {
-        let length = (64_u64 << random.below(19)) + random.below(4096);
+        // Most files are small, most bytes are in large ones: about 19,000 files in all.
+        let length = match random.below(5) {
+            0 => (64_u64 << random.below(17)) + random.below(4096),
+            _ => random.below(8192),
+        };
         let length = usize::try_from(length).unwrap().min(size - written);
         let noise = random.below(3) == 0;
         let mut content = Vec::with_capacity(length + 32);

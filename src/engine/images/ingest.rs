@@ -361,3 +361,149 @@ impl Read for Reader {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Failed(pub Arc<Error>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Place {
+        dir: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            Self {
+                dir: tempfile::tempdir().unwrap(),
+            }
+        }
+
+        fn ingest(&self) -> Ingest {
+            let roots = Roots {
+                data: self.dir.path().to_owned(),
+                run: self.dir.path().to_owned(),
+            };
+            Ingest::open(&roots).unwrap()
+        }
+
+        fn claim(&self, content: &[u8]) -> Option<Arc<Arrival>> {
+            let size = u64::try_from(content.len()).unwrap();
+            let claimed = self.ingest().claim(&codec::digest_of(content), size);
+            claimed.unwrap().map(Arc::new)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = std::fs::read_dir(self.dir.path().join("ingest")).unwrap();
+            let mut names: Vec<String> = entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        }
+    }
+
+    fn read(arrival: &Arc<Arrival>) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        Reader::new(Arc::clone(arrival)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn one_at_a_time_has_a_blob() {
+        let place = Place::new();
+        let first = place.claim(b"blob").unwrap();
+        assert!(place.claim(b"blob").is_none());
+        assert!(place.claim(b"another").is_some());
+        drop(first);
+        assert!(place.claim(b"blob").is_some());
+    }
+
+    #[test]
+    fn what_arrived_before_the_end_is_there_after_it() {
+        let place = Place::new();
+        let content = b"0123456789";
+        let first = place.claim(content).unwrap();
+        first.put(0, b"012").unwrap();
+        first.put(6, b"67").unwrap();
+        drop(first);
+        let second = place.claim(content).unwrap();
+        assert_eq!(second.missing(100), [(3, 6), (8, 10)]);
+        second.put(3, b"345").unwrap();
+        second.put(8, b"89").unwrap();
+        assert_eq!(read(&second).unwrap(), content);
+        assert!(second.is_verified());
+    }
+
+    #[test]
+    fn notes_without_their_blob_do_not_count() {
+        let place = Place::new();
+        let content = b"0123456789";
+        let first = place.claim(content).unwrap();
+        first.put(0, content).unwrap();
+        drop(first);
+        let part = format!("{}.part", codec::digest_of(content).hex());
+        std::fs::remove_file(place.dir.path().join("ingest").join(part)).unwrap();
+        let second = place.claim(content).unwrap();
+        assert_eq!(second.missing(100), [(0, 10)]);
+    }
+
+    #[test]
+    fn a_reader_waits_for_what_has_not_arrived() {
+        let place = Place::new();
+        let arrival = place.claim(b"0123456789").unwrap();
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| read(&arrival));
+            arrival.put(5, b"56789").unwrap();
+            arrival.put(0, b"01234").unwrap();
+            assert_eq!(reading.join().unwrap().unwrap(), b"0123456789");
+        });
+    }
+
+    #[test]
+    fn a_reader_does_not_wait_for_what_will_not_come() {
+        let place = Place::new();
+        let arrival = place.claim(b"0123456789").unwrap();
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| read(&arrival));
+            arrival.put(0, b"01").unwrap();
+            arrival.fail(Error::new(Kind::Unavailable, "the line is dead"));
+            let error = reading.join().unwrap().unwrap_err();
+            let error = super::super::unpack::stream_error(error);
+            assert_eq!(error.kind(), Kind::Unavailable);
+            assert_eq!(error.to_string(), "the line is dead");
+        });
+    }
+
+    #[test]
+    fn a_blob_that_is_not_what_its_name_says_is_refused_and_can_be_thrown_away() {
+        let place = Place::new();
+        let arrival = place.claim(b"0123456789").unwrap();
+        arrival.put(0, b"0123456780").unwrap();
+        let error = arrival.verify().unwrap_err();
+        assert!(error.to_string().contains("wrong digest"), "{error}");
+        assert!(!arrival.is_verified());
+        arrival.discard().unwrap();
+        drop(arrival);
+        assert_eq!(place.names(), [""; 0]);
+    }
+
+    #[test]
+    fn more_than_the_blob_is_refused() {
+        let place = Place::new();
+        let arrival = place.claim(b"0123456789").unwrap();
+        assert_eq!(
+            arrival.put(8, b"890").unwrap_err().kind(),
+            Kind::InvalidInput
+        );
+    }
+
+    #[test]
+    fn a_layer_is_made_by_one_at_a_time_and_leaves_no_lock_behind() {
+        let place = Place::new();
+        let chain = codec::digest_of(b"chain");
+        let making = place.ingest().make(&chain).unwrap().unwrap();
+        assert!(place.ingest().make(&chain).unwrap().is_none());
+        drop(making);
+        assert_eq!(place.names(), [""; 0]);
+        assert!(place.ingest().make(&chain).unwrap().is_some());
+    }
+}
