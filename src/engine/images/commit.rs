@@ -30,9 +30,6 @@ pub(super) struct Plan {
     pub binding: bool,
 }
 
-/// What was counted on has been removed by another process meanwhile: the whole operation is done again.
-pub(super) const GONE: &str = "a blob was removed meanwhile";
-
 /// A layer that is fitted onto those below and waits in the workspace.
 struct Fitted {
     name: String,
@@ -102,6 +99,7 @@ fn prepare(
             verified.insert(pair);
             let name = ready.name;
             fitted.insert(chain.clone(), Fitted { name, size });
+            pool.tell_done(blob);
         } else if verified.insert(pair) {
             let known = catalog
                 .knows(&blob.digest)
@@ -118,6 +116,10 @@ fn prepare(
                 .layers_dir()
                 .find_dir(format!("{}/fs", chain.hex()).as_bytes())?,
         };
+        // One that nobody had to unpack has not been hashed yet.
+        if let Place::Arriving(arrival) = &blob.place {
+            arrival.verify()?;
+        }
         // `None`: it has just been removed; `publish` notices.
         if let Some(dir) = opened {
             lowers.insert(0, dir);
@@ -165,7 +167,10 @@ fn publish(
                     .stat(blob.digest.hex().as_bytes())?
                     .is_none()
             {
-                return Err(Error::new(Kind::Unavailable, GONE));
+                return Err(Error::new(
+                    Kind::Unavailable,
+                    "a blob was removed meanwhile",
+                ));
             }
             layers.push(StoredLayer {
                 diff_id: diff_id.clone(),

@@ -27,10 +27,19 @@ pub(super) struct Ready {
     pub tree: Unpacked,
 }
 
+/// What progress calls the work on a layer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Phases {
+    /// While it is unpacked.
+    pub during: &'static str,
+    /// When it is done; `None`: nothing is told.
+    pub after: Option<&'static str>,
+}
+
 /// The threads and what they are asked to do.
 pub(super) struct Pool<'a> {
     work: &'a Workspace,
-    phase: &'static str,
+    phases: Phases,
     report: Report<'a>,
     cancel: &'a Cancel,
     state: Mutex<State>,
@@ -46,16 +55,16 @@ struct State {
 }
 
 impl<'a> Pool<'a> {
-    /// A pool without threads yet; `phase` is what progress calls its work.
+    /// A pool without threads yet.
     pub(super) fn new(
         work: &'a Workspace,
-        phase: &'static str,
+        phases: Phases,
         report: Report<'a>,
         cancel: &'a Cancel,
     ) -> Self {
         Self {
             work,
-            phase,
+            phases,
             report,
             cancel,
             state: Mutex::default(),
@@ -125,6 +134,18 @@ impl<'a> Pool<'a> {
         Ok(diff_id)
     }
 
+    /// Says that a layer is done.
+    pub(super) fn tell_done(&self, blob: &Spooled) {
+        if let Some(phase) = self.phases.after {
+            (self.report)(Progress {
+                part: blob.digest.short().to_owned(),
+                phase,
+                done: blob.size,
+                total: Some(blob.size),
+            });
+        }
+    }
+
     /// Lets the threads end; what they are doing is abandoned.
     pub(super) fn close(&self) {
         let mut state = self.lock();
@@ -173,7 +194,7 @@ impl<'a> Pool<'a> {
             input: self.work.open(blob)?,
             done: 0,
             blob,
-            phase: self.phase,
+            phase: self.phases.during,
             report: self.report,
         };
         std::thread::scope(|scope| {

@@ -53,7 +53,7 @@ use super::sys::file::{self, Durability, Lock};
 use catalog::{Catalog, Stored};
 use commit::Plan;
 use document::{Config, History, Process, RootFs};
-use layers::{Closing, Pool};
+use layers::{Closing, Phases, Pool};
 use removal::Unneeded;
 use workspace::Workspace;
 
@@ -276,7 +276,11 @@ impl Images {
             let lock = self.lock()?;
             Workspace::create(&self.dirs.layers, &self.dirs.blobs, &lock)?
         };
-        let pool = Pool::new(&work, "Loading layer", report, cancel);
+        let phases = Phases {
+            during: "Loading layer",
+            after: None,
+        };
+        let pool = Pool::new(&work, phases, report, cancel);
         std::thread::scope(|scope| {
             let _closing = Closing(&pool);
             pool.start(scope, 1);

@@ -12,15 +12,14 @@ use tokio::sync::Notify;
 
 use super::Images;
 use super::catalog::Catalog;
-use super::commit::{self, Plan, chain_ids, document_error, parse_config};
+use super::commit::{Plan, chain_ids, document_error, parse_config};
 use super::document::{self, Descriptor, Document, Manifest};
 use super::fetch::{self, Fetch};
 use super::ingest::{Arrival, Ingest, Making};
-use super::layers::{Closing, Pool};
-use super::origins;
-use super::platform;
+use super::layers::{Closing, Phases, Pool};
 use super::registry::{Access, Client, Fetched, Repository, Which};
 use super::workspace::{Place, Spooled, Workspace};
+use super::{origins, platform};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::digest::ImageId;
 use crate::engine::model::progress::Report;
@@ -285,20 +284,37 @@ impl Pulling<'_> {
             let mut arrivals = Vec::new();
             let error = match self.attempt(wanted, &plan, &mut arrivals) {
                 Ok(id) => {
-                    for layer in &wanted.manifest.layers {
-                        self.tell(&layer.digest, "Pull complete", layer.size, layer.size);
+                    for arrival in &arrivals {
+                        self.tell(&arrival.digest, "Pull complete", arrival.size, arrival.size);
                     }
                     return Ok(id);
                 }
                 Err(error) => error,
             };
+            if error.kind() == Kind::Cancelled {
+                return Err(error);
+            }
             let damaged = self.discard_damaged(&arrivals)?;
-            let again = damaged.is_some() || error.message() == commit::GONE;
+            let again = damaged.is_some() || self.has_lost(wanted, &arrivals)?;
             if !again || attempt >= ATTEMPTS {
                 return Err(damaged.unwrap_or(error));
             }
             attempt += 1;
         }
+    }
+
+    /// Whether a blob that was in the store is not there any more: another process removed its image meanwhile.
+    fn has_lost(&self, wanted: &Wanted, arrivals: &[Arc<Arrival>]) -> Result<bool> {
+        for layer in &wanted.manifest.layers {
+            let arrives = arrivals
+                .iter()
+                .any(|arrival| arrival.digest == layer.digest);
+            let blob = layer.digest.hex().as_bytes();
+            if !arrives && self.images.blobs_dir().stat(blob)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Throws away blobs that are whole and wrong; says what was wrong with one.
@@ -330,7 +346,11 @@ impl Pulling<'_> {
             let lock = self.images.lock()?;
             Workspace::create(self.images.layers_dir(), self.images.blobs_dir(), &lock)?
         };
-        let pool = Pool::new(&work, "Extracting", self.report, self.cancel);
+        let phases = Phases {
+            during: "Extracting",
+            after: Some("Pull complete"),
+        };
+        let pool = Pool::new(&work, phases, self.report, self.cancel);
         let stop = Notify::new();
         std::thread::scope(|scope| {
             let _closing = Closing(&pool);
@@ -358,7 +378,7 @@ impl Pulling<'_> {
             });
             let layers = wanted.diff_ids.iter().cloned().zip(blobs).collect();
             let plans = [plan(layers)];
-            let ids = commit::commit(self.images, &work, &pool, &plans, self.cancel)?;
+            let ids = super::commit::commit(self.images, &work, &pool, &plans, self.cancel)?;
             let nothing = || Error::new(Kind::Internal, "no image was made");
             ids.into_iter().next().ok_or_else(nothing)
         })
