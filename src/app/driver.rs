@@ -20,6 +20,7 @@ use super::subscribe::{Context, Streams};
 use super::terminal::{self, Terminal};
 use super::{Effect, Mouse, MouseKind, Msg, State, Sub, subscriptions, update};
 use crate::engine::Engine;
+use crate::engine::credentials::Store;
 use crate::engine::error::{Attempt, Result};
 use crate::engine::model::Timestamp;
 use crate::views;
@@ -53,7 +54,7 @@ struct Driver {
 }
 
 /// Runs until the user leaves.
-pub(super) async fn run(engine: Engine, config: Config) -> Result<()> {
+pub(super) async fn run(engine: Engine, credentials: Store, config: Config) -> Result<()> {
     let (reports, mut inbox) = mpsc::channel(PORTION);
     let wake = Arc::new(Notify::new());
     let context = Context {
@@ -67,6 +68,7 @@ pub(super) async fn run(engine: Engine, config: Config) -> Result<()> {
         engine,
         tokio::runtime::Handle::current(),
         reports,
+        credentials,
         config.history.clone(),
     );
     let (width, height) = terminal::size();

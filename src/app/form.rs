@@ -56,9 +56,9 @@ impl Ask {
             Self::Pull => "Pull an image".to_owned(),
             Self::Push { .. } => "Push an image".to_owned(),
             Self::Tag { source, .. } => format!("Another name for {}", text::sanitise(source)),
-            Self::Save { names, .. } => match names.as_slice() {
-                [one] => format!("Save {}", text::sanitise(one)),
-                many => format!("Save {} images", many.len()),
+            Self::Save { ids, names } => match (ids.as_slice(), names.first()) {
+                ([_], Some(name)) => format!("Save {}", text::sanitise(name)),
+                (many, _) => format!("Save {} images", many.len()),
             },
             Self::Load => "Load an archive".to_owned(),
             Self::LogIn { registry, .. } => format!("Log in to {}", text::sanitise(registry)),
@@ -200,8 +200,8 @@ impl Form {
     /// Asks where to save images.
     #[must_use]
     pub fn save(ids: Vec<String>, names: Vec<String>) -> Self {
-        let name = match names.as_slice() {
-            [one] => one.strip_prefix("sha256:").map_or(one.as_str(), |hex| {
+        let name = match (ids.as_slice(), names.first()) {
+            ([_], Some(name)) => name.strip_prefix("sha256:").map_or(name.as_str(), |hex| {
                 hex.split_at_checked(12).map_or(hex, |(short, _)| short)
             }),
             _ => "images",

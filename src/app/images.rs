@@ -64,7 +64,7 @@ impl Row for ImageRow {
     type Key = String;
     #[rustfmt::skip]
     const COLUMNS: &'static [Column] = &[
-        Column { title: "IMAGE", width: 18, grows: true, right: false, sorts: true },
+        Column { title: "IMAGE", width: 24, grows: true, right: false, sorts: true },
         Column { title: "SIZE", width: 6, grows: false, right: true, sorts: true },
         Column { title: "UNIQUE", width: 7, grows: false, right: true, sorts: true },
         Column { title: "AGE", width: 4, grows: false, right: true, sorts: true },

@@ -361,7 +361,13 @@ impl Finished {
             None => vec!["not waited for".to_owned()],
             Some(Outcome::Done) => vec![format!("{} {}", self.request.done(), self.name)],
             Some(Outcome::Told(lines)) => lines.clone(),
-            Some(Outcome::Cancelled) => vec!["cancelled".to_owned()],
+            Some(Outcome::Cancelled) => {
+                let mut lines = vec!["cancelled".to_owned()];
+                if matches!(self.request, Request::Pull(_) | Request::Push { .. }) {
+                    lines.push("the next one goes on from what is there".to_owned());
+                }
+                lines
+            }
             Some(Outcome::Failed(failure)) => {
                 let hint = failure.hint.iter().map(|hint| format!("hint: {hint}"));
                 std::iter::once(failure.line.clone()).chain(hint).collect()

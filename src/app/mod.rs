@@ -42,6 +42,7 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use crate::engine::Engine;
+use crate::engine::credentials::Store;
 use crate::engine::error::{Attempt, Result};
 use crate::engine::model::registry::{DiskUsage, PrunePlan};
 use crate::engine::model::request::TerminalSize;
@@ -65,12 +66,12 @@ use shell::Shell;
 pub use config::Options;
 pub use update::update;
 
-/// Runs the full-screen program until the user leaves it.
+/// Runs the full-screen program until the user leaves it. What registries want to know of the user is in `credentials`.
 ///
 /// # Errors
 /// [`crate::engine::error::Kind::Unsupported`] if there is no terminal to draw on; what the system says if the terminal
 /// breaks. The terminal is given back in any case, and containers go on running.
-pub fn run(engine: Engine, options: Options) -> Result<()> {
+pub fn run(engine: Engine, credentials: Store, options: Options) -> Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
     let config = config::read(options, variable, perform::read_config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -79,7 +80,7 @@ pub fn run(engine: Engine, options: Options) -> Result<()> {
         .thread_stack_size(512 << 10)
         .build()
         .attempt(|| "start the event loop")?;
-    let result = runtime.block_on(driver::run(engine, config));
+    let result = runtime.block_on(driver::run(engine, credentials, config));
     // Whatever still runs is the engine's; nobody waits for it.
     runtime.shutdown_background();
     result

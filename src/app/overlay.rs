@@ -245,9 +245,11 @@ pub fn usage_lines(state: &State) -> Vec<UsageLine<'_>> {
     };
     let images = data.images.images.iter().map(UsageLine::Image);
     let containers = data.containers.containers.iter().map(UsageLine::Container);
-    std::iter::once(UsageLine::Images)
+    let heading = |line, some: bool| some.then_some(line);
+    heading(UsageLine::Images, images.len() > 0)
+        .into_iter()
         .chain(images)
-        .chain(std::iter::once(UsageLine::Containers))
+        .chain(heading(UsageLine::Containers, containers.len() > 0))
         .chain(containers)
         .collect()
 }

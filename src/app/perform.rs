@@ -13,12 +13,13 @@ use tokio::sync::mpsc::Sender;
 
 use super::jobs::{Failure, JobId, Outcome, Report, Request};
 use super::{Answer, DirectoryEntry, Host, Msg, Query, QueryId};
+use crate::engine::credentials::{Kept, Login, Store};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::events::EventReader;
 use crate::engine::logs::LogReader;
 use crate::engine::model::image::{Loaded, Removed};
 use crate::engine::model::request::{Exec, Logs, TerminalSize};
-use crate::engine::model::{Cancel, ContainerId, Progress, units};
+use crate::engine::model::{Auth, Cancel, ContainerId, Progress, units};
 use crate::engine::stats::Sampler;
 use crate::engine::{
     Engine, NewFile, Output, Session, Source, list_entries, read_user_file, write_user_file,
@@ -28,6 +29,7 @@ use crate::engine::{
 #[derive(Debug)]
 pub(super) struct Performer {
     engine: Engine,
+    credentials: Store,
     handle: Handle,
     reports: Sender<Msg>,
     cancels: BTreeMap<JobId, Cancel>,
@@ -47,10 +49,12 @@ impl Performer {
         engine: Engine,
         handle: Handle,
         reports: Sender<Msg>,
+        credentials: Store,
         pulled: Option<PathBuf>,
     ) -> Self {
         Self {
             engine,
+            credentials,
             handle,
             reports,
             cancels: BTreeMap::new(),
@@ -65,6 +69,7 @@ impl Performer {
         self.cancels.insert(id, cancel.clone());
         let (engine, reports) = (self.engine.clone(), self.reports.clone());
         let (handle, turns) = (self.handle.clone(), Arc::clone(&self.turns));
+        let credentials = self.credentials.clone();
         let body = move || {
             let throttle = Throttle::new();
             let report = |progress: Progress| {
@@ -74,7 +79,7 @@ impl Performer {
                     reports.try_send(message).is_ok()
                 });
             };
-            let outcome = match guarded(|| run(&engine, &request, &report, &cancel)) {
+            let outcome = match guarded(|| run(&engine, &credentials, &request, &report, &cancel)) {
                 Ok(lines) if lines.is_empty() => Outcome::Done,
                 Ok(lines) => Outcome::Told(lines),
                 Err(failure) if failure.kind == Kind::Cancelled && cancel.is_cancelled() => {
@@ -191,6 +196,7 @@ impl Throttle {
 /// What was done, line by line, where there is more to tell than that.
 fn run(
     engine: &Engine,
+    credentials: &Store,
     request: &Request,
     report: &(dyn Fn(Progress) + Sync),
     cancel: &Cancel,
@@ -211,7 +217,10 @@ fn run(
             Ok(lines)
         }
         Request::Pull(request) => {
-            let pulled = engine.pull(request, report, cancel)?;
+            let mut request = request.clone();
+            let registry = request.reference.domain();
+            request.auth = known_auth(credentials, registry, request.auth.clone())?;
+            let pulled = engine.pull(&request, report, cancel)?;
             let mut lines = Vec::new();
             for image in &pulled {
                 let name = image.reference.familiar();
@@ -232,12 +241,17 @@ fn run(
             if *tag {
                 engine.tag(id, &request.reference.familiar())?;
             }
-            let pushed = engine.push(request, report, cancel)?;
-            let line = |image: &crate::engine::model::registry::Pushed| {
-                let name = image.reference.familiar();
-                format!("pushed {name}: {} of {} bytes", image.digest, image.size)
-            };
-            Ok(pushed.iter().map(line).collect())
+            let mut request = request.clone();
+            let registry = request.reference.domain();
+            request.auth = known_auth(credentials, registry, request.auth.clone())?;
+            let pushed = engine.push(&request, report, cancel)?;
+            let lines = pushed.iter().flat_map(|image| {
+                [
+                    format!("pushed {}", image.reference.familiar()),
+                    format!("digest: {} size: {}", image.digest, image.size),
+                ]
+            });
+            Ok(lines.collect())
         }
         Request::Tag { id, target, .. } => {
             engine.tag(id, target)?;
@@ -259,20 +273,46 @@ fn run(
         }
         Request::PruneImages(request) => {
             let pruned = engine.prune_images(request)?;
-            let is_image = |step: &&Removed| matches!(step, Removed::Deleted(_));
             let mut lines = vec![format!(
-                "removed {} images and layers: {} given back",
-                pruned.removed.iter().filter(is_image).count(),
+                "pruned images: {} given back",
                 units::human_size_short(pruned.reclaimed)
             )];
             lines.extend(pruned.removed.iter().map(removed_line));
             Ok(lines)
         }
-        Request::LogIn { registry, auth, .. } => {
-            engine.login(registry, auth)?;
-            Ok(vec![format!("logged in to {registry}")])
-        }
+        Request::LogIn { registry, auth, .. } => log_in(engine, credentials, registry, auth),
     }
+}
+
+/// What was just typed, or what the user's configuration has for the registry.
+fn known_auth(credentials: &Store, registry: &str, typed: Auth) -> Result<Auth> {
+    match typed {
+        Auth::Anonymous => credentials.auth(registry),
+        typed => Ok(typed),
+    }
+}
+
+/// Checks who the user is with the registry, and keeps it as `wharf login` does: with a token, if it gave one.
+fn log_in(
+    engine: &Engine,
+    credentials: &Store,
+    registry: &str,
+    auth: &Auth,
+) -> Result<Vec<String>> {
+    let token = engine.login(registry, auth)?;
+    let user = match auth {
+        Auth::Basic { user, .. } => Some(user.clone()),
+        Auth::Anonymous | Auth::Identity(_) | Auth::Registry(_) => None,
+    };
+    let auth = match token.filter(|token| !token.is_empty()) {
+        Some(token) => Auth::Identity(token),
+        None => auth.clone(),
+    };
+    let kept = match credentials.save(registry, &Login { user, auth })? {
+        Kept::InFile(path) => format!("kept in {}", path.display()),
+        Kept::ByHelper(helper) => format!("kept by {helper}"),
+    };
+    Ok(vec![format!("logged in to {registry}: {kept}")])
 }
 
 fn removed_line(step: &Removed) -> String {

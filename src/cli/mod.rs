@@ -310,7 +310,11 @@ fn workstation(context: &Context) -> Outcome {
             code: 2,
         });
     }
-    crate::app::run(context.engine()?, crate::app::Options::default())?;
+    crate::app::run(
+        context.engine()?,
+        context.credentials(),
+        crate::app::Options::default(),
+    )?;
     Ok(0)
 }
 

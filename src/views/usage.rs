@@ -284,9 +284,15 @@ pub(super) fn draw_prune(state: &State, prune: &Prune, canvas: &mut Canvas<'_>) 
         .take(room.into())
         .zip(inner.y + 2..)
     {
-        let names = match image.tags.as_slice() {
-            [] => "<none>".to_owned(),
-            tags => text::sanitise(&tags.join(", ")).into_owned(),
+        let mut names: Vec<_> = image.tags.iter().map(String::as_str).collect();
+        // Names with a digest are told only where there is no better one.
+        if names.iter().any(|name| !name.contains('@')) {
+            names.retain(|name| !name.contains('@'));
+        }
+        let names = if names.is_empty() {
+            "<none>".to_owned()
+        } else {
+            text::sanitise(&names.join(", ")).into_owned()
         };
         let id = image.id.short();
         let width = inner.width.saturating_sub(15);

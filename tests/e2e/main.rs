@@ -10,9 +10,12 @@
     dead_code,
     reason = "shared by several test binaries, each of which uses a part of it"
 )]
+#[path = "../engine/registry/mod.rs"]
+mod registry;
 #[path = "../engine/support.rs"]
 mod support;
 mod terminal;
 
+mod images;
 mod plain;
 mod workstation;

@@ -123,9 +123,12 @@ fn layer_lines(image: &Image) -> Vec<DocLine> {
             0,
             "total:",
             &format!(
-                "{} in {} layers, {} as stored",
+                "{} in {}, {} as stored",
                 size(image.summary.size),
-                image.layers.len(),
+                match image.layers.len() {
+                    1 => "1 layer".to_owned(),
+                    many => format!("{many} layers"),
+                },
                 size(stored),
             ),
         ),

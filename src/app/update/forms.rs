@@ -6,7 +6,7 @@ use super::super::form::{Ask, Form, Listing};
 use super::super::jobs::Request;
 use super::super::key::{Key, KeyCode};
 use super::super::overlay::{Confirm, Overlay, Then};
-use super::super::{Effect, Query, QueryId, Severity, State, text};
+use super::super::{Effect, Query, QueryId, State, text};
 use super::jobs::run;
 
 /// What a key left of a dialog.
@@ -86,10 +86,6 @@ fn submit(state: &mut State, form: &mut Form, effects: &mut Vec<Effect>) -> Left
     if taken {
         ask_to_replace(state, request, name);
     } else {
-        state.tell(
-            Severity::Info,
-            format!("{} {}", request.doing(), text::sanitise(&name)),
-        );
         run(state, vec![(request, name)], effects);
     }
     Left::Closed
