@@ -124,6 +124,8 @@ struct State {
     board: Board,
     /// Whole lines that wait to be written, in order.
     lines: Vec<String>,
+    /// The line that comes before whatever comes next.
+    preface: Option<String>,
     is_new: bool,
     is_over: bool,
 }
@@ -166,9 +168,21 @@ impl Progress {
 
     /// The same with an id, which JSON has apart.
     pub fn line_of(&self, id: &str, text: &str) {
+        if let Some(line) = self.with_id(id, text) {
+            self.push(line);
+        }
+    }
+
+    /// The same, once there is something to tell after it; never, if the operation fails before.
+    pub fn preface(&self, id: &str, text: &str) {
+        self.shared.state().preface = self.with_id(id, text);
+    }
+
+    fn with_id(&self, id: &str, text: &str) -> Option<String> {
         match self.shared.mode {
-            Mode::Json => self.object(&json!({ "status": text, "id": id })),
-            _ => self.line(&format!("{id}: {text}")),
+            Mode::Quiet => None,
+            Mode::Json => Some(json!({ "status": text, "id": id }).to_string()),
+            Mode::Terminal | Mode::Plain => Some(format!("{id}: {text}")),
         }
     }
 
@@ -213,8 +227,21 @@ impl Progress {
 
     fn push(&self, line: String) {
         let mut state = self.shared.state();
+        state.begin();
         state.lines.push(line);
         self.shared.tell(state);
+    }
+
+    /// What was to come before the next line is not to be said any more.
+    pub fn give_up(&self) {
+        self.shared.state().preface = None;
+    }
+}
+
+impl State {
+    fn begin(&mut self) {
+        let preface = self.preface.take();
+        self.lines.extend(preface);
     }
 }
 
@@ -242,6 +269,7 @@ impl Shared {
         }
         let now = self.start.elapsed();
         let mut state = self.state();
+        state.begin();
         let step = state.board.note(progress, now);
         match self.mode {
             Mode::Terminal => {}
@@ -505,7 +533,9 @@ impl Board {
         } else if part.phase != progress.phase {
             part.samples.clear();
             Step::Phase
-        } else if now.saturating_sub(part.told) >= PACE || progress.total == Some(progress.done) {
+        } else if part.done != progress.done
+            && (now.saturating_sub(part.told) >= PACE || progress.total == Some(progress.done))
+        {
             Step::Bytes
         } else {
             Step::Nothing
@@ -673,7 +703,9 @@ fn figures(done: u64, total: Option<u64>, rate: Option<u64>) -> String {
     if let Some(total) = total {
         let _ = write!(text, "/{}", size(total));
     }
-    let Some(rate) = rate else { return text };
+    let Some(rate) = rate.filter(|_| total.is_none_or(|total| done < total)) else {
+        return text;
+    };
     let _ = write!(text, "  {}/s", size(rate));
     let left = total.map(|total| total.saturating_sub(done));
     if let Some(seconds) = left

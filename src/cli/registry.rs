@@ -79,7 +79,7 @@ fn pull_it(
         name.with_default_tag()
     };
     if !wanted.all_tags {
-        progress.line_of(
+        progress.preface(
             &tag_or_digest(&name),
             &format!("Pulling from {}", name.path()),
         );
@@ -146,6 +146,7 @@ fn tell_pulled(progress: &Progress, name: &Reference, all_tags: bool, pulled: &[
 /// Ends the picture of something that failed. Readers of JSON find the error there; others on standard error.
 fn failed(progress: Progress, mode: Mode, error: Error) -> Result<Failure, Failure> {
     let text = error.to_string();
+    progress.give_up();
     progress.settle();
     progress.object(&json!({ "errorDetail": { "message": text }, "error": text }));
     progress.finish()?;

@@ -8,6 +8,7 @@ use crate::registry::proxy::{Fault, Proxy};
 use crate::registry::token::Rules;
 use crate::registry::{Door, PASSWORD, Registry, USER, Wire};
 use crate::support::{BUSYBOX, Host, has_peer, privileged, wait_for};
+use crate::terminal::Terminal;
 
 fn host() -> Option<Host> {
     let host = privileged()?;
@@ -383,4 +384,70 @@ fn what_refers_to_an_image_is_listed() {
         ]),
         digest
     );
+}
+
+#[test]
+fn a_pull_on_a_terminal_shows_bars_and_gives_the_cursor_back() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let made = Made::random(41, 3, 4_000_000);
+    made.put(&registry, "app", "1");
+    let proxy = Proxy::start(registry.address);
+    let name = proxy.reference("app:1");
+    proxy.hold_after(Some(6_000_000));
+    let mut terminal = Terminal::open(&host, &["pull", &name], (24, 80), []);
+    terminal.wait_text("1: Pulling from app");
+    terminal.wait_line(&["Downloading", "[=", "MB/"]);
+    assert!(terminal.screen(vt100::Screen::hide_cursor));
+    terminal.signal(Signal::INT);
+    assert_eq!(terminal.wait_exit(), 130);
+    terminal.wait_text("the next pull goes on from what is there");
+    terminal.assert_restored();
+
+    proxy.hold_after(None);
+    let mut terminal = Terminal::open(&host, &["pull", &name], (24, 80), []);
+    assert_eq!(terminal.wait_exit(), 0);
+    terminal.wait_text("Status: Downloaded newer image for");
+    for layer in &made.layers {
+        let id = layer.digest().replace("sha256:", "");
+        terminal.wait_text(&format!("{}: Pull complete", id.get(..12).unwrap()));
+    }
+    terminal.assert_restored();
+}
+
+#[test]
+fn run_pulls_an_image_that_is_not_there() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let name = registry.reference("app:1");
+    host.ok(["tag", BUSYBOX, &name]);
+    host.ok(["push", "-q", &name]);
+    host.ok(["rmi", &name]);
+    let run = |flags: &[&str]| {
+        let command = ["--rm", "--network", "none", &name, "echo", "ran"];
+        host.wharf([&["run"], flags, &command].concat())
+    };
+    let never = run(&["--pull", "never"]);
+    assert_eq!(
+        (never.code, never.stderr),
+        (125, format!("wharf: No such image: {name}\n"))
+    );
+    let ran = run(&[]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "ran\n"), "{ran:?}");
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert_eq!(lines[0], format!("Unable to find image '{name}' locally"));
+    assert_eq!(lines[1], "1: Pulling from app");
+    let again = run(&[]);
+    assert_eq!((again.code, again.stderr.as_str()), (0, ""));
+    let always = run(&["--pull", "always"]);
+    assert!(
+        always.stderr.contains("Image is up to date for"),
+        "{always:?}"
+    );
+    let quiet = run(&["--pull", "always", "-q"]);
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""));
 }

@@ -113,6 +113,10 @@ impl Request {
     /// # Errors
     /// A broken connection, or what is no HTTP.
     pub fn read(from: &mut impl BufRead) -> io::Result<Option<Self>> {
+        // A client that tries TLS first learns at once that there is none.
+        if from.fill_buf()?.first() == Some(&0x16) {
+            return Ok(None);
+        }
         let Some((first, headers)) = read_head(from)? else {
             return Ok(None);
         };
