@@ -5,7 +5,7 @@ use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// One way to authenticate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Challenge {
+pub struct Challenge {
     /// `basic`, `bearer`; in lower case.
     pub scheme: String,
     /// Names in lower case, and values.
@@ -14,7 +14,8 @@ pub(super) struct Challenge {
 
 impl Challenge {
     /// A parameter that is there and not empty.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.parameters.iter().find(|(known, _)| known == name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
@@ -30,7 +31,8 @@ pub(super) fn of(headers: &HeaderMap) -> Vec<Challenge> {
 }
 
 /// Reads one header: what makes no sense in it is passed over.
-pub(super) fn parse(header: &str) -> Vec<Challenge> {
+#[must_use]
+pub fn parse(header: &str) -> Vec<Challenge> {
     let mut challenges: Vec<Challenge> = Vec::new();
     let mut rest = header;
     loop {

@@ -4,13 +4,13 @@
 //! registry. What is pulled and pushed, and in what order, is for `pull.rs` and `push.rs`. Nothing here blocks; the
 //! callers own the runtime.
 //!
-//! From below: `wire` is one exchange with one host, `transport` one request until it is answered, `auth` what is shown,
-//! and `manifest`, `blob`, `upload` and `listing` what is asked for.
+//! From below: `tls` and `dns` are what a connection needs, `wire` is one exchange with one host, `transport` one request
+//! until it is answered, `auth` what is shown, and `manifest`, `blob`, `upload` and `listing` what is asked for.
 
 mod answer;
 mod auth;
 mod blob;
-mod challenge;
+pub mod challenge;
 mod dns;
 mod endpoint;
 mod listing;

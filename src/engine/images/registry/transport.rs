@@ -182,6 +182,8 @@ impl Transport {
                     None => self.pause(attempt, patience.pause),
                 },
                 Err(failure) if last || !failure.transient => return Err(failure.error),
+                // Each such attempt takes long by itself.
+                Err(failure) if failure.timed_out_twice(attempt) => return Err(failure.error),
                 // Nobody there: a registry that starts is there soon, a mistyped port never.
                 Err(failure) if failure.unconnected => self.pause(attempt, patience.pause / 5),
                 Err(_broken) => self.pause(attempt, patience.pause),

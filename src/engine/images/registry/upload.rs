@@ -316,6 +316,7 @@ impl Upload<'_> {
         Failure {
             transient: transient || is_transient(status) || anew.contains(&status),
             unconnected: false,
+            speaks_tls: false,
             error: answer::refused(answer, &about).await,
         }
     }
@@ -370,6 +371,7 @@ impl Upload<'_> {
                     break Err(Failure {
                         transient: true,
                         unconnected: false,
+            speaks_tls: false,
                         error: Error::new(Kind::Timeout, why),
                     });
                 }

@@ -33,8 +33,17 @@ pub(super) struct Failure {
     pub transient: bool,
     /// Nothing was sent: the connection was not made.
     pub unconnected: bool,
+    /// The host does speak TLS: it is not to be asked without.
+    pub speaks_tls: bool,
     /// For the user.
     pub error: Error,
+}
+
+impl Failure {
+    /// Nobody took the connection, for the second time.
+    pub(super) fn timed_out_twice(&self, attempt: u32) -> bool {
+        self.unconnected && attempt >= 2 && self.error.kind() == Kind::Timeout
+    }
 }
 
 impl From<Error> for Failure {
@@ -42,6 +51,7 @@ impl From<Error> for Failure {
         Self {
             transient: false,
             unconnected: true,
+            speaks_tls: false,
             error,
         }
     }
@@ -88,7 +98,7 @@ impl Wire {
                 return self.send_once(request, trust, patience).await;
             };
             match self.send_once(copy, trust, patience).await {
-                Err(failure) if failure.unconnected => {}
+                Err(failure) if failure.unconnected && !failure.speaks_tls => {}
                 answered => return answered,
             }
         }
@@ -117,6 +127,7 @@ impl Wire {
             Err(_elapsed) => Err(Failure {
                 transient: true,
                 unconnected: false,
+                speaks_tls: false,
                 error: Error::new(
                     Kind::Timeout,
                     format!("{asked}: no answer in {} s", patience.as_secs()),
@@ -198,6 +209,7 @@ fn explain(asked: String, error: &reqwest::Error) -> Failure {
         Failure {
             transient: hint.is_none(),
             unconnected,
+            speaks_tls: false,
             error: match hint {
                 Some(hint) => error.with_hint(hint),
                 None => error,
@@ -209,26 +221,25 @@ fn explain(asked: String, error: &reqwest::Error) -> Failure {
     let mut last = String::new();
     while let Some(cause) = next {
         if let Some(tls) = as_tls(cause) {
-            return match tls {
-                rustls::Error::InvalidMessage(_) => failure(
-                    Kind::Unavailable,
+            let (why, hint) = match tls {
+                rustls::Error::InvalidMessage(_) => (
                     "http: server gave HTTP response to HTTPS client".to_owned(),
-                    Some(list_it(&host)),
+                    list_it(&host),
                 ),
-                rustls::Error::InvalidCertificate(_) => failure(
-                    Kind::Unavailable,
+                rustls::Error::InvalidCertificate(_) => (
                     format!("tls: failed to verify certificate: {tls}"),
-                    Some(format!(
+                    format!(
                         "put its authority's certificate into certs.d/{host}/ca.crt, or list {host:?} under insecure in registries.toml"
-                    )),
+                    ),
                 ),
-                other => failure(
-                    Kind::Unavailable,
+                other => (
                     format!("tls: {other}"),
-                    Some(format!(
-                        "look at what {host} wants of TLS, and at certs.d/{host}"
-                    )),
+                    format!("look at what {host} wants of TLS, and at certs.d/{host}"),
                 ),
+            };
+            return Failure {
+                speaks_tls: !matches!(tls, rustls::Error::InvalidMessage(_)),
+                ..failure(Kind::Unavailable, why, Some(hint))
             };
         }
         if let Some(io) = cause.downcast_ref::<std::io::Error>()

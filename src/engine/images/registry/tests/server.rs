@@ -149,18 +149,25 @@ struct Shared {
     handler: Box<Handler>,
     appetite: Box<Appetite>,
     tls: Option<Arc<ServerConfig>>,
+    /// A connection serves one request after the other.
+    keeps: bool,
 }
 
 impl Server {
     pub(super) fn start(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self::run(|_| usize::MAX, handler, None)
+        Self::run(|_| usize::MAX, handler, None, false)
+    }
+
+    /// Connections stay open for the next request.
+    pub(super) fn start_keeping(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::run(|_| usize::MAX, handler, None, true)
     }
 
     pub(super) fn start_hungry(
         appetite: impl Fn(&Seen) -> usize + Send + Sync + 'static,
         handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::run(appetite, handler, None)
+        Self::run(appetite, handler, None, false)
     }
 
     /// With TLS; `mutual` wants a certificate of the client, too.
@@ -168,13 +175,14 @@ impl Server {
         mutual: bool,
         handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::run(|_| usize::MAX, handler, Some(tls(mutual)))
+        Self::run(|_| usize::MAX, handler, Some(tls(mutual)), false)
     }
 
     fn run(
         appetite: impl Fn(&Seen) -> usize + Send + Sync + 'static,
         handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
         tls: Option<Arc<ServerConfig>>,
+        keeps: bool,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -187,6 +195,7 @@ impl Server {
             handler: Box::new(handler),
             appetite: Box::new(appetite),
             tls,
+            keeps,
         });
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
@@ -251,7 +260,12 @@ impl Shared {
         if connection.peek(&mut first)? == 1 && first[0] == 0x16 {
             return connection.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
         }
-        self.talk(&mut connection)
+        loop {
+            self.talk(&mut connection)?;
+            if !self.keeps {
+                return Ok(());
+            }
+        }
     }
 
     fn talk(&self, stream: &mut (impl Read + Write)) -> io::Result<()> {
@@ -276,7 +290,11 @@ impl Shared {
         if reply.end == End::Late {
             return io::copy(stream, &mut io::sink()).map(drop);
         }
-        let mut head = format!("HTTP/1.1 {} x\r\nConnection: close\r\n", reply.status);
+        let connection = if self.keeps { "keep-alive" } else { "close" };
+        let mut head = format!(
+            "HTTP/1.1 {} x\r\nConnection: {connection}\r\n",
+            reply.status
+        );
         for (name, value) in &reply.headers {
             write!(head, "{name}: {value}\r\n").unwrap();
         }

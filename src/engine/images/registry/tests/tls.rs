@@ -174,3 +174,31 @@ async fn a_redirect_does_not_lead_to_plain_http_where_it_is_not_allowed() {
     assert_eq!(error.kind(), Kind::Denied);
     assert!(plain.seen().is_empty());
 }
+
+#[tokio::test]
+async fn a_host_that_speaks_tls_is_not_asked_without_it() {
+    let (mut settings, _dir) = settings();
+    settings.patience.attempts = 1;
+    // It ends the handshake with an alert: "handshake failure".
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut record = [0; 5];
+        connection.read_exact(&mut record).unwrap();
+        let length = u16::from_be_bytes([record[3], record[4]]);
+        let mut hello = vec![0; length.into()];
+        connection.read_exact(&mut hello).unwrap();
+        connection.write_all(&[21, 3, 3, 0, 2, 2, 40]).unwrap();
+        drop(connection);
+        // Whoever comes next would be asking without.
+        listener.set_nonblocking(true).unwrap();
+        listener
+    });
+    let error = get(settings, &host).await.unwrap_err();
+    assert!(error.to_string().contains("tls: "), "{error}");
+    assert!(error.to_string().starts_with("Get \"https://"), "{error}");
+    let listener = server.join().unwrap();
+    assert!(listener.accept().is_err());
+}

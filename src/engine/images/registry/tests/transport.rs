@@ -254,3 +254,20 @@ async fn a_proxy_that_is_not_there_is_named() {
     assert!(text.contains(&format!("by proxy {gone}")), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }
+
+/// The workstation pulls more than once, each time in a runtime of its own.
+#[test]
+fn connections_of_a_runtime_that_has_ended_do_no_harm() {
+    let server = Server::start_keeping(|_| document());
+    let client = client();
+    for _ in 0..3 {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        let repository = client.repository(&name(&server.host()), &Auth::Anonymous, Access::Pull);
+        runtime.block_on(async {
+            repository.manifest(&tag("1")).await.unwrap();
+            repository.manifest(&tag("2")).await.unwrap();
+        });
+    }
+    assert_eq!(server.seen().len(), 6);
+}
