@@ -334,6 +334,19 @@ pub struct Inspect {
     pub operands: Vec<String>,
 }
 
+/// `image inspect`.
+#[derive(Debug, Args)]
+pub struct InspectImage {
+    /// Format output: 'json' or a Go template
+    #[arg(short, long, value_name = "string")]
+    pub format: Option<String>,
+    /// Inspect a specific platform of the multi-platform image
+    #[arg(long, value_name = "string")]
+    pub platform: Option<String>,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
 /// `stats`.
 #[derive(Debug, Args)]
 pub struct Stats {
@@ -362,6 +375,12 @@ pub struct Load {
     /// Suppress the load output
     #[arg(short, long)]
     pub quiet: bool,
+    /// Load only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "string")]
+    pub platform: Option<String>,
+    /// Set type of progress output ("auto", "tty", "plain", "json", "quiet")
+    #[arg(long, value_name = "string")]
+    pub progress: Option<String>,
     #[arg(hide = true)]
     pub operands: Vec<String>,
 }
@@ -388,6 +407,9 @@ pub struct Save {
     /// Write to a file, instead of STDOUT
     #[arg(short, long, value_name = "string")]
     pub output: Option<String>,
+    /// Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "string")]
+    pub platform: Option<String>,
     #[arg(hide = true)]
     pub operands: Vec<String>,
 }
@@ -413,6 +435,9 @@ pub struct Images {
     /// Only show image IDs
     #[arg(short, long)]
     pub quiet: bool,
+    /// List multi-platform images as a tree (EXPERIMENTAL)
+    #[arg(long)]
+    pub tree: bool,
     #[arg(hide = true)]
     pub operands: Vec<String>,
 }
@@ -432,6 +457,9 @@ pub struct History {
     /// Only show image IDs
     #[arg(short, long)]
     pub quiet: bool,
+    /// Show history for the given platform. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "string")]
+    pub platform: Option<String>,
     #[arg(hide = true)]
     pub operands: Vec<String>,
 }
@@ -599,6 +627,9 @@ pub struct Rmi {
     /// Force removal of the image
     #[arg(short, long)]
     pub force: bool,
+    /// Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "strings")]
+    pub platform: Vec<String>,
     #[arg(hide = true)]
     pub operands: Vec<String>,
 }

@@ -4,15 +4,19 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write as _};
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::format::{Format, Row};
 use super::inspect::{self, Show};
+use super::interrupt::Interrupt;
 use super::list::{self, Look};
-use super::output::Out;
+use super::output::{Out, tabulate};
+use super::progress::{Mode, Progress, Target};
 use super::report::{self, Failure, Outcome};
 use super::{Context, args, container, value};
 use crate::engine::error::Attempt as _;
-use crate::engine::model::image::{Loaded, Removed};
-use crate::engine::model::{Cancel, Reference, request};
+use crate::engine::model::image::{Image, Loaded, Removed};
+use crate::engine::model::{Cancel, Platform, Reference, request};
 use crate::engine::{Engine, Error, Kind, Source};
 
 /// `load`.
@@ -31,19 +35,59 @@ pub fn load(context: &Context, args: &args::Load) -> Outcome {
         None => Source::Stream(Box::new(io::stdin())),
     };
     let name = args.input.as_deref().unwrap_or("standard input");
-    let loaded = context
-        .engine()?
-        .load(source, &|_progress| (), &Cancel::new())
-        .attempt(|| format!("load {name}"))?;
+    let platform = platform(args.platform.as_deref())?;
+    let mode = Mode::choose(args.progress.as_deref(), args.quiet, Target::Stdout)?;
+    // As Docker: without a terminal only what was loaded is told.
+    let bars = if mode == Mode::Plain && args.progress.is_none() {
+        Mode::Quiet
+    } else {
+        mode
+    };
+    let engine = context.engine()?;
+    let interrupt = Interrupt::watch()?;
+    let progress = Progress::new(bars, Target::Stdout);
+    let loaded = engine
+        .load_for(
+            source,
+            platform.as_ref(),
+            &progress.report(),
+            interrupt.cancel(),
+        )
+        .attempt(|| format!("load {name}"));
+    progress.finish()?;
+    let loaded = loaded
+        .map_err(|error| interrupt.explain(error.into(), &format!("load {name}: cancelled")))?;
     let mut out = Out::new();
     for image in loaded {
-        match image {
-            Loaded::Tagged(tag) => out.line(format_args!("Loaded image: {tag}"))?,
-            Loaded::Untagged(id) => out.line(format_args!("Loaded image ID: {id}"))?,
+        let line = match image {
+            Loaded::Tagged(tag) => format!("Loaded image: {tag}"),
+            Loaded::Untagged(id) => format!("Loaded image ID: {id}"),
+        };
+        match mode {
+            Mode::Json => out.line(json!({ "stream": line + "\n" }))?,
+            Mode::Terminal | Mode::Plain | Mode::Quiet => out.line(line)?,
         }
     }
     out.finish()?;
     Ok(0)
+}
+
+fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
+    text.map(value::platform)
+        .transpose()
+        .map_err(Failure::plain)
+}
+
+/// An image has one platform: another one is not there.
+fn check_platform(image: &Image, name: &str, wanted: Option<&Platform>) -> Result<(), Error> {
+    let found = &image.summary.platform;
+    match wanted {
+        Some(wanted) if wanted.rank(found).is_none() => Err(Error::not_found(format!(
+            "image with reference {name} was found but its platform ({found}) does not match the specified platform \
+             ({wanted})"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// `import`.
@@ -55,12 +99,7 @@ pub fn import(context: &Context, args: &args::Import) -> Outcome {
         .map(|text| text.parse::<Reference>())
         .transpose()
         .map_err(Failure::plain)?;
-    let platform = args
-        .platform
-        .as_deref()
-        .map(value::platform)
-        .transpose()
-        .map_err(Failure::plain)?;
+    let platform = platform(args.platform.as_deref())?;
     let request = request::Import {
         reference,
         message: args
@@ -88,6 +127,25 @@ pub fn import(context: &Context, args: &args::Import) -> Outcome {
 
 /// `save`.
 pub fn save(context: &Context, args: &args::Save) -> Outcome {
+    let platform = platform(args.platform.as_deref())?;
+    let is_terminal = args.output.is_none() && io::stdout().is_terminal();
+    if let (Some(wanted), false) = (&platform, is_terminal) {
+        let engine = context.engine()?;
+        for name in &args.operands {
+            match engine.image(name) {
+                Ok(image) => check_platform(&image, name, Some(wanted))?,
+                // A repository without a tag is all its tags; what is not there at all is told of below.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    let interrupt = Interrupt::watch()?;
+    save_to(context, args, interrupt.cancel())
+        .map_err(|failure| interrupt.explain(failure, "save: cancelled; nothing was written"))
+}
+
+fn save_to(context: &Context, args: &args::Save, cancel: &Cancel) -> Outcome {
     let Some(path) = &args.output else {
         if io::stdout().is_terminal() {
             return Err(Failure::plain(
@@ -95,9 +153,7 @@ pub fn save(context: &Context, args: &args::Save) -> Outcome {
             ));
         }
         let mut out = Out::new();
-        context
-            .engine()?
-            .save(&args.operands, &mut out, &Cancel::new())?;
+        context.engine()?.save(&args.operands, &mut out, cancel)?;
         out.finish()?;
         return Ok(0);
     };
@@ -115,7 +171,7 @@ pub fn save(context: &Context, args: &args::Save) -> Outcome {
     let saved = (|| -> Result<(), Error> {
         let file = File::create(&temporary).attempt(|| format!("create {path}"))?;
         let mut file = io::BufWriter::with_capacity(1 << 20, file);
-        engine.save(&args.operands, &mut file, &Cancel::new())?;
+        engine.save(&args.operands, &mut file, cancel)?;
         file.flush().attempt(|| format!("write {path}"))?;
         std::fs::rename(&temporary, &target).attempt(|| format!("create {path}"))
     })();
@@ -144,8 +200,21 @@ pub fn rmi(context: &Context, args: &args::Rmi) -> Outcome {
     let engine = context.engine()?;
     let mut code = 0;
     let mut out = Out::new();
+    let platforms: Vec<Platform> = args
+        .platform
+        .iter()
+        .flat_map(|list| list.split(','))
+        .map(value::platform)
+        .collect::<Result<_, _>>()
+        .map_err(Failure::plain)?;
+    let remove = |name: &str| {
+        for wanted in &platforms {
+            check_platform(&engine.image(name)?, name, Some(wanted))?;
+        }
+        engine.remove_image(name, args.force)
+    };
     for name in &args.operands {
-        match engine.remove_image(name, args.force) {
+        match remove(name) {
             Ok(removed) => {
                 for step in removed {
                     match step {
@@ -170,6 +239,9 @@ pub fn rmi(context: &Context, args: &args::Rmi) -> Outcome {
 
 /// `images`.
 pub fn images(context: &Context, args: &args::Images) -> Outcome {
+    if args.tree {
+        return tree(context, args);
+    }
     let usual = if args.digests {
         list::IMAGES_DIGESTS
     } else {
@@ -197,11 +269,51 @@ pub fn images(context: &Context, args: &args::Images) -> Outcome {
     )
 }
 
+/// `images --tree`: each image with all its names, and below it the platform that it is for.
+fn tree(context: &Context, args: &args::Images) -> Outcome {
+    let not_with = [
+        (args.quiet, "quiet"),
+        (args.no_trunc, "no-trunc"),
+        (args.digests, "show-digest"),
+        (args.format.is_some(), "format"),
+    ];
+    if let Some((_, name)) = not_with.iter().find(|(given, _)| *given) {
+        return Err(Failure::plain(format_args!(
+            "--{name} is not yet supported with --tree"
+        )));
+    }
+    let engine = context.engine()?;
+    let reference = args.operands.first().map(String::as_str);
+    let shown =
+        list::filter_images(&engine.images()?, &args.filter, reference).map_err(Failure::plain)?;
+    let used: Vec<_> = engine
+        .containers()?
+        .iter()
+        .map(|summary| summary.container.image.clone())
+        .collect();
+    let mut lines = vec!["IMAGE\tID\tDISK USAGE\tCONTENT SIZE\tUSED".to_owned()];
+    for summary in &shown {
+        let content = match engine.image(summary.id.as_str()) {
+            Ok(image) => image.layers.iter().map(|layer| layer.blob_size).sum(),
+            // It has just been removed.
+            Err(error) if error.kind() == Kind::NotFound => continue,
+            Err(error) => return Err(error.into()),
+        };
+        lines.extend(list::tree(summary, content, used.contains(&summary.id)));
+    }
+    let mut out = Out::new();
+    out.write_all(tabulate(&lines).as_bytes())?;
+    out.finish()?;
+    Ok(0)
+}
+
 /// `history`.
 pub fn history(context: &Context, args: &args::History) -> Outcome {
     let format = Format::parse(args.format.as_deref(), list::HISTORY)?;
     let name = args.operands.first().map_or("", String::as_str);
+    let wanted = platform(args.platform.as_deref())?;
     let image = context.engine()?.image(name)?;
+    check_platform(&image, name, wanted.as_ref())?;
     let rows = list::history(&image, args.human, &Look::new(!args.no_trunc));
     container::print_rows(
         &format,
@@ -213,10 +325,15 @@ pub fn history(context: &Context, args: &args::History) -> Outcome {
 }
 
 /// `image inspect`.
-pub fn inspect(context: &Context, args: &args::Inspect) -> Outcome {
+pub fn inspect(context: &Context, args: &args::InspectImage) -> Outcome {
     let show = Show::parse(args.format.as_deref())?;
+    let wanted = platform(args.platform.as_deref())?;
     let engine = context.engine()?;
-    container::inspect_each(&show, &args.operands, |name| inspect_one(&engine, name))
+    container::inspect_each(&show, &args.operands, |name| {
+        let image = engine.image(name)?;
+        check_platform(&image, name, wanted.as_ref())?;
+        Ok(inspect::image(&image, engine.roots()))
+    })
 }
 
 /// An image by reference or id, in Docker's shape.

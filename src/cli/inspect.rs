@@ -353,7 +353,7 @@ pub fn image(image: &Image, roots: &Roots) -> Value {
         "Size": summary.size,
         "GraphDriver": { "Data": data, "Name": "overlay2" },
         "RootFS": { "Type": "layers", "Layers": diff_ids },
-        "Metadata": { "LastTagTime": NEVER },
+        "Metadata": { "LastTagTime": time(image.tagged) },
     });
     if let (Some(object), Some(variant)) = (value.as_object_mut(), &summary.platform.variant) {
         object.insert("Variant".to_owned(), json!(variant));

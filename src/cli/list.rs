@@ -56,6 +56,18 @@ impl Look {
         self.since(then) + " ago"
     }
 
+    /// `2025-06-01T12:00:00+02:00`, without fractions of a second.
+    fn rfc3339(&self, time: Timestamp) -> String {
+        let text = time
+            .to_zoned(self.zone.clone())
+            .strftime("%Y-%m-%dT%H:%M:%S%:z")
+            .to_string();
+        match text.strip_suffix("+00:00") {
+            Some(utc) => format!("{utc}Z"),
+            None => text,
+        }
+    }
+
     /// `2025-06-01 12:00:00 +0200 CEST`.
     fn date(&self, time: Timestamp) -> String {
         time.to_zoned(self.zone.clone())
@@ -430,12 +442,34 @@ pub fn image(summary: &ImageSummary, digests: bool, look: &Look) -> Vec<Row> {
                     summary.created.map_or("N/A".to_owned(), |at| look.date(at)),
                 )
                 .with("Size", size.as_str())
-                .with("VirtualSize", size.as_str())
+                .with("VirtualSize", units::human_size(summary.size))
                 .with("Containers", "N/A")
                 .with("SharedSize", "N/A")
                 .with("UniqueSize", "N/A")
         })
         .collect()
+}
+
+/// The lines of one image in `images --tree`: its names, and its platform below them. `content` are its blobs' bytes.
+#[must_use]
+pub fn tree(summary: &ImageSummary, content: u64, used: bool) -> Vec<String> {
+    let names: Vec<&str> = match summary.tags.as_slice() {
+        [] => vec!["<untagged>"],
+        tags => tags.iter().map(String::as_str).collect(),
+    };
+    let figures = format!(
+        "{}\t{}\t{}\t{}",
+        summary.id.short(),
+        units::human_size_short(summary.size.saturating_add(content)),
+        units::human_size_short(content),
+        if used { "✔" } else { "" },
+    );
+    let mut lines: Vec<String> = names.iter().map(|name| format!("{name}\t\t\t\t")).collect();
+    if let Some(last) = lines.last_mut() {
+        *last = format!("{}\t{figures}", names.last().unwrap_or(&""));
+    }
+    lines.push(format!("└─ {}\t{figures}", summary.platform));
+    lines
 }
 
 /// `host:5000/a:1` in name and tag.
@@ -578,7 +612,9 @@ pub fn history(image: &Image, human: bool, look: &Look) -> Vec<Row> {
             "<missing>".to_owned()
         };
         let by = entry.created_by.replace('\t', " ");
-        let at = entry.created.map_or("N/A".to_owned(), |at| at.to_string());
+        let at = entry
+            .created
+            .map_or("N/A".to_owned(), |at| look.rfc3339(at));
         let since = entry.created.map_or("N/A".to_owned(), |at| look.ago(at));
         Row::default()
             .with("ID", id)
@@ -865,6 +901,30 @@ mod tests {
             ["busybox:1 4.26MB", "host:5000/b:latest 4.26MB"]
         );
         assert_eq!(shown(&image_with(&[], &[])), ["<none>:<none> 4.26MB"]);
+    }
+
+    #[test]
+    fn a_tree_has_the_platform_below_the_names() {
+        let image = image_with(&["busybox:1", "busybox:latest"], &[]);
+        assert_eq!(
+            tree(&image, 2_000_000, true),
+            [
+                "busybox:1\t\t\t\t".to_owned(),
+                "busybox:latest\t999999999999\t6.26MB\t2MB\t✔".to_owned(),
+                format!("└─ {}\t999999999999\t6.26MB\t2MB\t✔", Platform::host()),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_times_of_a_history_have_no_fractions() {
+        let at = "2025-06-01T12:00:00.123456789Z".parse().unwrap();
+        assert_eq!(look(true).rfc3339(at), "2025-06-01T12:00:00Z");
+        let east = Look {
+            zone: TimeZone::fixed(jiff::tz::offset(2)),
+            ..look(true)
+        };
+        assert_eq!(east.rfc3339(at), "2025-06-01T14:00:00+02:00");
     }
 
     fn image_rows(summary: &ImageSummary) -> Vec<Row> {

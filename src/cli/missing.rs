@@ -169,17 +169,11 @@ pub const START: &[Flag] = &[
     flag("checkpoint-dir", "string"),
 ];
 
-/// Of the image verbs that take a platform.
-pub const PLATFORM: &[Flag] = &[flag("platform", "string")];
-
 /// Of `pull` and `push`: trust is by digest.
 pub const TRUST: &[Flag] = &[switch("disable-content-trust").ignored()];
 
-/// Of `images`.
-pub const IMAGES: &[Flag] = &[switch("tree")];
-
 /// Of `rmi`: parents are never kept.
-pub const RMI: &[Flag] = &[switch("no-prune"), flag("platform", "strings")];
+pub const RMI: &[Flag] = &[switch("no-prune").ignored()];
 
 /// Before the verb: there is no daemon to talk to.
 pub const GLOBAL: &[Flag] = &[

@@ -179,7 +179,24 @@ impl Engine {
     /// # Errors
     /// A broken or hostile archive, a full disk.
     pub fn load(&self, source: Source, report: Report<'_>, cancel: &Cancel) -> Result<Vec<Loaded>> {
-        let loaded = self.inner.images.load(source, report, cancel)?;
+        self.load_for(source, None, report, cancel)
+    }
+
+    /// The same, and of several platforms another one than the host's.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; [`Kind::NotFound`] for an archive without an image for it.
+    pub fn load_for(
+        &self,
+        source: Source,
+        platform: Option<&model::Platform>,
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Loaded>> {
+        let loaded = self
+            .inner
+            .images
+            .load_for(source, platform, report, cancel)?;
         for image in &loaded {
             let name = match image {
                 Loaded::Tagged(name) => name.clone(),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use wharf::engine::model::units;
 
 use crate::registry::Registry;
-use crate::support::{Archive, Host, image_archive, names_in, privileged};
+use crate::support::{Archive, Host, collect, image_archive, names_in, privileged, sha256};
 
 /// Bytes of all regular files below a directory, each inode once.
 fn bytes_below(dir: &Path) -> u64 {
@@ -555,4 +555,167 @@ fn a_damaged_blob_is_fetched_again_from_where_it_came() {
         "{found:?}"
     );
     assert_eq!(fs::read(blobs.join(&all[0])).unwrap(), b"damaged");
+}
+
+/// An OCI layout as a tar: one name, an image for each platform, and an index over them.
+fn many_platforms(platforms: &[&str]) -> Vec<u8> {
+    let mut blobs: Vec<Vec<u8>> = Vec::new();
+    let mut manifests = Vec::new();
+    for platform in platforms {
+        let (os, architecture) = platform.split_once('/').unwrap();
+        let layer = layer(architecture, 100);
+        let digest = |bytes: &[u8]| format!("sha256:{}", sha256(bytes));
+        let config = serde_json::to_vec(&serde_json::json!({
+            "os": os, "architecture": architecture, "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]},
+        }))
+        .unwrap();
+        let describe = |kind: &str, bytes: &[u8]| {
+            serde_json::json!({
+                "mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest(bytes), "size": bytes.len(),
+            })
+        };
+        let manifest = serde_json::to_vec(&serde_json::json!({
+            "schemaVersion": 2, "config": describe("config.v1+json", &config), "layers": [describe("layer.v1.tar", &layer)],
+        }))
+        .unwrap();
+        let mut descriptor = describe("manifest.v1+json", &manifest);
+        descriptor["platform"] = serde_json::json!({"os": os, "architecture": architecture});
+        manifests.push(descriptor);
+        blobs.extend([layer, config, manifest]);
+    }
+    let index =
+        serde_json::to_vec(&serde_json::json!({"schemaVersion": 2, "manifests": manifests}))
+            .unwrap();
+    let top = serde_json::to_vec(&serde_json::json!({"schemaVersion": 2, "manifests": [{
+        "mediaType": "application/vnd.oci.image.index.v1+json", "size": index.len(),
+        "digest": format!("sha256:{}", sha256(&index)),
+        "annotations": {"io.containerd.image.name": "docker.io/library/many:1"},
+    }]}))
+    .unwrap();
+    blobs.push(index);
+    let mut tar = Archive::new();
+    tar.file("oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#);
+    tar.file("index.json", 0o644, &top);
+    for blob in blobs {
+        tar.file(&format!("blobs/sha256/{}", sha256(&blob)), 0o644, &blob);
+    }
+    tar.finish()
+}
+
+#[test]
+fn a_platform_is_loaded_shown_saved_and_removed_by_its_name() {
+    let Some(host) = privileged() else { return };
+    let archive = many_platforms(&["linux/s390x", "linux/riscv64"]);
+    let output = host.wharf_with(["load"], &archive);
+    assert_eq!(output.code, 1);
+    assert!(
+        output
+            .stderr
+            .ends_with(", only for linux/s390x, linux/riscv64\n"),
+        "{output:#?}"
+    );
+    let output = host.wharf_with(["load", "--platform", "linux/riscv64"], &archive);
+    assert_eq!(output.stdout, "Loaded image: many:1\n", "{output:#?}");
+    let show = [
+        "image",
+        "inspect",
+        "-f",
+        "{{.Architecture}} {{.Metadata.LastTagTime}}",
+        "many:1",
+    ];
+    assert_eq!(host.ok(show), "riscv64 0001-01-01T00:00:00Z");
+    host.ok(["tag", "many:1", "again:1"]);
+    assert!(!host.ok(show).contains("0001-01-01"));
+    let wrong = "wharf: image with reference many:1 was found but its platform (linux/riscv64) does not match the \
+                 specified platform (linux/arm64)\n";
+    for verb in [
+        &["save", "-o", "x.tar"][..],
+        &["history"],
+        &["image", "inspect"],
+        &["rmi"],
+    ] {
+        let arguments = [verb, &["--platform", "linux/arm64", "many:1"]].concat();
+        let output = host.wharf(&arguments);
+        assert_eq!(output.code, 1, "{arguments:?}");
+        assert_eq!(output.stderr, wrong, "{arguments:?}");
+    }
+    assert!(
+        host.ok(["history", "--platform", "linux/riscv64", "many:1"])
+            .starts_with("IMAGE ")
+    );
+    let tree = host.ok(["images", "--tree"]);
+    assert!(
+        tree.starts_with(
+            "IMAGE              ID             DISK USAGE   CONTENT SIZE   USED\nagain:1 "
+        ),
+        "{tree}"
+    );
+    assert!(tree.contains("\n└─ linux/riscv64   "), "{tree}");
+    let removed = host.ok([
+        "rmi",
+        "--no-prune",
+        "--platform",
+        "linux/riscv64",
+        "many:1",
+        "again:1",
+    ]);
+    assert!(
+        removed.starts_with("Untagged: many:1\nUntagged: again:1\nDeleted: sha256:"),
+        "{removed}"
+    );
+    // An archive that has only another platform.
+    let output = host.wharf_with(
+        ["load", "--platform", "linux/arm64"],
+        &image_archive("a:1", &[layer("a", 10)], &["x"]),
+    );
+    assert_eq!(output.code, 1);
+    assert!(
+        output
+            .stderr
+            .contains("the archive has no image for linux/arm64, only for linux/"),
+        "{output:#?}"
+    );
+}
+
+#[test]
+fn a_saved_archive_is_what_tar_reads_and_loads_again() {
+    let Some(host) = privileged() else { return };
+    // Sizes around the blocks of a tar and of the copy.
+    let layers: Vec<Vec<u8>> = [0, 1, 511, 512, 513, (1 << 20) - 1024, 3 << 20]
+        .iter()
+        .map(|size| layer(&format!("f{size}"), *size))
+        .collect();
+    load(&host, "sizes:1", &layers);
+    load(&host, "other:1", &layers[..2]);
+    let file = host.dir().join("saved.tar");
+    let file = file.to_str().unwrap();
+    host.ok(["save", "-o", file, "sizes:1", "other:1"]);
+    let listed = collect(std::process::Command::new("tar").args(["-tvf", file]), &[]);
+    assert_eq!(
+        (listed.code, listed.stderr.as_str()),
+        (0, ""),
+        "{listed:#?}"
+    );
+    assert!(listed.stdout.contains("blobs/sha256/"), "{listed:#?}");
+    let piped = host
+        .command(["save", "sizes:1", "other:1"])
+        .output()
+        .unwrap();
+    assert!(
+        piped.stdout == fs::read(file).unwrap(),
+        "a pipe gets the same bytes as a file"
+    );
+    let ids = host.ok(["images", "-q", "--no-trunc"]);
+    host.ok(["rmi", "sizes:1", "other:1"]);
+    let loaded = host.ok(["load", "-i", file]);
+    assert_eq!(loaded, "Loaded image: sizes:1\nLoaded image: other:1");
+    assert_eq!(host.ok(["images", "-q", "--no-trunc"]), ids);
+    assert!(host.ok(["system", "check"]).ends_with(": nothing is wrong"));
+    // A load that is looked at by a program.
+    let lines = host.ok(["load", "-i", file, "--progress", "json"]);
+    assert!(
+        lines.ends_with(r#"{"stream":"Loaded image: other:1\n"}"#),
+        "{lines}"
+    );
 }

@@ -270,6 +270,7 @@ fn image(summary: &ImageSummary) -> Image {
             entry("COPY app /app", 261_550, false),
         ],
         manifest: digest(13),
+        tagged: None,
     }
 }
 

@@ -20,6 +20,9 @@ pub struct Catalog {
     pub images: BTreeMap<ImageId, Stored>,
     /// Names, with a tag or with a digest, and the image that each means.
     pub names: BTreeMap<Reference, ImageId>,
+    /// When an image was last given a name by hand.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tagged: BTreeMap<ImageId, Timestamp>,
 }
 
 /// One image.
@@ -68,6 +71,7 @@ impl Default for Catalog {
             version: VERSION,
             images: BTreeMap::new(),
             names: BTreeMap::new(),
+            tagged: BTreeMap::new(),
         }
     }
 }

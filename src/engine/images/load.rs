@@ -55,7 +55,8 @@ enum Contents<'a> {
     },
 }
 
-/// Reads a source into the workspace and says which images are in it.
+/// Reads a source into the workspace and says which images are in it: of several platforms the one that is asked for, or
+/// else the host's.
 ///
 /// # Errors
 /// `InvalidInput` for what is malformed or missing; what reading and writing say.
@@ -64,14 +65,15 @@ pub(super) fn read(
     work: &Workspace,
     pool: &Pool<'_>,
     wanted: &dyn Fn(&Digest) -> bool,
+    asked: Option<&Platform>,
     cancel: &Cancel,
 ) -> Result<Vec<Plan>> {
     let mut contents = match source {
         Source::Stream(stream) => read_archive(stream, work, pool, wanted, cancel)?,
         Source::Path(path) => open_path(&path, work, pool, wanted, cancel)?,
     };
-    let plans = if let Some(index) = contents.find(work, b"index.json")? {
-        read_layout(&mut contents, work, &index)?
+    let mut plans = if let Some(index) = contents.find(work, b"index.json")? {
+        read_layout(&mut contents, work, &index, asked)?
     } else if let Some(list) = contents.find(work, b"manifest.json")? {
         read_docker_archive(&mut contents, work, &list)?
     } else if contents.find(work, b"repositories")?.is_some() {
@@ -88,7 +90,30 @@ pub(super) fn read(
     if plans.is_empty() {
         return Err(Error::invalid("the archive holds no image"));
     }
+    if let Some(asked) = asked {
+        let mut others = Vec::new();
+        let mut fitting = Vec::new();
+        for plan in plans {
+            let platform = parse_config(&plan.config, plan.layers.len())?.platform();
+            if asked.rank(&platform).is_some() {
+                fitting.push(plan);
+            } else {
+                others.push(platform.to_string());
+            }
+        }
+        if fitting.is_empty() {
+            others.dedup();
+            return Err(no_image_for(asked, &others.join(", ")));
+        }
+        plans = fitting;
+    }
     Ok(plans)
+}
+
+fn no_image_for(platform: &Platform, offered: &str) -> Error {
+    Error::not_found(format!(
+        "the archive has no image for {platform}, only for {offered}"
+    ))
 }
 
 fn open_path<'a>(
@@ -267,6 +292,7 @@ fn read_layout(
     contents: &mut Contents<'_>,
     work: &Workspace,
     index: &Spooled,
+    asked: Option<&Platform>,
 ) -> Result<Vec<Plan>> {
     let bytes = work.read(index, document::LIMIT).attempt(|| "index.json")?;
     let parsed = document::read(&bytes, "")
@@ -275,7 +301,7 @@ fn read_layout(
     let Document::Index(index) = parsed else {
         return Err(Error::invalid("index.json is not an index"));
     };
-    let host = Platform::host();
+    let host = asked.cloned().unwrap_or_else(Platform::host);
     let mut plans: Vec<Plan> = Vec::new();
     let images: Vec<&Descriptor> = index
         .manifests
@@ -331,12 +357,8 @@ fn read_image(
             return Err(Error::invalid("indexes are nested too deeply"));
         }
         Document::Index(index) => {
-            let picked = platform::choose(&index.manifests, host).ok_or_else(|| {
-                let offered = platform::offered(&index.manifests);
-                Error::not_found(format!(
-                    "the archive has no image for {host}, only for {offered}"
-                ))
-            })?;
+            let picked = platform::choose(&index.manifests, host)
+                .ok_or_else(|| no_image_for(host, &platform::offered(&index.manifests)))?;
             return read_image(contents, work, picked, host, depth + 1);
         }
         Document::Manifest(manifest) => manifest,

@@ -94,11 +94,25 @@ impl Images {
     /// `InvalidInput` with what is wrong with the archive; `Cancelled`; what the file system says. Nothing of it is
     /// left then.
     pub fn load(&self, source: Source, report: Report<'_>, cancel: &Cancel) -> Result<Vec<Loaded>> {
+        self.load_for(source, None, report, cancel)
+    }
+
+    /// The same for another platform than the host's.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; `NotFound` for an archive without an image for it.
+    pub fn load_for(
+        &self,
+        source: Source,
+        platform: Option<&Platform>,
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Loaded>> {
         let catalog = self.catalog()?;
         self.bring_in(report, cancel, |work, pool| {
             // A blob that is known needs no unpacking, most likely: `commit` asks if it does.
             let wanted = |digest: &Digest| catalog.knows(digest).is_none();
-            load::read(source, work, pool, &wanted, cancel)
+            load::read(source, work, pool, &wanted, platform, cancel)
         })
         .map(|loaded| {
             let mut lines = Vec::new();
@@ -357,6 +371,7 @@ impl Images {
             layers,
             history,
             manifest: stored.manifest.clone(),
+            tagged: catalog.tagged.get(&id).copied(),
         })
     }
 
@@ -391,7 +406,10 @@ impl Images {
         let lock = self.lock()?;
         let mut catalog = self.catalog()?;
         let id = catalog.resolve(source)?;
-        catalog.names.insert(name.with_default_tag(), id);
+        catalog.names.insert(name.with_default_tag(), id.clone());
+        let images = &catalog.images;
+        catalog.tagged.retain(|id, _| images.contains_key(id));
+        catalog.tagged.insert(id, Timestamp::now());
         self.save_catalog(&catalog, &lock)
     }
 

@@ -10,8 +10,8 @@ use super::commit::encode;
 use super::document::{
     ArchivedImage, Descriptor, IMAGE_NAME, Index, OCI_INDEX, OCI_MANIFEST, REF_NAME,
 };
-use super::{Images, codec, stored};
-use crate::engine::error::{Attempt, Error, Result};
+use super::{Images, stored};
+use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::digest::ImageId;
 use crate::engine::model::{Cancel, Digest, Reference};
 
@@ -35,42 +35,70 @@ pub(super) fn save(
         let _lock = images.hold()?;
         gather(images, names)?
     };
-    let mut builder = tar::Builder::new(out);
     for dir in ["blobs/", "blobs/sha256/"] {
-        let mut header = header(tar::EntryType::Directory, 0o755, 0);
-        builder
-            .append_data(&mut header, dir, io::empty())
-            .attempt(|| "write archive")?;
+        let header = header(tar::EntryType::Directory, 0o755, 0, dir)?;
+        out.write_all(header.as_bytes()).attempt(|| WRITE)?;
     }
     for (name, document) in archive.documents {
         let size = u64::try_from(document.len()).unwrap_or(u64::MAX);
-        let mut header = header(tar::EntryType::Regular, 0o644, size);
-        builder
-            .append_data(&mut header, name, document.as_slice())
-            .attempt(|| "write archive")?;
+        append(out, name, 0o644, size, &mut document.as_slice(), cancel)?;
     }
     for (digest, mut file) in archive.blobs {
         let size = file
             .metadata()
             .attempt(|| format!("examine blob {digest}"))?
             .len();
-        let mut header = header(tar::EntryType::Regular, 0o444, size);
         let path = format!("blobs/sha256/{}", digest.hex());
-        let source = Watched {
-            file: &mut file,
-            cancel,
-        };
-        let written = builder.append_data(&mut header, path, source);
-        if cancel.is_cancelled() {
-            return Err(Error::new(crate::engine::Kind::Cancelled, "cancelled"));
-        }
-        written.attempt(|| "write archive")?;
+        append(out, &path, 0o444, size, &mut file, cancel)?;
     }
-    let out = builder.into_inner().attempt(|| "write archive")?;
-    out.flush().attempt(|| "write archive")
+    // Two empty blocks are the end (tar(5)).
+    out.write_all(&[0; 2 * BLOCK]).attempt(|| WRITE)?;
+    out.flush().attempt(|| WRITE)
 }
 
-fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+const WRITE: &str = "write archive";
+const BLOCK: usize = 512;
+/// Large, so that a writer's own buffer is passed by and the system is asked rarely.
+const BUFFER: usize = 1 << 20;
+
+/// One file of the archive.
+fn append(
+    out: &mut dyn Write,
+    path: &str,
+    mode: u32,
+    size: u64,
+    content: &mut dyn Read,
+    cancel: &Cancel,
+) -> Result<()> {
+    let header = header(tar::EntryType::Regular, mode, size, path)?;
+    out.write_all(header.as_bytes()).attempt(|| WRITE)?;
+    let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(size).unwrap_or(BUFFER))];
+    let mut left = size;
+    while left > 0 {
+        if cancel.is_cancelled() {
+            return Err(Error::new(Kind::Cancelled, "cancelled"));
+        }
+        let most = usize::try_from(left).unwrap_or(BUFFER).min(buffer.len());
+        let space = buffer.get_mut(..most).unwrap_or_default();
+        let read = match content.read(space) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other.attempt(|| format!("read {path}"))?,
+        };
+        if read == 0 {
+            return Err(Error::new(Kind::Internal, format!("{path} is cut short"))
+                .with_hint("wharf system check tells more"));
+        }
+        out.write_all(space.get(..read).unwrap_or_default())
+            .attempt(|| WRITE)?;
+        left = left.saturating_sub(u64::try_from(read).unwrap_or(0));
+    }
+    let over = usize::try_from(size % 512).unwrap_or(0);
+    let padding = [0; BLOCK];
+    let padding = padding.get(over..).filter(|_| over > 0).unwrap_or_default();
+    out.write_all(padding).attempt(|| WRITE)
+}
+
+fn header(kind: tar::EntryType, mode: u32, size: u64, path: &str) -> Result<tar::Header> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);
@@ -79,7 +107,9 @@ fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
-    header
+    header.set_path(path).attempt(|| WRITE)?;
+    header.set_cksum();
+    Ok(header)
 }
 
 /// Images in the order asked for, each with the names asked for.
@@ -178,19 +208,5 @@ fn archived(id: &ImageId, image: &Stored, names: &[Reference]) -> ArchivedImage 
         config: path(id),
         repo_tags: names.iter().map(Reference::familiar).collect(),
         layers: image.layers.iter().map(|layer| path(&layer.blob)).collect(),
-    }
-}
-
-struct Watched<'a> {
-    file: &'a mut File,
-    cancel: &'a Cancel,
-}
-
-impl Read for Watched<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.cancel.is_cancelled() {
-            return Err(codec::cancelled());
-        }
-        self.file.read(buffer)
     }
 }

@@ -41,6 +41,8 @@ pub struct Image {
     pub history: Vec<HistoryEntry>,
     /// The manifest's digest.
     pub manifest: Digest,
+    /// When it was last given a name by hand.
+    pub tagged: Option<Timestamp>,
 }
 
 /// One unpacked layer.
