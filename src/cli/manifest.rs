@@ -10,7 +10,7 @@ use super::{Context, args, report};
 use crate::engine::manifests::{self, Lists};
 use crate::engine::model::manifest::{Listed, Trust};
 use crate::engine::model::{Platform, Reference};
-use crate::engine::{Engine, Error};
+use crate::engine::{Engine, Error, Kind};
 
 /// Architectures and the operating systems that there are for them (Go's list, which Docker goes by).
 const COMBINATIONS: &[(&str, &[&str])] = &[
@@ -60,7 +60,13 @@ fn fetch(
     trust: Trust,
 ) -> Result<Listed, Failure> {
     let auth = context.credentials().auth(name.domain())?;
-    Ok(engine.manifest(name, &auth, trust)?)
+    engine.manifest(name, &auth, trust).map_err(|error| {
+        if error.kind() == Kind::NotFound {
+            Failure::plain(format_args!("no such manifest: {name}"))
+        } else {
+            error.into()
+        }
+    })
 }
 
 /// `manifest inspect`.

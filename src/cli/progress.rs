@@ -41,7 +41,7 @@ impl Mode {
             return Ok(Self::Quiet);
         }
         match asked.unwrap_or("auto") {
-            "auto" | "" if target.is_terminal() => Ok(Self::Terminal),
+            "auto" | "" if target.can_redraw() => Ok(Self::Terminal),
             "auto" | "" | "plain" => Ok(Self::Plain),
             "tty" => Ok(Self::Terminal),
             "json" | "rawjson" => Ok(Self::Json),
@@ -63,11 +63,13 @@ pub enum Target {
 }
 
 impl Target {
-    fn is_terminal(self) -> bool {
-        match self {
+    /// It is a terminal, and one that can move its cursor.
+    fn can_redraw(self) -> bool {
+        let is_terminal = match self {
             Self::Stdout => io::stdout().is_terminal(),
             Self::Stderr => io::stderr().is_terminal(),
-        }
+        };
+        is_terminal && std::env::var_os("TERM").is_none_or(|name| name != "dumb")
     }
 
     fn size(self) -> TerminalSize {

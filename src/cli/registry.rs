@@ -68,8 +68,9 @@ fn pull_it(
     name: Reference,
     wanted: &Wanted,
 ) -> Result<Reference, Failure> {
-    let interrupt = Interrupt::watch()?;
+    // A helper may ask something: until here Ctrl-C is its own affair.
     let auth = context.credentials().auth(name.domain())?;
+    let interrupt = Interrupt::watch()?;
     let progress = Progress::new(wanted.mode, wanted.target);
     let name = if wanted.target == Target::Stdout {
         with_tag(&progress, name, wanted.all_tags)
@@ -216,8 +217,8 @@ pub fn push(context: &Context, args: &args::Push) -> Outcome {
     let platform = platform(args.platform.as_deref())?;
     let mode = Mode::choose(args.progress.as_deref(), args.quiet, Target::Stdout)?;
     let engine = context.engine()?;
-    let interrupt = Interrupt::watch()?;
     let auth = context.credentials().auth(name.domain())?;
+    let interrupt = Interrupt::watch()?;
     let progress = Progress::new(mode, Target::Stdout);
     let name = with_tag(&progress, name, args.all_tags);
     progress.line(&format!(

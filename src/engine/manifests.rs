@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::error::{Error, Kind, Result};
+use super::images::manifest_list::platform_json;
 use super::model::manifest::Listed;
 use super::model::{Digest, Platform, Reference};
 use super::sys::file::{self, Durability};
@@ -122,10 +123,8 @@ fn encode(entry: &Listed) -> Value {
         "digest": entry.digest.to_string(),
         "size": entry.size,
     });
-    if let Some(platform) = &entry.platform
-        && let Ok(platform) = serde_json::to_value(platform)
-    {
-        descriptor["platform"] = platform;
+    if let Some(platform) = &entry.platform {
+        descriptor["platform"] = platform_json(platform);
     }
     let mut record = json!({
         "Ref": entry.reference.to_string(),
@@ -226,7 +225,7 @@ mod tests {
         assert_eq!(
             std::fs::read_to_string(path).unwrap(),
             format!(
-                r#"{{"Ref":"h:1/b:x","Descriptor":{{"mediaType":"application/vnd.docker.distribution.manifest.v2+json","digest":"sha256:{digest}","size":19,"platform":{{"os":"linux","architecture":"arm","variant":"v7"}}}},"Raw":"eyJzY2hlbWFWZXJzaW9uIjoyfQ==","SchemaV2Manifest":{{"schemaVersion":2}}}}"#
+                r#"{{"Ref":"h:1/b:x","Descriptor":{{"mediaType":"application/vnd.docker.distribution.manifest.v2+json","digest":"sha256:{digest}","size":19,"platform":{{"architecture":"arm","os":"linux","variant":"v7"}}}},"Raw":"eyJzY2hlbWFWZXJzaW9uIjoyfQ==","SchemaV2Manifest":{{"schemaVersion":2}}}}"#
             )
         );
         lists.remove(&list).unwrap();

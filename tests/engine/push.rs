@@ -3,6 +3,7 @@
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::registry::http::{Response, Server};
 use crate::registry::image::{Made, skopeo};
 use crate::registry::proxy::{Fault, Proxy};
 use crate::registry::token::Rules;
@@ -450,4 +451,61 @@ fn run_pulls_an_image_that_is_not_there() {
     );
     let quiet = run(&["--pull", "always", "-q"]);
     assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_login_at_a_terminal_asks_and_shows_no_password() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::start(&host, Door::Password, Wire::Plain) else {
+        return;
+    };
+    let server = registry.address.to_string();
+    let mut terminal = Terminal::open(&host, &["login", &server], (24, 80), []);
+    terminal.wait_text("Username: ");
+    terminal.send(&format!("{USER}\r"));
+    terminal.wait_text("Password: ");
+    // A slip, and all of it again.
+    terminal.send(&format!("slip\x15{PASSWORD}\r"));
+    terminal.wait_text("Login Succeeded");
+    assert_eq!(terminal.wait_exit(), 0);
+    assert!(!terminal.text().contains(PASSWORD), "{}", terminal.text());
+    terminal.assert_restored();
+    let again = host.ok(["login", &server]);
+    assert_eq!(
+        again,
+        "Authenticating with existing credentials...\nLogin Succeeded"
+    );
+
+    let mut terminal = Terminal::open(&host, &["login", "-u", "eve", &server], (24, 80), []);
+    terminal.wait_text("Password: ");
+    terminal.send("\x03");
+    assert_eq!(terminal.wait_exit(), 130);
+    terminal.assert_restored();
+}
+
+#[test]
+fn a_search_shows_dockers_table() {
+    let Some(host) = privileged() else { return };
+    let hits = r#"{"num_results":2,"results":[
+        {"name":"u/app","description":"mine","star_count":1,"is_official":false},
+        {"name":"app","description":"theirs","star_count":9,"is_official":true}]}"#;
+    let server = Server::start(move |request| {
+        if request.path() == "/v1/search" {
+            return Response::new(200, "application/json", hits);
+        }
+        Response::new(404, "text/plain", "")
+    });
+    let term = format!("{}/app", server.address);
+    assert_eq!(
+        host.ok(["search", &term]),
+        "NAME      DESCRIPTION   STARS     OFFICIAL\n\
+         app       theirs        9         [OK]\n\
+         u/app     mine          1         "
+    );
+    let format = ["--format", "{{.Name}}"];
+    let filter = ["-f", "stars=5"];
+    assert_eq!(
+        host.ok([&["search"][..], &format, &filter, &[&term]].concat()),
+        "app"
+    );
 }

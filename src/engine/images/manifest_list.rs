@@ -225,7 +225,8 @@ fn entry(listed: &Listed) -> Value {
 }
 
 /// A platform with its members in the order in which Docker writes them.
-fn platform_json(platform: &Platform) -> Value {
+#[must_use]
+pub fn platform_json(platform: &Platform) -> Value {
     let mut json = json!({
         "architecture": platform.architecture,
         "os": platform.os,
