@@ -109,9 +109,18 @@ pub(super) async fn run(engine: Engine, credentials: Store, config: Config) -> R
     }
     driver.streams.reconcile(&subscriptions(&driver.state));
     let result = driver.serve(&mut inbox, &wake).await;
+    let Driver {
+        terminal,
+        performer,
+        quit,
+        ..
+    } = driver;
+    // First the terminal; then what still runs is told to stop, and has nobody to report to.
+    drop((terminal, inbox));
+    performer.end().await;
     // Hang-up: the terminal that cannot be written to any more is the reason to end, not a failure.
     match result {
-        Err(error) if driver.quit => {
+        Err(error) if quit => {
             tracing::debug!("{error}");
             Ok(())
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::jobs::{Failure, JobId, Outcome, Report, Request};
 use super::{Answer, DirectoryEntry, Host, Msg, Query, QueryId};
@@ -35,12 +35,17 @@ pub(super) struct Performer {
     cancels: BTreeMap<JobId, Cancel>,
     /// Turns for jobs: each has a thread while it runs, and questions must find one too.
     turns: Arc<Semaphore>,
+    /// Held by every job until it has ended.
+    alive: Sender<()>,
+    ended: Receiver<()>,
     /// Where names that were pulled are kept.
     pulled: Option<PathBuf>,
 }
 
 /// Jobs that run at once; the others wait for their turn.
 const JOBS: usize = 64;
+/// So long the end of the program waits for jobs that were told to stop.
+const GRACE: Duration = Duration::from_secs(3);
 /// Threads for jobs and questions.
 pub(super) const THREADS: usize = JOBS + 16;
 
@@ -52,6 +57,7 @@ impl Performer {
         credentials: Store,
         pulled: Option<PathBuf>,
     ) -> Self {
+        let (alive, ended) = mpsc::channel(1);
         Self {
             engine,
             credentials,
@@ -59,6 +65,8 @@ impl Performer {
             reports,
             cancels: BTreeMap::new(),
             turns: Arc::new(Semaphore::new(JOBS)),
+            alive,
+            ended,
             pulled,
         }
     }
@@ -90,14 +98,27 @@ impl Performer {
             // Outcomes are not lossy: this waits for room. It fails only when the program has ended.
             let _ = reports.blocking_send(Msg::Job(id, Report::Finished(outcome)));
         };
+        let alive = self.alive.clone();
         self.handle.spawn(async move {
-            // The semaphore is never closed; were it, the job would just run.
-            let turn = turns.acquire_owned().await.ok();
+            // At the end there are no more turns.
+            let Ok(turn) = turns.acquire_owned().await else {
+                return;
+            };
             handle.spawn_blocking(move || {
                 body();
-                drop(turn);
+                drop((turn, alive));
             });
         });
+    }
+
+    /// Asks all jobs to stop, and waits a moment for them to undo what they have begun.
+    pub(super) async fn end(mut self) {
+        self.turns.close();
+        for cancel in self.cancels.values() {
+            cancel.cancel();
+        }
+        drop(self.alive);
+        let _ = tokio::time::timeout(GRACE, self.ended.recv()).await;
     }
 
     /// A job has ended.

@@ -49,7 +49,7 @@ pub(super) fn draw(state: &State, cursor: Cursor, canvas: &mut Canvas<'_>) {
         };
         match line {
             UsageLine::Images => {
-                let titles = ["SIZE", "SHARED", "UNIQUE", "USED"].map(ToOwned::to_owned);
+                let titles = ["SIZE", "UNIQUE", "SHARED", "USED"].map(ToOwned::to_owned);
                 draw_row("IMAGE", titles, Role::Header, place, canvas);
             }
             UsageLine::Image(image) => draw_image(image, largest.unwrap_or(0), place, canvas),
@@ -205,8 +205,8 @@ fn draw_image(image: &ImageUsage, largest: u64, rect: Rect, canvas: &mut Canvas<
     };
     let cells = [
         human_size_short(image.size),
-        human_size_short(image.shared),
         human_size_short(image.unique),
+        human_size_short(image.shared),
         match image.containers {
             0 => "-".to_owned(),
             count => count.to_string(),

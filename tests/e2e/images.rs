@@ -158,3 +158,36 @@ fn an_archive_is_saved_loaded_and_what_is_unused_is_pruned() {
     quit(terminal);
     assert_eq!(host.ok(["images", "-q", "--no-trunc"]), id);
 }
+
+#[test]
+fn leaving_asks_while_a_pull_goes_on_and_leaves_nothing_half() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    Made::random(8, 2, 4 << 20).put(&registry, "team/app", "1");
+    let proxy = Proxy::start(registry.address);
+    let name = proxy.reference("team/app:1");
+    proxy.hold_after(Some(3 << 20));
+
+    let mut terminal = open(&host);
+    pull(&mut terminal, &name);
+    proxy.wait_until_held(|| false);
+    terminal.send("q");
+    terminal.wait_text("Work is going on. Leave?");
+    terminal.wait_text(&format!("pulling {name}"));
+    terminal.send("y");
+    assert_eq!(terminal.wait_exit(), 0, "{}", terminal.text());
+    terminal.assert_restored();
+    assert!(host.ok(["images", "-q"]).is_empty());
+
+    // The next one goes on from there, whoever pulls.
+    proxy.hold_after(None);
+    let _ = proxy.take_seen();
+    assert_eq!(host.ok(["pull", "-q", &name]), name);
+    let ranges = proxy.take_seen();
+    assert!(
+        ranges.iter().any(|seen| seen.range.is_some()),
+        "nothing was gone on with: {ranges:?}"
+    );
+}

@@ -434,8 +434,13 @@ fn a_registry_that_wants_to_know_who_we_are_is_told_and_asked_again() {
     ui.type_text("localhost:5000/b");
     let job = jobs(&ui.play("<cr>"))[0];
     ui.play("?");
+    why.hint = None;
     ui.send(Msg::Job(job, Report::Finished(Outcome::Failed(why))));
     ui.assert_hides("Log in to");
+    // The command is told instead.
+    ui.play("esc");
+    let hint = ui.state.notice.as_ref().and_then(|n| n.hint.as_deref());
+    assert_eq!(hint, Some("wharf login localhost:5000"));
 }
 
 #[test]
@@ -501,6 +506,21 @@ fn a_pull_layer_by_layer() {
         under_way(ui, job);
         ui.play("&");
     });
+}
+
+#[test]
+fn work_fits_into_every_size() {
+    let mut ui = Ui::usual(80, 24);
+    let job = pull(&mut ui, "nginx:1.28");
+    under_way(&mut ui, job);
+    ui.play("&");
+    for width in (1..80).chain([120, 300]) {
+        for height in 1..30 {
+            ui.resize(width, height);
+            let (buffer, _) = ui.cells();
+            assert_eq!((buffer.area.width, buffer.area.height), (width, height));
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What is done to images, and what is known about them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::action::Action;
@@ -50,15 +51,9 @@ pub(super) fn show_users(state: &mut State) {
 /// What each image holds alone, as far as it is known.
 fn show_unique(state: &mut State) {
     let State { images, usage, .. } = state;
-    let known = usage
-        .data
-        .as_ref()
-        .map(|data| data.images.images.as_slice());
-    images.update(|row| {
-        let known = known.unwrap_or_default();
-        let found = known.iter().find(|image| image.id == row.summary.id);
-        row.unique = found.map(|image| image.unique);
-    });
+    let known = usage.data.iter().flat_map(|data| &data.images.images);
+    let known: BTreeMap<_, _> = known.map(|image| (&image.id, image.unique)).collect();
+    images.update(|row| row.unique = known.get(&row.summary.id).copied());
 }
 
 pub(super) fn take_usage(state: &mut State, answer: Result<Answer, Failure>) {

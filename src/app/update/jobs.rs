@@ -127,11 +127,14 @@ fn on_success(state: &mut State, request: Request, effects: &mut Vec<Effect>) {
 }
 
 /// What failed may be mended at once: a registry wants to know who we are, a file is in the way.
-fn on_failed(state: &mut State, request: Request, name: String, failure: Failure) {
+fn on_failed(state: &mut State, request: Request, name: String, mut failure: Failure) {
     // A dialog that comes up while one types elsewhere would take the keys.
     let at_hand = state.overlays.is_empty() && !state.in_shell();
     let kind = failure.kind;
     let registry = request.registry().map(ToOwned::to_owned);
+    if let (Kind::Unauthorized, Some(registry), None) = (kind, &registry, &failure.hint) {
+        failure.hint = Some(format!("wharf login {registry}"));
+    }
     state.fail(failure);
     match (kind, registry) {
         (Kind::Unauthorized, Some(registry)) if at_hand => {
