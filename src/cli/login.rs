@@ -46,10 +46,9 @@ pub fn login(context: &Context, args: &args::Login) -> Outcome {
             out.finish()?;
             match check(&engine, &registry, &login) {
                 Ok(login) => return succeed(&credentials.save(&registry, &login)?),
-                Err(error) if error.kind() == Kind::Unauthorized => report::complain(&format!(
-                    "Login did not succeed, error: {}",
-                    report::line(&error)
-                )),
+                Err(error) if error.kind() == Kind::Unauthorized => {
+                    report::complain(&format!("Login did not succeed, error: {error}"));
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -75,10 +75,15 @@ impl Images {
             report,
         };
         let what = || format!("push {}", name.familiar());
-        for image in &outgoing {
-            block_on(unless(cancel, sending.image(image))).attempt(what)?;
-            self.remember(image).attempt(what)?;
-        }
+        // One runtime for all: connections live as long as it does.
+        block_on(async {
+            for image in &outgoing {
+                unless(cancel, sending.image(image)).await?;
+                self.remember(image)?;
+            }
+            Ok(())
+        })
+        .attempt(what)?;
         Ok(outgoing
             .into_iter()
             .map(|image| Pushed {
