@@ -109,19 +109,18 @@ pub fn import(context: &Context, args: &args::Import) -> Outcome {
         changes: args.change.clone(),
         platform,
     };
-    let mut tar: Box<dyn io::Read> = if source == "-" {
-        Box::new(io::stdin())
-    } else if source.starts_with("http://") || source.starts_with("https://") {
-        return Err(Failure::plain(format_args!(
-            "import from a URL is not available yet: {source}; use a file or -"
-        )));
-    } else {
-        Box::new(File::open(source).attempt(|| format!("open {source}"))?)
+    let is_url = source.starts_with("http://") || source.starts_with("https://");
+    let mut tar: Box<dyn io::Read> = match source {
+        "-" => Box::new(io::stdin()),
+        _ if is_url => Box::new(context.engine()?.download(source)?),
+        path => Box::new(File::open(path).attempt(|| format!("open {path}"))?),
     };
-    let id = context
-        .engine()?
-        .import(&mut *tar, &request, &|_progress| (), &Cancel::new())
-        .attempt(|| format!("import {source}"))?;
+    let engine = context.engine()?;
+    let interrupt = Interrupt::watch()?;
+    let id = engine
+        .import(&mut *tar, &request, &|_progress| (), interrupt.cancel())
+        .attempt(|| format!("import {source}"))
+        .map_err(|error| interrupt.explain(error.into(), &format!("import {source}: cancelled")))?;
     super::say(id)
 }
 

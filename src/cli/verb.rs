@@ -90,7 +90,7 @@ pub const VERBS: &[Verb] = &[
     verb!(Some((FEW, &["create"])), Some("create"), "[OPTIONS] IMAGE [COMMAND] [ARG...]", Arity::AtLeast(1), args::Create, missing::CREATE, run::create, "Create a new container"),
     verb!(Some(("system", &["events"])), Some("events"), "[OPTIONS]", Arity::None, args::Events, NONE, system::events, "Get real time events from the engine"),
     verb!(Some(("image", &["history"])), Some("history"), "[OPTIONS] IMAGE", Arity::Exactly(1), args::History, NONE, image::history, "Show the history of an image"),
-    verb!(Some(("image", &["import"])), Some("import"), "[OPTIONS] file|- [REPOSITORY[:TAG]]", Arity::Between(1, 2), args::Import, NONE, image::import, "Import the contents from a tarball to create a filesystem image"),
+    verb!(Some(("image", &["import"])), Some("import"), "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]", Arity::Between(1, 2), args::Import, NONE, image::import, "Import the contents from a tarball to create a filesystem image"),
     verb!(None, Some("inspect"), "[OPTIONS] NAME|ID [NAME|ID...]", Arity::AtLeast(1), args::Inspect, NONE, system::inspect, "Return low-level information on containers and images"),
     verb!(Some((FEW, &["inspect"])), None, "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Inspect, NONE, container::inspect, "Display detailed information on one or more containers"),
     verb!(Some(("image", &["inspect"])), None, "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::InspectImage, NONE, image::inspect, "Display detailed information on one or more images"),

@@ -223,6 +223,14 @@ impl Engine {
         Ok(id)
     }
 
+    /// Opens a file of the web, for [`Self::import`].
+    ///
+    /// # Errors
+    /// [`Kind::InvalidInput`] for what is no URL; [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub fn download(&self, url: &str) -> Result<images::Download> {
+        images::Download::open(&self.registries()?, url)
+    }
+
     /// Makes an image of layers that were generated: each is what made it and a tar, bottom first.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use wharf::engine::model::units;
 
 use crate::registry::Registry;
+use crate::registry::http::{Response, Server};
 use crate::support::{Archive, Host, collect, image_archive, names_in, privileged, sha256};
 
 /// Bytes of all regular files below a directory, each inode once.
@@ -717,5 +718,53 @@ fn a_saved_archive_is_what_tar_reads_and_loads_again() {
     assert!(
         lines.ends_with(r#"{"stream":"Loaded image: other:1\n"}"#),
         "{lines}"
+    );
+}
+
+#[test]
+fn a_root_file_system_is_imported_from_a_url() {
+    let Some(host) = privileged() else { return };
+    let tar = layer("etc/x", 100_000);
+    let moved = Server::start({
+        let tar = tar.clone();
+        move |request| match request.path() {
+            "/root.tar" => Response::new(200, "application/x-tar", tar.clone()),
+            "/moved" => Response::new(302, "text/plain", "").with("Location", "/root.tar"),
+            _ => Response::new(404, "text/plain", "no"),
+        }
+    });
+    let url = |path: &str| format!("{}{path}", moved.url());
+    let id = host.ok([
+        "import",
+        "-c",
+        "ENV A=1",
+        "-c",
+        "WORKDIR /srv/$A",
+        &url("/moved"),
+        "web:1",
+    ]);
+    assert!(id.starts_with("sha256:"), "{id}");
+    let show = [
+        "image",
+        "inspect",
+        "-f",
+        "{{.Config.WorkingDir}} {{.Comment}} {{.Size}}",
+        "web:1",
+    ];
+    assert_eq!(
+        host.ok(show),
+        format!("/srv/1 Imported from {} 100000", url("/moved"))
+    );
+    let output = host.wharf(["import", &url("/nosuch")]);
+    assert_eq!(output.code, 1);
+    assert_eq!(
+        output.stderr,
+        format!("wharf: Get \"{}\": 404 Not Found\n", url("/nosuch"))
+    );
+    let output = host.wharf(["import", "http://["]);
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (1, ""),
+        "{output:#?}"
     );
 }

@@ -42,7 +42,7 @@ const INSTRUCTIONS: [(&str, Apply); 11] = [
     ("ONBUILD", on_build),
     ("STOPSIGNAL", stop_signal),
     ("USER", |process, text| {
-        process.user = single("USER", text)?;
+        process.user = single(process, "USER", text)?;
         Ok(())
     }),
     ("VOLUME", volume),
@@ -86,8 +86,8 @@ fn json_list(text: &str) -> Option<Vec<String>> {
     }
 }
 
-fn single(instruction: &'static str, text: &str) -> Result<String, Error> {
-    let words = words(instruction, text)?;
+fn single(process: &Process, instruction: &'static str, text: &str) -> Result<String, Error> {
+    let words = words(process, instruction, text)?;
     match words.as_slice() {
         [word] if !word.is_empty() => Ok(word.clone()),
         _ => Err(Error::Argument {
@@ -99,7 +99,11 @@ fn single(instruction: &'static str, text: &str) -> Result<String, Error> {
 }
 
 /// `NAME=value NAME2="a b"`, or the old `NAME the rest`.
-fn pairs(instruction: &'static str, text: &str) -> Result<Vec<(String, String)>, Error> {
+fn pairs(
+    process: &Process,
+    instruction: &'static str,
+    text: &str,
+) -> Result<Vec<(String, String)>, Error> {
     let wrong = |why| Error::Argument {
         instruction,
         why,
@@ -110,10 +114,11 @@ fn pairs(instruction: &'static str, text: &str) -> Result<Vec<(String, String)>,
         let (name, value) = text
             .split_once(char::is_whitespace)
             .ok_or(wrong("a value is missing"))?;
-        return Ok(vec![(name.to_owned(), value.trim_start().to_owned())]);
+        let value = words(process, instruction, value.trim_start())?.join(" ");
+        return Ok(vec![(name.to_owned(), value)]);
     }
     let mut pairs = Vec::new();
-    for word in words(instruction, text)? {
+    for word in words(process, instruction, text)? {
         let (name, value) = word.split_once('=').ok_or(wrong("expected NAME=value"))?;
         if name.is_empty() {
             return Err(wrong("a name is empty"));
@@ -123,8 +128,8 @@ fn pairs(instruction: &'static str, text: &str) -> Result<Vec<(String, String)>,
     Ok(pairs)
 }
 
-/// Words separated by blanks, with quotes and backslashes as in a Dockerfile.
-fn words(instruction: &'static str, text: &str) -> Result<Vec<String>, Error> {
+/// Words separated by blanks, with quotes, backslashes and the environment's variables as in a Dockerfile.
+fn words(process: &Process, instruction: &'static str, text: &str) -> Result<Vec<String>, Error> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;
@@ -140,6 +145,14 @@ fn words(instruction: &'static str, text: &str) -> Result<Vec<String>, Error> {
                     word.push('\\');
                 }
                 word.push(next);
+            }
+            ('$', Some('"') | None) => {
+                let value = variable(process, &mut chars).map_err(|why| Error::Argument {
+                    instruction,
+                    why,
+                    argument: text.to_owned(),
+                })?;
+                word.get_or_insert_default().push_str(&value);
             }
             ('"' | '\'', None) => {
                 quote = Some(c);
@@ -160,8 +173,71 @@ fn words(instruction: &'static str, text: &str) -> Result<Vec<String>, Error> {
     Ok(words)
 }
 
+/// What `$NAME`, `${NAME}`, `${NAME:-if unset or empty}` or `${NAME:+if not}` stands for, behind the dollar.
+fn variable(process: &Process, chars: &mut std::str::Chars<'_>) -> Result<String, &'static str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let find = |name: &str| {
+        let mut known = process.env.iter().filter_map(|pair| pair.split_once('='));
+        let found = known.find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.to_owned())
+    };
+    let rest = chars.as_str();
+    let Some(inside) = rest.strip_prefix('{') else {
+        let length = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(length);
+        *chars = after.chars();
+        // A dollar that nothing follows is a dollar.
+        return Ok(if name.is_empty() {
+            "$".to_owned()
+        } else {
+            find(name).unwrap_or_default()
+        });
+    };
+    let length = inside.find(|c| !is_name(c)).unwrap_or(inside.len());
+    let (name, mut after) = inside.split_at(length);
+    if name.is_empty() {
+        return Err("a variable without a name");
+    }
+    let value = find(name);
+    let with_colon = after.strip_prefix(':');
+    after = with_colon.unwrap_or(after);
+    let given = value
+        .as_ref()
+        .is_some_and(|value| with_colon.is_none() || !value.is_empty());
+    let mut own = after.chars();
+    let chosen = match own.next() {
+        Some('}') if with_colon.is_none() => value.unwrap_or_default(),
+        Some('-') => {
+            let other = alternative(process, &mut own)?;
+            value.filter(|_| given).unwrap_or(other)
+        }
+        Some('+') => {
+            let other = alternative(process, &mut own)?;
+            if given { other } else { String::new() }
+        }
+        None => return Err("a brace is not closed"),
+        Some(_) => return Err("unsupported modifier of a variable"),
+    };
+    *chars = own;
+    Ok(chosen)
+}
+
+/// The text up to the closing brace, with its own variables.
+fn alternative(process: &Process, chars: &mut std::str::Chars<'_>) -> Result<String, &'static str> {
+    let mut text = String::new();
+    loop {
+        match chars.next() {
+            None => return Err("a brace is not closed"),
+            Some('}') => return Ok(text),
+            Some('$') => text.push_str(&variable(process, chars)?),
+            Some('\\') => text.extend(chars.next()),
+            Some(c) => text.push(c),
+        }
+    }
+}
+
 fn env(process: &mut Process, text: &str) -> Result<(), Error> {
-    for (name, value) in pairs("ENV", text)? {
+    for (name, value) in pairs(process, "ENV", text)? {
         let prefix = format!("{name}=");
         process.env.retain(|known| !known.starts_with(&prefix));
         process.env.push(prefix + &value);
@@ -170,14 +246,14 @@ fn env(process: &mut Process, text: &str) -> Result<(), Error> {
 }
 
 fn label(process: &mut Process, text: &str) -> Result<(), Error> {
-    process.labels.extend(pairs("LABEL", text)?);
+    process.labels.extend(pairs(process, "LABEL", text)?);
     Ok(())
 }
 
 /// `80`, `80/udp`, `8000-8010/tcp`.
 fn expose(process: &mut Process, text: &str) -> Result<(), Error> {
     let mut ports = Vec::new();
-    for word in words("EXPOSE", text)? {
+    for word in words(process, "EXPOSE", text)? {
         let wrong = |why| Error::Argument {
             instruction: "EXPOSE",
             why,
@@ -206,7 +282,7 @@ fn expose(process: &mut Process, text: &str) -> Result<(), Error> {
 fn volume(process: &mut Process, text: &str) -> Result<(), Error> {
     let paths = match json_list(text) {
         Some(paths) => paths,
-        None => words("VOLUME", text)?,
+        None => words(process, "VOLUME", text)?,
     };
     if paths.is_empty() || paths.iter().any(|path| path.trim().is_empty()) {
         return Err(Error::Argument {
@@ -222,7 +298,7 @@ fn volume(process: &mut Process, text: &str) -> Result<(), Error> {
 
 /// Relative to the one before it.
 fn work_dir(process: &mut Process, text: &str) -> Result<(), Error> {
-    let path = words("WORKDIR", text)?.join(" ");
+    let path = words(process, "WORKDIR", text)?.join(" ");
     let whole = if path.starts_with('/') {
         path
     } else {
@@ -243,7 +319,7 @@ fn work_dir(process: &mut Process, text: &str) -> Result<(), Error> {
 }
 
 fn stop_signal(process: &mut Process, text: &str) -> Result<(), Error> {
-    let name = single("STOPSIGNAL", text)?;
+    let name = single(process, "STOPSIGNAL", text)?;
     if signal::parse(&name).is_none() {
         return Err(Error::Argument {
             instruction: "STOPSIGNAL",
@@ -439,6 +515,53 @@ mod tests {
             ("LABEL a=\"b", "LABEL: a quote is not closed: a=\"b"),
         ] {
             assert_eq!(refused(line), expected);
+        }
+    }
+
+    #[test]
+    fn variables_of_the_environment_are_put_in() {
+        let mut process = Process::default();
+        for line in [
+            "ENV A=one B=",
+            "ENV C=$A-${A} D=\"$A two\" E='$A' F=\\$A G=$ H=a$",
+            "ENV I=${NO:-x$A} J=${B:-empty} K=${B-kept} L=${A:+set} M=${NO:+set} N=${A:-other}",
+            "ENV OLD $A form",
+            "WORKDIR /srv/$A",
+            "LABEL l=${A}",
+            "USER $A",
+        ] {
+            apply(&mut process, line).unwrap();
+        }
+        assert_eq!(
+            process.env,
+            [
+                "A=one",
+                "B=",
+                "C=one-one",
+                "D=one two",
+                "E=$A",
+                "F=$A",
+                "G=$",
+                "H=a$",
+                "I=xone",
+                "J=empty",
+                "K=",
+                "L=set",
+                "M=",
+                "N=one",
+                "OLD=one form",
+            ]
+        );
+        assert_eq!(process.working_dir, "/srv/one");
+        assert_eq!(process.labels["l"], "one");
+        assert_eq!(process.user, "one");
+        for line in [
+            "ENV X=${A",
+            "ENV X=${}",
+            "ENV X=${A:?no}",
+            "ENV X=${A:-${B}",
+        ] {
+            assert!(apply(&mut process, line).is_err(), "{line}");
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod codec;
 mod commit;
 mod compare;
 pub mod document;
+mod download;
 mod fetch;
 pub mod index;
 mod ingest;
@@ -36,6 +37,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use download::Download;
 pub use load::Source;
 pub use removal::{InUse, User};
 pub use verify::Around;

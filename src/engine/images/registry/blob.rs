@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, Url};
 
-use super::Repository;
 use super::answer::{self, About};
 use super::auth::Visit;
 use super::transport::{Answer, Call};
+use super::{Client, Repository};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::Digest;
 
@@ -53,6 +53,40 @@ impl BlobStream {
         }
         self.left = self.left.map(|left| left - came);
         Ok(chunk)
+    }
+}
+
+impl Client {
+    /// Opens a file of the web: what `import` is given a URL of.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no URL; `NotFound`, `Unavailable`.
+    pub async fn fetch(&self, url: &str) -> Result<BlobStream> {
+        let url = Url::parse(url)
+            .map_err(|error| Error::invalid(format!("parse URL {url:?}")).caused_by(error))?;
+        let lane = url.authority().to_owned();
+        let call = Call::new(Method::GET, url.clone())
+            .with(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let http = &self.inner.http;
+        let attempts = http.settings.patience.attempts;
+        let answer = http.persist(&lane, &call, None, attempts).await?;
+        let status = answer.status();
+        if status != StatusCode::OK {
+            let kind = if status.is_client_error() {
+                Kind::NotFound
+            } else {
+                Kind::Unavailable
+            };
+            let url = super::wire::shown(&url);
+            return Err(Error::new(kind, format!("Get \"{url}\": {status}")));
+        }
+        let total = answer.header(CONTENT_LENGTH).and_then(|n| n.parse().ok());
+        Ok(BlobStream {
+            start: 0,
+            total,
+            answer,
+            left: total,
+        })
     }
 }
 
