@@ -33,6 +33,7 @@ mod driver;
 mod perform;
 mod subscribe;
 mod terminal;
+mod throttle;
 mod update;
 
 use std::path::PathBuf;

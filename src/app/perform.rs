@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::jobs::{Failure, JobId, Outcome, Report, Request};
+use super::throttle::Throttle;
 use super::{Answer, DirectoryEntry, Host, Msg, Query, QueryId};
 use crate::engine::credentials::{Kept, Login, Store};
 use crate::engine::error::{Attempt, Error, Kind, Result};
@@ -160,56 +161,6 @@ impl Performer {
                 tokio::time::sleep(after).await;
                 handle.spawn_blocking(ask);
             });
-        }
-    }
-}
-
-/// Between two reports on one part that say the same with another number: ten a second are enough for a bar.
-const PACE: Duration = Duration::from_millis(100);
-
-/// Lets through what is new, and of what comes often the newest.
-struct Throttle {
-    parts: Mutex<BTreeMap<String, Heard>>,
-}
-
-/// The newest report on one part.
-struct Heard {
-    progress: Progress,
-    /// When one was last let through.
-    sent: Option<Instant>,
-    /// It has not been let through.
-    waits: bool,
-}
-
-impl Throttle {
-    fn new() -> Self {
-        Self {
-            parts: Mutex::new(BTreeMap::new()),
-        }
-    }
-
-    /// Gives to `send` what is due; what `send` refuses stays for the next time.
-    fn report(&self, progress: Progress, now: Instant, mut send: impl FnMut(Progress) -> bool) {
-        // Each entry is whole whoever panicked.
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let heard = parts.entry(progress.part.clone()).or_insert_with(|| Heard {
-            progress: progress.clone(),
-            sent: None,
-            waits: true,
-        });
-        if heard.progress.phase != progress.phase {
-            heard.sent = None;
-        }
-        heard.progress = progress;
-        heard.waits = true;
-        for heard in parts.values_mut().filter(|heard| heard.waits) {
-            let due = heard
-                .sent
-                .is_none_or(|sent| now.duration_since(sent) >= PACE);
-            if due && send(heard.progress.clone()) {
-                heard.waits = false;
-                heard.sent = Some(now);
-            }
         }
     }
 }
@@ -613,44 +564,6 @@ mod tests {
         assert_eq!(failure.line, "stop x: no such container: x");
         assert_eq!(failure.hint.as_deref(), Some("look at wharf ps"));
         assert_eq!(failure.chain, ["stop x", "no such container: x"]);
-    }
-
-    #[test]
-    fn a_part_reports_ten_times_a_second_and_a_new_phase_at_once() {
-        let throttle = Throttle::new();
-        let begin = Instant::now();
-        let mut sent = Vec::new();
-        let mut report = |milliseconds, part: &str, phase, done, room: bool| {
-            let progress = Progress {
-                part: part.to_owned(),
-                phase,
-                done,
-                total: None,
-            };
-            let now = begin + Duration::from_millis(milliseconds);
-            throttle.report(progress, now, |progress| {
-                if room {
-                    sent.push((progress.part.clone(), progress.phase, progress.done));
-                }
-                room
-            });
-        };
-        for time in 0..100 {
-            report(time, "a", "Downloading", time, true);
-        }
-        report(99, "b", "Downloading", 7, true);
-        report(99, "a", "Extracting", 0, true);
-        // Without room nothing is lost that counts: it goes with the next report of whatever part.
-        report(99, "a", "Pull complete", 0, false);
-        report(120, "b", "Downloading", 8, true);
-        let expected = [
-            ("a", "Downloading", 0),
-            ("b", "Downloading", 7),
-            ("a", "Extracting", 0),
-            ("a", "Pull complete", 0),
-        ];
-        let expected = expected.map(|(part, phase, done)| (part.to_owned(), phase, done));
-        assert_eq!(sent, expected);
     }
 
     #[test]

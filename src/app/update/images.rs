@@ -7,12 +7,13 @@ use super::super::action::Action;
 use super::super::form::{self, Form};
 use super::super::images::ImageRow;
 use super::super::jobs::{Failure, Request};
+use super::super::key::{Key, KeyCode};
 use super::super::layout::Regions;
 use super::super::list::Row;
 use super::super::overlay::{Confirm, Cursor, Overlay, Prune, Then};
 use super::super::{Answer, Effect, Pane, Query, QueryId, Severity, State};
 use super::containers::names;
-use super::jobs::show_busy;
+use super::jobs::{run, show_busy};
 use super::refuse_if_read_only;
 use crate::engine::model::registry::DiskUsage;
 use crate::engine::model::{ImageSummary, Reference, request, units};
@@ -222,6 +223,53 @@ pub(super) fn plan_prune(
         plan: None,
         query,
         cursor: Cursor::default(),
+    }
+}
+
+/// A key in the dialog of a prune; true if it goes on.
+pub(super) fn on_prune_key(
+    state: &mut State,
+    prune: &mut Prune,
+    key: Key,
+    step: Option<isize>,
+    effects: &mut Vec<Effect>,
+) -> bool {
+    if let Some(step) = step {
+        let images = match &prune.plan {
+            Some(Ok(plan)) => plan.images.len(),
+            Some(Err(_)) | None => 0,
+        };
+        prune.cursor.step(step, images);
+        return true;
+    }
+    match (key.typed(), key.code) {
+        (Some('a'), _) => {
+            let mut request = prune.request.clone();
+            request.all = !request.all;
+            *prune = plan_prune(state, request, effects);
+            true
+        }
+        (Some('y' | 'Y'), _) | (_, KeyCode::Enter) => match &prune.plan {
+            // Only what has been seen is removed.
+            None => true,
+            Some(Ok(plan)) => {
+                if plan.images.is_empty() && plan.reclaimed == 0 {
+                    state.tell(Severity::Info, "nothing to remove".to_owned());
+                } else {
+                    let kind = if prune.request.all {
+                        "unused images"
+                    } else {
+                        "dangling images"
+                    };
+                    let request = Request::PruneImages(prune.request.clone());
+                    run(state, vec![(request, kind.to_owned())], effects);
+                }
+                false
+            }
+            Some(Err(_)) => false,
+        },
+        (Some('n' | 'N' | 'q'), _) | (_, KeyCode::Esc) => false,
+        _ => key != Key::ctrl('c'),
     }
 }
 

@@ -1,13 +1,12 @@
 //! Keys of what lies over the panes.
 
 use super::super::action::{Action, Scope};
-use super::super::jobs::Request;
 use super::super::key::{Key, KeyCode};
 use super::super::overlay::{self, Cursor, Overlay, Purpose, Then};
-use super::super::{Effect, Severity, State};
+use super::super::{Effect, State};
 use super::actions::{act, move_list, set_filter, set_search};
 use super::forms::{Left, on_form_key};
-use super::images::{open_prune, plan_prune};
+use super::images::{on_prune_key, open_prune};
 use super::jobs::{cancel, run};
 
 pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) {
@@ -203,46 +202,7 @@ pub(super) fn on_overlay_key(state: &mut State, key: Key, effects: &mut Vec<Effe
             }
         }
         Overlay::Form(form) => matches!(on_form_key(state, form, key, effects), Left::Open),
-        Overlay::Prune(prune) => {
-            let images = match &prune.plan {
-                Some(Ok(plan)) => plan.images.len(),
-                _ => 0,
-            };
-            if let Some(step) = letter_step {
-                prune.cursor.step(step, images);
-                true
-            } else {
-                match (key.typed(), key.code) {
-                    (Some('a'), _) => {
-                        let mut request = prune.request.clone();
-                        request.all = !request.all;
-                        *prune = plan_prune(state, request, effects);
-                        true
-                    }
-                    // Only what has been seen is removed.
-                    (Some('y' | 'Y'), _) | (_, KeyCode::Enter) => match &prune.plan {
-                        Some(Ok(plan)) if plan.images.is_empty() && plan.reclaimed == 0 => {
-                            state.tell(Severity::Info, "nothing to remove".to_owned());
-                            false
-                        }
-                        Some(Ok(_)) => {
-                            let request = Request::PruneImages(prune.request.clone());
-                            let what = if prune.request.all {
-                                "unused images"
-                            } else {
-                                "dangling images"
-                            };
-                            run(state, vec![(request, what.to_owned())], effects);
-                            false
-                        }
-                        Some(Err(_)) => false,
-                        None => true,
-                    },
-                    (Some('n' | 'N' | 'q'), _) => false,
-                    _ => !closes,
-                }
-            }
-        }
+        Overlay::Prune(prune) => on_prune_key(state, prune, key, letter_step, effects),
         Overlay::Message { .. } => false,
     };
     if keep {
