@@ -1,16 +1,9 @@
-//! Manifests, indexes, configurations and `manifest.json`.
+//! Manifests, indexes and `manifest.json`. What must hold is in `bodies.rs`.
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use wharf::engine::images::{self, document};
+#[expect(dead_code, reason = "each target uses one of them")]
+#[path = "../bodies.rs"]
+mod bodies;
 
-fuzz_target!(|bytes: &[u8]| {
-    if let Ok(document::Document::Index(index)) = document::read(bytes, "") {
-        let _ = images::platform::choose(&index.manifests, &wharf::engine::model::Platform::host());
-    }
-    if let Ok(config) = document::read_config(bytes, 0) {
-        let _ = config.container_config();
-    }
-    let _ = document::read_archive_manifest(bytes);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::documents(bytes));

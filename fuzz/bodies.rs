@@ -1,0 +1,193 @@
+//! What fuzz targets that read images, names and settings do with their input. `tests/fuzz.rs` does the same with the
+//! corpora and with what becomes of them, so that each of these holds on every run of the tests.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use wharf::engine::credentials::Store;
+use wharf::engine::images::document::{self, Document};
+use wharf::engine::images::tarball::Reader;
+use wharf::engine::images::{platform as platforms, unpack};
+use wharf::engine::model::{Platform, Reference};
+use wharf::engine::sys::at::Dir;
+
+/// An image reference from anywhere either parses or is refused; what parses prints as something that parses to the same.
+pub fn reference(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(reference) = text.parse::<Reference>() {
+        let again = reference.to_string().parse::<Reference>();
+        assert_eq!(again.as_ref(), Ok(&reference));
+        // Not always to the same: Docker shortens `docker.io/a.b/c`, too.
+        assert!(reference.familiar().parse::<Reference>().is_ok());
+    }
+}
+
+/// A platform either parses or is refused; what parses prints as something that means the same.
+pub fn platform(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(platform) = text.parse::<Platform>() {
+        let again: Platform = platform.to_string().parse().expect("its own text");
+        assert_eq!(again.to_string(), platform.to_string());
+    }
+}
+
+/// Manifests, indexes and `manifest.json`: what is read is written as something that is read to the same.
+pub fn documents(bytes: &[u8]) {
+    match document::read(bytes, "") {
+        Ok(Document::Index(index)) => {
+            let picked = platforms::choose(&index.manifests, &Platform::host());
+            assert!(picked.is_none_or(|picked| index.manifests.contains(picked)));
+            let text = serde_json::to_vec(&index).expect("JSON");
+            let again = document::read(&text, "").expect("its own text");
+            assert_eq!(again, Document::Index(index));
+        }
+        Ok(Document::Manifest(manifest)) => {
+            let text = serde_json::to_vec(&manifest).expect("JSON");
+            let again = document::read(&text, "").expect("its own text");
+            assert_eq!(again, Document::Manifest(manifest));
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    let _ = document::read_archive_manifest(bytes);
+}
+
+/// Configurations.
+pub fn config(bytes: &[u8]) {
+    for layers in 0..3 {
+        if let Ok(config) = document::read_config(bytes, layers) {
+            assert_eq!(config.rootfs.diff_ids.len(), layers);
+            let _ = config.container_config();
+            let _ = config.platform();
+        }
+    }
+}
+
+/// The tar reader: headers, PAX records, sparse maps. Checksums are made right first, or nothing would get past them.
+pub fn tarball(bytes: &[u8]) {
+    let mut bytes = bytes.to_vec();
+    for block in bytes.chunks_exact_mut(512) {
+        set_checksum(block);
+    }
+    let mut reader = Reader::new(bytes.as_slice());
+    let mut buffer = [0; 1000];
+    while let Ok(Some(entry)) = reader.next_entry() {
+        assert!(!entry.path.is_empty());
+        let mut stored = 0_u64;
+        while let Ok(read @ 1..) = reader.read_data(&mut buffer) {
+            stored += read as u64;
+        }
+        assert!(entry.sparse.is_some() || stored <= entry.size);
+    }
+}
+
+fn set_checksum(block: &mut [u8]) {
+    block[148..156].fill(b' ');
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+}
+
+/// A byte of input chooses what an entry is, the next ones its names.
+fn archive(bytes: &[u8]) -> Vec<u8> {
+    const NAMES: [&str; 16] = [
+        "a",
+        "b",
+        "a/b",
+        "b/a",
+        "a/b/a",
+        "../decoy",
+        "/decoy",
+        "../decoy/f",
+        "a/../b",
+        ".wh.a",
+        "a/.wh.b",
+        "b/.wh.a",
+        ".wh..wh..opq",
+        "a/.wh..wh..opq",
+        ".",
+        "/",
+    ];
+    let mut archive = Vec::new();
+    for triple in bytes.chunks_exact(3) {
+        let mut block = [0_u8; 512];
+        let name = NAMES[usize::from(triple[1] % 16)];
+        let link = NAMES[usize::from(triple[2] % 16)];
+        block[..name.len()].copy_from_slice(name.as_bytes());
+        block[100..107].copy_from_slice(b"0007777");
+        block[156] = b"01255236"[usize::from(triple[0] % 8)];
+        block[157..157 + link.len()].copy_from_slice(link.as_bytes());
+        block[257..265].copy_from_slice(b"ustar\x0000");
+        set_checksum(&mut block);
+        archive.extend_from_slice(&block);
+    }
+    archive
+}
+
+/// Applies a layer to a directory next to a decoy, which must not change. Needs root, and a directory for temporary
+/// files on a file system with device nodes and extended attributes.
+pub fn layer(bytes: &[u8]) {
+    let root = std::env::temp_dir().join(format!("wharf-fuzz-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&root);
+    fs::create_dir_all(root.join("fs")).unwrap();
+    fs::create_dir(root.join("decoy")).unwrap();
+    fs::write(root.join("decoy/f"), "precious").unwrap();
+    let before = fs::metadata(root.join("decoy")).unwrap();
+    let archive = archive(bytes);
+    let dir = Dir::open(&root.join("fs")).unwrap();
+    if let Ok(layer) = unpack::unpack(&mut archive.as_slice(), dir) {
+        let _ = layer.complete(&[]);
+    }
+    let after = fs::metadata(root.join("decoy")).unwrap();
+    assert_eq!(
+        (before.mode(), before.mtime_nsec(), before.nlink()),
+        (after.mode(), after.mtime_nsec(), after.nlink())
+    );
+    assert_eq!(fs::metadata(root.join("decoy/f")).unwrap().nlink(), 1);
+    assert_eq!(
+        fs::read_to_string(root.join("decoy/f")).unwrap(),
+        "precious"
+    );
+    fs::remove_dir_all(&root).unwrap();
+}
+
+/// Docker's `config.json`: what it says of a registry is understood or refused, and no helper of it is found.
+pub fn credentials(bytes: &[u8]) {
+    let dir = std::env::temp_dir().join(format!("wharf-fuzz-config-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("config.json"), bytes).unwrap();
+    let store = Store::with_path(&dir, std::ffi::OsString::new());
+    for registry in ["docker.io", "127.0.0.1:5000", "registry.test"] {
+        let _ = store.auth(registry);
+    }
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+/// What a registry says that it wants to be shown is read, whatever it is.
+pub fn challenge(bytes: &[u8]) {
+    let Ok(header) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    for one in wharf::engine::images::registry::challenge::parse(header) {
+        assert_eq!(one.scheme, one.scheme.to_ascii_lowercase());
+        assert_ne!(one.get("realm"), Some(""));
+    }
+}
+
+/// The administrator's `registries.toml` is understood, or refused with file and line.
+pub fn registries_toml(bytes: &[u8]) {
+    use wharf::engine::images::registry::{Settings, Surroundings};
+    let dir = std::env::temp_dir().join(format!("wharf-fuzz-toml-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("registries.toml"), bytes).unwrap();
+    let read = Settings::read(&Surroundings {
+        config: dir.clone(),
+        ..Surroundings::default()
+    });
+    if let Err(error) = read {
+        assert!(error.to_string().contains("registries.toml"), "{error}");
+    }
+    fs::remove_dir_all(&dir).unwrap();
+}
