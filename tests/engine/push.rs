@@ -1,5 +1,7 @@
 //! Pushes, logins and manifest lists against real registries: what arrives, what is not sent twice, who is let in.
 
+use std::os::unix::process::ExitStatusExt;
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -508,4 +510,34 @@ fn a_search_shows_dockers_table() {
         host.ok([&["search"][..], &format, &filter, &[&term]].concat()),
         "app"
     );
+}
+
+#[test]
+fn the_second_ctrl_c_ends_what_does_not_stop_at_the_first() {
+    let Some(host) = privileged() else { return };
+    let mut load = host.command(["load"]);
+    load.stdin(std::process::Stdio::piped());
+    let mut child = load.spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    // Masks of proc(5): held back, and waiting.
+    let mask = |name: &str| {
+        let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        let digits = line.split_whitespace().nth(1).unwrap();
+        u64::from_str_radix(digits, 16).unwrap()
+    };
+    let interrupt = 1 << (Signal::INT.as_raw() - 1);
+    wait_for("signals held back", || {
+        (mask("SigBlk:") & interrupt != 0).then_some(())
+    });
+    // It reads from a pipe into which nobody writes.
+    kill_process(pid, Signal::INT).unwrap();
+    wait_for("the first one taken", || {
+        (mask("ShdPnd:") & interrupt == 0).then_some(())
+    });
+    assert_eq!(child.try_wait().unwrap(), None);
+    kill_process(pid, Signal::INT).unwrap();
+    let ended = child.wait().unwrap();
+    assert_eq!(ended.signal(), Some(Signal::INT.as_raw()), "{ended:?}");
 }
