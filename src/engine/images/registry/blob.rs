@@ -1,5 +1,7 @@
 //! Blobs as they come: the whole, or from one byte to another.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode, Url};
@@ -7,7 +9,7 @@ use reqwest::{Method, StatusCode, Url};
 use super::answer::{self, About};
 use super::auth::Visit;
 use super::transport::{Answer, Call};
-use super::{Client, Repository};
+use super::{Client, Inner, Repository};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::Digest;
 
@@ -20,6 +22,8 @@ pub struct BlobStream {
     answer: Answer,
     /// Bytes that are still to come, if told.
     left: Option<u64>,
+    /// The mirror that it comes from, which the next one will not if this breaks.
+    mirror: Option<(Arc<Inner>, String)>,
 }
 
 impl std::fmt::Debug for BlobStream {
@@ -37,6 +41,16 @@ impl BlobStream {
     /// # Errors
     /// `Unavailable`, also for a body that is shorter or longer than the registry said.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        let next = self.read().await;
+        if next.is_err()
+            && let Some((client, mirror)) = &self.mirror
+        {
+            client.http.has_failed(mirror);
+        }
+        next
+    }
+
+    async fn read(&mut self) -> Result<Option<Bytes>> {
         let chunk = self.answer.chunk().await?;
         let came = chunk.as_ref().map_or(0, Bytes::len) as u64;
         let wrong = match (self.left, &chunk) {
@@ -86,6 +100,7 @@ impl Client {
             total,
             answer,
             left: total,
+            mirror: None,
         })
     }
 }
@@ -155,6 +170,8 @@ impl Repository {
             );
         }
         let answer = self.ask(visit, &call).await?;
+        let endpoint = visit.endpoint;
+        let mirror = (!endpoint.origin).then(|| (self.client.clone(), endpoint.authority.clone()));
         let length: Option<u64> = answer.header(CONTENT_LENGTH).and_then(|n| n.parse().ok());
         match answer.status() {
             StatusCode::OK => Ok(BlobStream {
@@ -162,6 +179,7 @@ impl Repository {
                 total: length,
                 left: length,
                 answer,
+                mirror,
             }),
             StatusCode::PARTIAL_CONTENT => {
                 let said = answer.header(CONTENT_RANGE).unwrap_or_default();
@@ -179,6 +197,7 @@ impl Repository {
                     total: range.total,
                     left: Some(range.last - range.first + 1),
                     answer,
+                    mirror,
                 })
             }
             StatusCode::RANGE_NOT_SATISFIABLE => Err(Error::invalid(format!(

@@ -9,7 +9,7 @@ use crate::engine::error::{Error, Result};
 use crate::engine::model::reference::DEFAULT_DOMAIN;
 
 /// The host that has Docker Hub's images.
-const HUB: &str = "registry-1.docker.io";
+pub(super) const HUB: &str = "registry-1.docker.io";
 
 /// One place that has a registry's content: the registry itself or a mirror of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -195,9 +195,11 @@ impl Repository {
         })
     }
 
-    /// Visits to the mirrors, in order. They are shown no credentials.
+    /// Visits to the mirrors, in order, but for those that failed just now. They are shown no credentials.
     fn mirrors(&self) -> Vec<Visit<'_>> {
-        let visits = self.mirrors.iter().map(|endpoint| Visit {
+        let http = &self.client.http;
+        let usable = |mirror: &&Endpoint| http.is_worth_a_try(&mirror.authority);
+        let visits = self.mirrors.iter().filter(usable).map(|endpoint| Visit {
             endpoint,
             auth: &Auth::Anonymous,
             scopes: Scopes::repository(self.name.path(), Access::Pull),

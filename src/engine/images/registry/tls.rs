@@ -11,8 +11,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::endpoint::Trust;
+use super::endpoint::{self, Trust};
 use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::model::reference::DEFAULT_DOMAIN;
 use crate::engine::sys::file;
 
 /// Certificates: the system's are read once, when the first host wants them.
@@ -67,7 +68,13 @@ impl Certificates {
         if authority.contains('/') || authority.starts_with('.') {
             return None;
         }
-        let mut candidates = self.directories.iter().map(|dir| dir.join(authority));
+        // Docker Hub is called by its name here, not by its host's.
+        let hub = (authority == endpoint::HUB).then_some(DEFAULT_DOMAIN);
+        let names = hub.into_iter().chain([authority]);
+        let mut candidates = self
+            .directories
+            .iter()
+            .flat_map(|directory| names.clone().map(|name| directory.join(name)));
         candidates.find(|candidate| candidate.is_dir())
     }
 

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
@@ -19,6 +19,8 @@ use crate::engine::error::{Error, Kind, Result};
 
 /// Most redirects of one request.
 const REDIRECTS: usize = 10;
+/// A mirror that failed is left alone for so long.
+const REST: Duration = Duration::from_mins(1);
 
 /// Sends requests for all repositories of a client.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) struct Transport {
     wire: Wire,
     /// For each registry, what is left of its connections.
     lanes: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Mirrors that failed, and when.
+    failed: Mutex<HashMap<String, Instant>>,
 }
 
 /// A request that can be sent again.
@@ -131,12 +135,26 @@ impl Transport {
         Self {
             wire: Wire::new(settings.clone()),
             lanes: Mutex::default(),
+            failed: Mutex::default(),
             settings,
         }
     }
 
     /// Sends a request with the credentials of a visit, and once more if the registry then says what it wants.
     pub(super) async fn ask(
+        &self,
+        keyring: &Keyring,
+        visit: &Visit<'_>,
+        call: &Call,
+    ) -> Result<Answer> {
+        let answered = self.ask_as_wanted(keyring, visit, call).await;
+        if answered.is_err() && !visit.endpoint.origin {
+            self.has_failed(&visit.endpoint.authority);
+        }
+        answered
+    }
+
+    async fn ask_as_wanted(
         &self,
         keyring: &Keyring,
         visit: &Visit<'_>,
@@ -160,6 +178,18 @@ impl Transport {
         drop(answer);
         let header = keyring.header(self, visit).await?;
         self.persist(lane, call, header.as_ref(), attempts).await
+    }
+
+    /// A mirror could not be reached, or broke off.
+    pub(super) fn has_failed(&self, mirror: &str) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.insert(mirror.to_owned(), Instant::now());
+    }
+
+    /// A mirror has not failed of late.
+    pub(super) fn is_worth_a_try(&self, mirror: &str) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get(mirror).is_none_or(|when| when.elapsed() > REST)
     }
 
     /// Sends a request until there is an answer that another try would not make better.
@@ -188,6 +218,7 @@ impl Transport {
                 Err(failure) if failure.unconnected => self.pause(attempt, patience.pause / 5),
                 Err(_broken) => self.pause(attempt, patience.pause),
             };
+            tracing::debug!(url = %shown(&call.url), attempt, ?pause, "ask a registry again");
             tokio::time::sleep(pause).await;
             attempt += 1;
         }

@@ -91,3 +91,34 @@ async fn nothing_is_pushed_to_a_mirror() {
     repository.find_manifest(&tag("1")).await.unwrap_err();
     assert!(mirror.seen().is_empty());
 }
+
+#[tokio::test]
+async fn a_mirror_that_failed_is_left_alone_for_a_while() {
+    let origin = Server::start(|_| document());
+    let mirror = Server::start(|_| Reply::hang_up());
+    let repository = repository(mirrored(&origin, &[&mirror]), &origin, Access::Pull);
+    for _ in 0..3 {
+        repository.manifest(&tag("1")).await.unwrap();
+    }
+    assert_eq!(mirror.seen().len(), 1);
+    assert_eq!(origin.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn a_blob_that_breaks_off_at_a_mirror_is_gone_on_with_at_the_registry() {
+    let origin = Server::start(|_| {
+        Reply::new(206)
+            .header("Content-Range", "bytes 4-9/10")
+            .body("456789")
+    });
+    let mirror = Server::start(|_| Reply::ok("0123456789").cut(4));
+    let repository = repository(mirrored(&origin, &[&mirror]), &origin, Access::Pull);
+    let digest = digest_of(b"0123456789");
+    let mut blob = repository.blob(&digest, 0, None).await.unwrap();
+    assert_eq!(blob.next().await.unwrap().unwrap(), "0123");
+    blob.next().await.unwrap_err();
+    drop(blob);
+    let mut rest = repository.blob(&digest, 4, None).await.unwrap();
+    assert_eq!(rest.next().await.unwrap().unwrap(), "456789");
+    assert_eq!(mirror.seen().len(), 1);
+}
