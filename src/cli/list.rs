@@ -12,7 +12,7 @@ use super::output::ellipsis;
 use super::value::Filter;
 use crate::engine::model::image::{HistoryEntry, Image};
 use crate::engine::model::{
-    ContainerSummary, ImageSummary, Mount, State, Stats, Status, Timestamp, units,
+    ContainerSummary, ImageSummary, Mount, Reference, State, Stats, Status, Timestamp, units,
 };
 
 /// What rows are made with.
@@ -493,7 +493,10 @@ pub fn filter_images(
         all.iter()
             .find(|image| names_image(image, name) || image.id.hex().starts_with(name))
             .map(|image| image.created)
-            .ok_or_else(|| format!("no such image: {name}"))
+            .ok_or_else(|| match name.parse::<Reference>() {
+                Ok(name) => format!("No such image: {}", name.with_default_tag().familiar()),
+                Err(_) => format!("No such image: {name}"),
+            })
     };
     let mut conditions: Vec<Condition> = Vec::new();
     for Filter { key, value } in filters {
@@ -501,7 +504,7 @@ pub fn filter_images(
         match key.as_str() {
             "dangling" => {
                 let wanted = super::value::boolean(&value)
-                    .map_err(|_e| format!("invalid filter 'dangling={value}'"))?;
+                    .map_err(|_e| format!("invalid filter 'dangling=[{value}]'"))?;
                 conditions.push(Box::new(move |image| image.tags.is_empty() == wanted));
             }
             "label" => conditions.push(Box::new(move |image| has_label(&image.labels, &value))),

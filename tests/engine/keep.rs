@@ -768,3 +768,50 @@ fn a_root_file_system_is_imported_from_a_url() {
         "{output:#?}"
     );
 }
+
+// A prune must never take what a load is just about to count on.
+#[test]
+fn loads_and_prunes_side_by_side_leave_a_whole_store() {
+    let Some(host) = privileged() else { return };
+    let shared = layer("base", 20_000);
+    let archives: Vec<Vec<u8>> = (0..3)
+        .map(|n| {
+            image_archive(
+                &format!("a{n}:1"),
+                &[shared.clone(), layer(&format!("f{n}"), 3000)],
+                &["x"],
+            )
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for archive in &archives {
+            let host = &host;
+            scope.spawn(move || {
+                for _ in 0..8 {
+                    let output = host.wharf_with(["load", "-q"], archive);
+                    assert_eq!(output.code, 0, "{output:#?}");
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..12 {
+                host.ok(["image", "prune", "-a", "-f"]);
+                host.ok(["system", "df"]);
+            }
+        });
+        // Nor must a check take for damage what is only on the move.
+        scope.spawn(|| {
+            for _ in 0..12 {
+                assert_eq!(problems(&host, &[]), (0, vec![]));
+            }
+        });
+    });
+    assert_eq!(problems(&host, &[]), (0, vec![]));
+    for archive in &archives {
+        assert_eq!(host.wharf_with(["load", "-q"], archive).code, 0);
+    }
+    assert_eq!(problems(&host, &[]), (0, vec![]));
+    host.ok(["image", "prune", "-a", "-f"]);
+    assert_eq!(names_in(&host.data().join("layers")), [""; 0]);
+    assert_eq!(names_in(&host.data().join("blobs/sha256")), [""; 0]);
+}

@@ -266,8 +266,12 @@ impl Images {
         let Some(root) = self.layers_dir().find_dir(path.as_bytes())? else {
             return Ok(Some("its files are missing".to_owned()));
         };
-        let problems = compare(&root, &entries, count)?;
-        Ok(problems.map(|problems| problems.to_string()))
+        match compare(&root, &entries, count) {
+            Ok(problems) => Ok(problems.map(|problems| problems.to_string())),
+            Err(error) if error.kind() == Kind::Cancelled => Err(error),
+            // A disk that cannot be read, or a layer that is just being removed: that is looked at again.
+            Err(error) => Ok(Some(error.to_string())),
+        }
     }
 
     /// What the documents of an image say against each other and the record.
@@ -313,7 +317,7 @@ impl Images {
         Ok(wrong.map(|(problem, _)| (*problem).to_owned()))
     }
 
-    /// Without what has been removed while it was read.
+    /// Looks again at what seemed wrong, now that nothing changes: it may have been removed, and have come back, meanwhile.
     fn still_true(&self, faults: Vec<Fault>, around: &Around<'_>) -> Result<Vec<Fault>> {
         if faults.is_empty() {
             return Ok(faults);
@@ -324,14 +328,30 @@ impl Images {
             catalog.blobs(),
             &catalog.layers() | &(around.in_use.layers)()?,
         );
-        let needed = |fault: &Fault| match fault {
-            Fault::Image(id, _) => {
-                catalog.images.contains_key(id) || catalog.names.values().any(|named| named == id)
-            }
-            Fault::Blob(digest, _) => blobs.contains(digest),
-            Fault::Layer(chain_id, _) => layers.contains(chain_id),
-        };
-        Ok(faults.into_iter().filter(needed).collect())
+        let uncounted = |_bytes| Ok(());
+        let mut left = Vec::new();
+        for fault in faults {
+            left.extend(match fault {
+                Fault::Image(id, problem) => match catalog.images.get(&id) {
+                    Some(image) => self
+                        .problem_of_image(&id, image)?
+                        .map(|problem| Fault::Image(id, problem)),
+                    None => catalog
+                        .names
+                        .values()
+                        .any(|named| *named == id)
+                        .then_some(Fault::Image(id, problem)),
+                },
+                Fault::Blob(digest, _) if blobs.contains(&digest) => {
+                    self.look_at(&Item::Blob(digest), &uncounted)?
+                }
+                Fault::Layer(chain_id, _) if layers.contains(&chain_id) => {
+                    self.look_at(&Item::Layer(chain_id), &uncounted)?
+                }
+                Fault::Blob(..) | Fault::Layer(..) => None,
+            });
+        }
+        Ok(left)
     }
 
     fn repair_blob(
