@@ -294,7 +294,7 @@ impl Pulling<'_> {
             if error.kind() == Kind::Cancelled {
                 return Err(error);
             }
-            let damaged = self.discard_damaged(&arrivals)?;
+            let damaged = self.discard_damaged(&arrivals, &error)?;
             let again = damaged.is_some() || self.has_lost(wanted, &arrivals)?;
             if !again || attempt >= ATTEMPTS {
                 return Err(damaged.unwrap_or(error));
@@ -317,14 +317,23 @@ impl Pulling<'_> {
         Ok(false)
     }
 
-    /// Throws away blobs that are whole and wrong; says what was wrong with one.
-    fn discard_damaged(&self, arrivals: &[Arc<Arrival>]) -> Result<Option<Error>> {
+    /// Throws away blobs that are wrong, and parts of blobs that made no sense; says what was wrong with one.
+    fn discard_damaged(&self, arrivals: &[Arc<Arrival>], failure: &Error) -> Result<Option<Error>> {
+        // The digest of a part is not known. If it made no sense, going on with it never will.
+        let senseless = failure.kind() == Kind::InvalidInput;
         let mut damaged = None;
         for arrival in arrivals {
-            if self.cancel.is_cancelled() || !arrival.is_whole() {
+            if self.cancel.is_cancelled() {
                 continue;
             }
-            if let Err(error) = arrival.verify() {
+            let wrong = if arrival.is_whole() {
+                arrival.verify().err()
+            } else if senseless && arrival.received() > 0 {
+                Some(Error::invalid(failure.to_string()))
+            } else {
+                None
+            };
+            if let Some(error) = wrong {
                 arrival.discard()?;
                 self.tell(&arrival.digest, "Retrying", 0, arrival.size);
                 damaged = Some(error);

@@ -12,6 +12,7 @@ pub mod image;
 pub mod proxy;
 pub mod random;
 pub mod token;
+pub mod whole;
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -198,8 +199,9 @@ impl Drop for Registry {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().rev().take(5).collect();
-            eprintln!("last lines of the registry:\n{}", lines.join("\n"));
+            let wrong = log.lines().filter(|line| line.contains("\"error\""));
+            let lines: Vec<&str> = wrong.collect();
+            eprintln!("errors of the registry:\n{}", lines.join("\n"));
         }
     }
 }
