@@ -17,6 +17,7 @@ mod cli;
 mod containers;
 mod demo;
 mod faults;
+mod hostile;
 mod images;
 mod interrupted;
 mod keep;
