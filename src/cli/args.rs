@@ -640,8 +640,12 @@ pub struct Prune {
     /// Remove all unused images, not just dangling ones
     #[arg(short, long)]
     pub all: bool,
-    /// Provide filter values (e.g. "until=<timestamp>")
-    #[arg(long, value_name = "filter", value_parser = value::filter)]
+    #[arg(
+        long,
+        value_name = "filter",
+        value_parser = value::filter,
+        help = "Provide filter values (e.g. \"until=<timestamp>\")"
+    )]
     pub filter: Vec<value::Filter>,
     /// Do not prompt for confirmation
     #[arg(short, long)]

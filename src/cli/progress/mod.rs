@@ -1,7 +1,7 @@
 //! How far a long operation is, on the command line: bars that are redrawn in place on a terminal, Docker's plain lines
 //! elsewhere, or one JSON object per line as Docker's API sends them.
 //!
-//! [`Board`] is what is known of every part, and turns into lines by pure functions (`board.rs`). [`Progress`] shows it
+//! `Board` is what is known of every part, and turns into lines by pure functions (`board.rs`). [`Progress`] shows it
 //! from a thread of its own, so that the operation never waits for a slow terminal.
 
 mod board;
