@@ -105,11 +105,13 @@ impl Fetch<'_> {
 
     /// One piece, however often the connection breaks.
     async fn piece(&self, arrival: &Arrival, pieces: &Pieces, start: u64, end: u64) -> Result<()> {
-        let mut position = start;
+        let (mut position, mut end) = (start, end);
+        let mut takes_all = false;
         let mut failures = 0;
         while position < end {
             let before = position;
-            let Err(error) = self.read(arrival, pieces, &mut position, end).await else {
+            let read = self.read(arrival, pieces, &mut position, &mut end, &mut takes_all);
+            let Err(error) = read.await else {
                 return Ok(());
             };
             arrival.note();
@@ -133,23 +135,24 @@ impl Fetch<'_> {
         arrival: &Arrival,
         pieces: &Pieces,
         position: &mut u64,
-        end: u64,
+        end: &mut u64,
+        takes_all: &mut bool,
     ) -> Result<()> {
-        let whole = *position == 0 && end >= arrival.size;
-        let until = (!whole && end < arrival.size).then_some(end);
+        let whole = *position == 0 && *end >= arrival.size;
+        let until = (!whole && *end < arrival.size).then_some(*end);
         let mut stream = self
             .repository
             .blob(&arrival.digest, *position, until)
             .await?;
-        let mut end = end;
         if stream.start != *position {
             // It does not know ranges and sends everything: once is enough.
-            if pieces.without_ranges.swap(true, Ordering::AcqRel) {
-                *position = end;
+            if pieces.without_ranges.swap(true, Ordering::AcqRel) && !*takes_all {
+                *position = *end;
                 return Ok(());
             }
+            *takes_all = true;
             pieces.clear();
-            end = arrival.size;
+            *end = arrival.size;
         }
         let mut at = stream.start;
         while let Some(bytes) = stream.next().await? {
@@ -162,7 +165,7 @@ impl Fetch<'_> {
                 self.tell(arrival, "Downloading");
             }
         }
-        if at >= end {
+        if at >= *end {
             return Ok(());
         }
         Err(Error::new(

@@ -33,6 +33,8 @@ pub enum Fault {
     Status(u16, Option<u32>),
     /// The registry does not hear of the range that was asked for.
     ForgetRange,
+    /// The same, and the connection ends after so many bytes.
+    ForgetRangeAndCut(usize),
     /// The client is sent to another port, which has the same.
     Redirect,
     /// The answer of another request before.
@@ -277,7 +279,7 @@ impl Shared {
         let bytes = answer.bytes(true);
         let head = bytes.len() - answer.body.len();
         let until = match fault {
-            Fault::Cut(length) => length.min(bytes.len()),
+            Fault::Cut(length) | Fault::ForgetRangeAndCut(length) => length.min(bytes.len()),
             _ => bytes.len(),
         };
         if client.write_all(&bytes[..head.min(until)]).is_err() {
@@ -292,13 +294,13 @@ impl Shared {
             seen.sent += piece as u64;
             body = &body[piece..];
         }
-        !matches!(fault, Fault::Cut(_))
+        !matches!(fault, Fault::Cut(_) | Fault::ForgetRangeAndCut(_))
     }
 
     /// Asks the registry.
     fn ask(&self, request: &Request, fault: Fault) -> Option<Response> {
         let mut request = request.clone();
-        if fault == Fault::ForgetRange {
+        if matches!(fault, Fault::ForgetRange | Fault::ForgetRangeAndCut(_)) {
             request
                 .headers
                 .retain(|(name, _)| !name.eq_ignore_ascii_case("range"));
