@@ -62,14 +62,16 @@ impl Images {
         };
         if !request.all_tags {
             let name = request.reference.clone().with_default_tag();
-            return Ok(vec![pulling.one(&name)?]);
+            let pulled = pulling.one(&name).map_err(|error| about(&name, error))?;
+            return Ok(vec![pulled]);
         }
         let mut pulled = Vec::new();
-        for tag in pulling.wait(pulling.repository.tags())? {
+        let tags = pulling.wait(pulling.repository.tags());
+        for tag in tags.map_err(|error| about(&request.reference, error))? {
             let name = format!("{}:{tag}", request.reference.familiar_name())
                 .parse::<Reference>()
                 .map_err(|error| Error::invalid(format!("tag {tag:?}")).caused_by(error))?;
-            pulled.push(pulling.one(&name)?);
+            pulled.push(pulling.one(&name).map_err(|error| about(&name, error))?);
         }
         if pulled.is_empty() {
             return Err(Error::not_found(format!(
@@ -511,6 +513,20 @@ impl Drop for Stopping<'_> {
     }
 }
 
+/// The error with what was attempted. Docker's own words for what is not there, or not for us, name it already.
+fn about(name: &Reference, error: Error) -> Error {
+    let names_it = ["manifest for", "repository", "pull access denied for"]
+        .iter()
+        .any(|words| {
+            let words = format!("{words} {}", name.familiar_name());
+            error.message().starts_with(&words)
+        });
+    if names_it {
+        return error;
+    }
+    error.attempting(format!("pull {}", name.familiar()))
+}
+
 fn with_digest(name: &Reference, digest: &Digest) -> Result<Reference> {
     format!("{}@{digest}", name.familiar_name())
         .parse()
@@ -522,4 +538,40 @@ fn wrong_size(layer: &Descriptor, found: u64) -> Error {
         "blob {} has {found} bytes, its descriptor says {}",
         layer.digest, layer.size
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_image_once() {
+        let name: Reference = "localhost:5000/a/b:1".parse().unwrap();
+        for (message, expected) in [
+            (
+                "blob 0123 has 3 bytes",
+                "pull localhost:5000/a/b:1: blob 0123 has 3 bytes",
+            ),
+            (
+                "unauthorized: authentication required",
+                "pull localhost:5000/a/b:1: unauthorized: authentication required",
+            ),
+            (
+                "manifest for localhost:5000/a/b:1 not found: manifest unknown",
+                "manifest for localhost:5000/a/b:1 not found: manifest unknown",
+            ),
+            (
+                "repository localhost:5000/a/b not found: name unknown",
+                "repository localhost:5000/a/b not found: name unknown",
+            ),
+            (
+                "pull access denied for localhost:5000/a/b, repository does not exist",
+                "pull access denied for localhost:5000/a/b, repository does not exist",
+            ),
+        ] {
+            let error = about(&name, Error::invalid(message).with_hint("do it"));
+            assert_eq!(error.to_string(), expected);
+            assert_eq!(error.hint(), Some("do it"));
+        }
+    }
 }
