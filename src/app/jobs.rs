@@ -541,7 +541,7 @@ mod tests {
         assert!(jobs.finish(job, Outcome::Done, now).is_some());
         let late = Progress {
             part: String::new(),
-            phase: "x",
+            phase: "x".into(),
             done: 1,
             total: None,
         };

@@ -343,7 +343,7 @@ impl Write for Counted<'_> {
         self.done += u64::try_from(written).unwrap_or(0);
         (self.report)(Progress {
             part: String::new(),
-            phase: "Writing",
+            phase: "Writing".into(),
             done: self.done,
             total: Some(self.total.max(self.done)),
         });

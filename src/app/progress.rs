@@ -1,5 +1,6 @@
 //! How far a piece of work is: its parts, how fast they go on, how long it takes still. Time comes from outside.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crate::engine::model::{Progress, Timestamp};
@@ -24,6 +25,9 @@ pub enum Stage {
     Spared,
 }
 
+/// It goes on with the name of the repository that has it.
+const MOUNTED: &str = "Mounted from ";
+
 /// The phases that the engine reports.
 const PHASES: &[(&str, Stage)] = &[
     ("Waiting", Stage::Waiting),
@@ -39,7 +43,7 @@ const PHASES: &[(&str, Stage)] = &[
     ("Pull complete", Stage::Done),
     ("Pushed", Stage::Done),
     ("Loaded", Stage::Done),
-    ("Mounted", Stage::Spared),
+    (MOUNTED, Stage::Spared),
     ("Already exists", Stage::Spared),
     ("Layer already exists", Stage::Spared),
 ];
@@ -47,7 +51,8 @@ const PHASES: &[(&str, Stage)] = &[
 /// What this phase is; one that is not in the list is work.
 #[must_use]
 pub fn stage(phase: &str) -> Stage {
-    let known = PHASES.iter().find(|(name, _)| *name == phase);
+    let is_it = |name: &str| phase == name || (name == MOUNTED && phase.starts_with(MOUNTED));
+    let known = PHASES.iter().find(|(name, _)| is_it(name));
     known.map_or(Stage::Working, |(_, stage)| *stage)
 }
 
@@ -108,7 +113,7 @@ pub struct Part {
     /// Its name: a short digest.
     pub name: String,
     /// What is being done to it.
-    pub phase: &'static str,
+    pub phase: Cow<'static, str>,
     /// Bytes done in this phase.
     pub done: u64,
     /// Bytes of this phase, if known.
@@ -129,10 +134,10 @@ impl Part {
         if self.phase != progress.phase {
             self.meter = Meter::default();
         }
-        self.phase = progress.phase;
+        self.phase.clone_from(&progress.phase);
         self.done = progress.done;
         self.total = progress.total.filter(|total| *total > 0);
-        match stage(self.phase) {
+        match stage(&self.phase) {
             Stage::Moving => {
                 self.moved = self.done;
                 self.size = self.total.or(self.size);
@@ -150,7 +155,7 @@ impl Part {
     /// What its phase is.
     #[must_use]
     pub fn stage(&self) -> Stage {
-        stage(self.phase)
+        stage(&self.phase)
     }
 
     /// Bytes per second in this phase.
@@ -246,10 +251,16 @@ mod tests {
         Timestamp::from_millisecond(milliseconds).expect("a time")
     }
 
+    #[test]
+    fn a_mounted_layer_is_spared_wherever_it_comes_from() {
+        assert_eq!(stage("Mounted from a/b"), Stage::Spared);
+        assert_eq!(stage("Mounting"), Stage::Working);
+    }
+
     fn report(phase: &'static str, done: u64, total: Option<u64>) -> Progress {
         Progress {
             part: "a".to_owned(),
-            phase,
+            phase: phase.into(),
             done,
             total,
         }

@@ -63,6 +63,8 @@ impl Throttle {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     #[test]
@@ -73,14 +75,14 @@ mod tests {
         let mut report = |milliseconds, part: &str, phase, done, room: bool| {
             let progress = Progress {
                 part: part.to_owned(),
-                phase,
+                phase: Cow::Borrowed(phase),
                 done,
                 total: None,
             };
             let now = begin + Duration::from_millis(milliseconds);
             throttle.report(progress, now, |progress| {
                 if room {
-                    sent.push((progress.part.clone(), progress.phase, progress.done));
+                    sent.push((progress.part.clone(), progress.phase.clone(), progress.done));
                 }
                 room
             });
@@ -99,7 +101,8 @@ mod tests {
             ("a", "Extracting", 0),
             ("a", "Pull complete", 0),
         ];
-        let expected = expected.map(|(part, phase, done)| (part.to_owned(), phase, done));
+        let expected =
+            expected.map(|(part, phase, done)| (part.to_owned(), Cow::Borrowed(phase), done));
         assert_eq!(sent, expected);
     }
 }

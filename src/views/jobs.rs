@@ -265,7 +265,7 @@ fn draw_parts(state: &State, job: &Job, rect: Rect, canvas: &mut Canvas<'_>) {
     let whole = job.whole.as_ref();
     let phase = match (total.parts, whole) {
         (0, None) => "begins".to_owned(),
-        (_, Some(whole)) if job.parts.is_empty() => whole.phase.to_owned(),
+        (_, Some(whole)) if job.parts.is_empty() => whole.phase.clone().into_owned(),
         _ => format!("{} of {} ready", total.ready, total.parts),
     };
     let figures = Figures {
@@ -289,7 +289,7 @@ fn of_part<'a>(part: &'a Part, state: &State) -> Figures<'a> {
     let moves = matches!(part.stage(), Stage::Moving | Stage::Working);
     Figures {
         name: &part.name,
-        phase: part.phase,
+        phase: &part.phase,
         role: match part.stage() {
             Stage::Waiting | Stage::Spared => Role::Dim,
             Stage::Moving => Role::Busy,

@@ -70,7 +70,10 @@ fn a_push_arrives_as_it_is_and_is_never_sent_twice() {
         elsewhere.starts_with("Using default tag: latest\n"),
         "{elsewhere}"
     );
-    assert!(elsewhere.contains(": Mounted"), "{elsewhere}");
+    assert!(
+        elsewhere.contains(": Mounted from a/first\n"),
+        "{elsewhere}"
+    );
     assert_eq!(digest_there(&host, &format!("{second}:latest")), digest);
     let log = registry.access_log();
     assert!(

@@ -373,7 +373,7 @@ impl Ui {
         self.send(Msg::Tick(time));
         let progress = Progress {
             part: part.to_owned(),
-            phase,
+            phase: phase.into(),
             done,
             total,
         };

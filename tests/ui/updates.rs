@@ -293,7 +293,7 @@ fn a_late_report_changes_nothing() {
     ui.assert_shows("not waiting for db");
     let progress = Progress {
         part: String::new(),
-        phase: "stopping",
+        phase: "stopping".into(),
         done: 1,
         total: None,
     };

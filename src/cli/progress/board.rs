@@ -1,6 +1,7 @@
 //! What is known of the parts of a long operation, and the lines that show it: pure functions of reports, the time and the
 //! size of the terminal.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -32,7 +33,6 @@ const DONE: &[&str] = &[
     "Pull complete",
     "Already exists",
     "Pushed",
-    "Mounted",
     "Layer already exists",
     "Loaded",
 ];
@@ -47,8 +47,13 @@ const IDLE: &[&str] = &[
 /// Phases whose bytes make up the sum.
 const TRANSFER: &[&str] = &["Downloading", "Pushing", "Loading layer"];
 
+/// Nothing more comes.
+fn is_over(phase: &str) -> bool {
+    DONE.contains(&phase) || phase.starts_with("Mounted from ")
+}
+
 /// Docker's words for a phase.
-fn words(phase: &'static str) -> &'static str {
+fn words(phase: &str) -> &str {
     match phase {
         "Verifying" => "Verifying Checksum",
         other => other,
@@ -65,9 +70,9 @@ pub(super) fn plain(progress: &model::Progress, step: Step) -> Vec<String> {
 }
 
 /// The phases that a report tells of, in words.
-fn steps(progress: &model::Progress, step: Step) -> Vec<&'static str> {
+fn steps(progress: &model::Progress, step: Step) -> Vec<&str> {
     let first = step == Step::First;
-    match (progress.phase, step) {
+    match (progress.phase.as_ref(), step) {
         (_, Step::Bytes | Step::Nothing) => vec![],
         // A layer that waits is one that will be pulled; only a push says so in two steps.
         ("Waiting", Step::First) => vec!["Pulling fs layer"],
@@ -91,13 +96,13 @@ pub(super) fn objects(progress: &model::Progress, step: Step) -> Vec<String> {
         .map(|words| object(words, json!({})))
         .collect();
     let has_bytes = progress.total.is_some() || progress.done > 0;
-    let moves = !DONE.contains(&progress.phase) && !IDLE.contains(&progress.phase);
+    let moves = !is_over(&progress.phase) && !IDLE.contains(&progress.phase.as_ref());
     if moves && has_bytes && step != Step::Nothing {
         let mut detail = json!({ "current": progress.done });
         if let Some(total) = progress.total {
             detail["total"] = Value::from(total);
         }
-        objects.push(object(words(progress.phase), detail));
+        objects.push(object(words(&progress.phase), detail));
     }
     objects
 }
@@ -111,7 +116,7 @@ pub(super) struct Board {
 #[derive(Debug, Clone)]
 struct Part {
     id: String,
-    phase: &'static str,
+    phase: Cow<'static, str>,
     done: u64,
     total: Option<u64>,
     /// Bytes on the wire, whatever phase came after.
@@ -191,7 +196,7 @@ impl Board {
         let moved = total(&|part| part.moved);
         let to_move = total(&|part| part.to_move);
         let rate = total(&|part| match part.rate(now) {
-            Some(rate) if TRANSFER.contains(&part.phase) => rate,
+            Some(rate) if TRANSFER.contains(&part.phase.as_ref()) => rate,
             _ => 0,
         });
         let head = format!(
@@ -210,7 +215,7 @@ impl Part {
     fn new(progress: &model::Progress, now: Duration) -> Self {
         Self {
             id: progress.part.clone(),
-            phase: progress.phase,
+            phase: progress.phase.clone(),
             done: 0,
             total: None,
             moved: 0,
@@ -221,10 +226,10 @@ impl Part {
     }
 
     fn sample(&mut self, progress: &model::Progress, now: Duration) {
-        self.phase = progress.phase;
+        self.phase.clone_from(&progress.phase);
         self.done = progress.done;
         self.total = progress.total;
-        if TRANSFER.contains(&self.phase) {
+        if TRANSFER.contains(&self.phase.as_ref()) {
             self.moved = self.done;
             self.to_move = self.total.unwrap_or(self.to_move).max(self.done);
         } else if self.phase != "Retrying" {
@@ -250,11 +255,11 @@ impl Part {
     }
 
     fn is_done(&self) -> bool {
-        DONE.contains(&self.phase)
+        is_over(&self.phase)
     }
 
     fn is_active(&self) -> bool {
-        !self.is_done() && !IDLE.contains(&self.phase)
+        !self.is_done() && !IDLE.contains(&self.phase.as_ref())
     }
 
     /// Bytes per second, over the last seconds and until now: a connection that stands still slows down.
@@ -270,8 +275,8 @@ impl Part {
     /// One line of at most `width` columns.
     fn line(&self, width: usize, now: Duration) -> String {
         let mut head = match self.id.as_str() {
-            "" => words(self.phase).to_owned(),
-            id => format!("{}: {}", ascii(id), words(self.phase)),
+            "" => words(&self.phase).to_owned(),
+            id => format!("{}: {}", ascii(id), words(&self.phase)),
         };
         if !self.is_active() || (self.total.is_none() && self.done == 0) {
             return cut(&head, width);
@@ -357,7 +362,7 @@ mod tests {
     fn report(part: &str, phase: &'static str, done: u64, total: Option<u64>) -> model::Progress {
         model::Progress {
             part: part.to_owned(),
-            phase,
+            phase: phase.into(),
             done,
             total,
         }
@@ -423,6 +428,17 @@ mod tests {
         let board = halfway();
         let rate = |millis| board.parts[0].rate(at(millis)).unwrap();
         assert!(rate(4000) < rate(1000), "{} {}", rate(4000), rate(1000));
+    }
+
+    #[test]
+    fn nothing_comes_after_a_mount() {
+        let mut board = Board::default();
+        let mut mounted = report("3f4a9c1b2d3e", "", 10, Some(10));
+        mounted.phase = format!("Mounted from {}", "a/b").into();
+        board.note(&mounted, at(0));
+        assert!(!board.is_active());
+        let said = plain(&mounted, Step::First);
+        assert_eq!(said, ["3f4a9c1b2d3e: Mounted from a/b"]);
     }
 
     #[test]

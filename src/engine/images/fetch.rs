@@ -181,7 +181,7 @@ impl Fetch<'_> {
     fn tell(&self, arrival: &Arrival, phase: &'static str) {
         (self.report)(Progress {
             part: arrival.digest.short().to_owned(),
-            phase,
+            phase: phase.into(),
             done: arrival.received(),
             total: Some(arrival.size),
         });

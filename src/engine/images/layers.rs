@@ -139,7 +139,7 @@ impl<'a> Pool<'a> {
         if let Some(phase) = self.phases.after {
             (self.report)(Progress {
                 part: blob.digest.short().to_owned(),
-                phase,
+                phase: phase.into(),
                 done: blob.size,
                 total: Some(blob.size),
             });
@@ -237,7 +237,7 @@ impl<R: Read> Read for Counted<'_, R> {
         if !arrives {
             (self.report)(Progress {
                 part: self.blob.digest.short().to_owned(),
-                phase: self.phase,
+                phase: self.phase.into(),
                 done: self.done,
                 total: Some(self.blob.size),
             });

@@ -490,7 +490,7 @@ impl Pulling<'_> {
     fn tell(&self, digest: &Digest, phase: &'static str, done: u64, total: u64) {
         (self.report)(Progress {
             part: digest.short().to_owned(),
-            phase,
+            phase: phase.into(),
             done,
             total: Some(total),
         });

@@ -1,6 +1,7 @@
 //! Pushes: from an image of the store to a name in a registry. Blobs and manifest go exactly as they are stored, so that
 //! digests are the same there; the manifest goes last, and names nothing that is not there.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -285,7 +286,7 @@ impl Sending<'_> {
             .await?;
         let config = &image.config;
         let is_there = self.repository.find_blob(&config.digest).await?.is_some();
-        if !is_there && !self.mount(config).await {
+        if !is_there && self.mount(config).await.is_none() {
             self.send(config, &|_sent| ()).await?;
         }
         let tag = Which::Tag(image.name.tag().unwrap_or_default().to_owned());
@@ -311,8 +312,8 @@ impl Sending<'_> {
             self.tell(layer, "Layer already exists", size);
             return Ok(());
         }
-        if self.mount(layer).await {
-            self.tell(layer, "Mounted", size);
+        if let Some(from) = self.mount(layer).await {
+            self.tell(layer, format!("Mounted from {from}"), size);
             return Ok(());
         }
         self.tell(layer, "Pushing", 0);
@@ -322,17 +323,17 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// Takes a blob over from a repository that has it, if the registry lets us.
-    async fn mount(&self, blob: &Blob) -> bool {
+    /// Takes a blob over from a repository that has it, if the registry lets us: from which.
+    async fn mount(&self, blob: &Blob) -> Option<String> {
         for from in self.known.of(&blob.digest, self.repository.name()) {
             match self.repository.mount_blob(&blob.digest, &from).await {
-                Ok(true) => return true,
+                Ok(true) => return Some(from.path().to_owned()),
                 Ok(false) => {}
                 // Sending it is always possible, and says what is wrong if it is not.
                 Err(error) => tracing::debug!(%error, %from, "a blob was not mounted"),
             }
         }
-        false
+        None
     }
 
     async fn send(&self, blob: &Blob, sent: &(dyn Fn(u64) + Send + Sync)) -> Result<()> {
@@ -343,10 +344,10 @@ impl Sending<'_> {
             .attempt(|| format!("blob {}", blob.digest.short()))
     }
 
-    fn tell(&self, blob: &Blob, phase: &'static str, done: u64) {
+    fn tell(&self, blob: &Blob, phase: impl Into<Cow<'static, str>>, done: u64) {
         (self.report)(Progress {
             part: blob.digest.short().to_owned(),
-            phase,
+            phase: phase.into(),
             done,
             total: Some(blob.content.size),
         });

@@ -131,7 +131,7 @@ impl Images {
                 .saturating_add(bytes);
             report(Progress {
                 part: String::new(),
-                phase: "Checking",
+                phase: "Checking".into(),
                 done,
                 total: Some(total),
             });

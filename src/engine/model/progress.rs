@@ -1,5 +1,6 @@
 //! How a long operation says how far it is, and how it is told to stop.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +10,7 @@ pub struct Progress {
     /// Which part (a layer's short id, a file name).
     pub part: String,
     /// What is being done to it: `Loading layer`, `Extracting` …
-    pub phase: &'static str,
+    pub phase: Cow<'static, str>,
     /// Bytes done.
     pub done: u64,
     /// Bytes in all, if known.
