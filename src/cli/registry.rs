@@ -7,7 +7,7 @@ use super::interrupt::Interrupt;
 use super::progress::{Mode, Progress, Target};
 use super::report::{Failure, Outcome};
 use super::{Context, args, container, report, value};
-use crate::engine::model::registry::{Pulled, Pushed};
+use crate::engine::model::registry::{Pulled, Pushed, Turn};
 use crate::engine::model::{Platform, Reference, request, units};
 use crate::engine::{Engine, Error};
 
@@ -79,22 +79,25 @@ fn pull_it(
     } else {
         name.with_default_tag()
     };
-    if !wanted.all_tags {
-        progress.preface(
-            &tag_or_digest(&name),
-            &format!("Pulling from {}", name.path()),
-        );
-    }
     let request = request::Pull {
         reference: name.clone(),
         all_tags: wanted.all_tags,
         platform: wanted.platform.clone(),
         auth,
     };
-    match engine.pull(&request, &progress.report(), interrupt.cancel()) {
+    let tell = |turn: Turn<'_, Pulled>| {
+        progress.settle();
+        match turn {
+            Turn::Begun(name) => progress.preface(
+                &tag_or_digest(name),
+                &format!("Pulling from {}", name.path()),
+            ),
+            Turn::Done(image) => progress.line(&format!("Digest: {}", image.digest)),
+        }
+    };
+    match engine.pull_each(&request, &tell, &progress.report(), interrupt.cancel()) {
         Ok(pulled) => {
-            progress.settle();
-            tell_pulled(&progress, &name, wanted.all_tags, &pulled);
+            tell_pulled(&progress, &name, &pulled);
             progress.finish()?;
             for warning in pulled.iter().flat_map(|pulled| &pulled.warnings) {
                 super::warn(warning);
@@ -119,15 +122,8 @@ fn tag_or_digest(name: &Reference) -> String {
     }
 }
 
-/// The lines after a pull's layers.
-fn tell_pulled(progress: &Progress, name: &Reference, all_tags: bool, pulled: &[Pulled]) {
-    for image in pulled {
-        if all_tags {
-            let tag = tag_or_digest(&image.reference);
-            progress.line_of(&tag, &format!("Pulling from {}", name.path()));
-        }
-        progress.line(&format!("Digest: {}", image.digest));
-    }
+/// The lines after all of a pull.
+fn tell_pulled(progress: &Progress, name: &Reference, pulled: &[Pulled]) {
     let newer = pulled.iter().any(|image| image.newer);
     let status = if newer {
         "Downloaded newer image for"
@@ -232,10 +228,14 @@ pub fn push(context: &Context, args: &args::Push) -> Outcome {
         platform,
         auth,
     };
-    match engine.push(&request, &progress.report(), interrupt.cancel()) {
-        Ok(pushed) => {
-            progress.settle();
-            tell_pushed(&progress, &pushed);
+    let tell = |turn: Turn<'_, Pushed>| {
+        progress.settle();
+        if let Turn::Done(image) = turn {
+            tell_pushed(&progress, image);
+        }
+    };
+    match engine.push_each(&request, &tell, &progress.report(), interrupt.cancel()) {
+        Ok(_) => {
             progress.finish()?;
             if mode == Mode::Quiet {
                 return super::say(name);
@@ -300,18 +300,16 @@ pub fn referrers(context: &Context, args: &args::Referrers) -> Outcome {
     )
 }
 
-/// The lines after a push's layers.
-fn tell_pushed(progress: &Progress, pushed: &[Pushed]) {
-    for image in pushed {
-        let tag = image.reference.tag().unwrap_or_default();
-        progress.line(&format!(
-            "{tag}: digest: {} size: {}",
-            image.digest, image.size
-        ));
-        progress.object(&json!({ "progressDetail": {}, "aux": {
-            "Tag": tag,
-            "Digest": image.digest.to_string(),
-            "Size": image.size,
-        }}));
-    }
+/// The line after a pushed image's layers.
+fn tell_pushed(progress: &Progress, image: &Pushed) {
+    let tag = image.reference.tag().unwrap_or_default();
+    progress.line(&format!(
+        "{tag}: digest: {} size: {}",
+        image.digest, image.size
+    ));
+    progress.object(&json!({ "progressDetail": {}, "aux": {
+        "Tag": tag,
+        "Digest": image.digest.to_string(),
+        "Size": image.size,
+    }}));
 }

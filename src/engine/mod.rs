@@ -38,7 +38,7 @@ use images::{Images, InUse};
 use model::image::{Image, Loaded, Removed};
 use model::manifest::{Listed, PushedList, Trust};
 use model::progress::Report;
-use model::registry::{Checked, DiskUsage, Hit, PrunePlan, Pruned, Pulled, Pushed, Referrer};
+use model::registry::{Checked, DiskUsage, Hit, PrunePlan, Pruned, Pulled, Pushed, Referrer, Turn};
 use model::{Cancel, Container, ContainerId, ContainerSummary, Digest, ImageSummary, request};
 use runtime::cgroup::Hierarchy;
 pub use runtime::channel::{Exit, Output, Session, SessionReader, SessionWriter};
@@ -320,12 +320,29 @@ impl Engine {
         report: Report<'_>,
         cancel: &Cancel,
     ) -> Result<Vec<Pulled>> {
+        self.pull_each(request, &|_| (), report, cancel)
+    }
+
+    /// The same, and tells of each name in its turn.
+    ///
+    /// # Errors
+    /// As [`Self::pull`].
+    pub fn pull_each(
+        &self,
+        request: &request::Pull,
+        tell: &dyn Fn(Turn<'_, Pulled>),
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Pulled>> {
         let client = self.registries()?;
-        let pulled = self.inner.images.pull(&client, request, report, cancel)?;
-        for image in &pulled {
-            self.note_image("pull", &image.reference.familiar());
-        }
-        Ok(pulled)
+        let noted = |turn: Turn<'_, Pulled>| {
+            if let Turn::Done(image) = turn {
+                self.note_image("pull", &image.reference.familiar());
+            }
+            tell(turn);
+        };
+        let images = &self.inner.images;
+        images.pull(&client, request, &noted, report, cancel)
     }
 
     /// Sends images of the store to a registry.
@@ -338,12 +355,29 @@ impl Engine {
         report: Report<'_>,
         cancel: &Cancel,
     ) -> Result<Vec<Pushed>> {
+        self.push_each(request, &|_| (), report, cancel)
+    }
+
+    /// The same, and tells of each name in its turn.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_each(
+        &self,
+        request: &request::Push,
+        tell: &dyn Fn(Turn<'_, Pushed>),
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Pushed>> {
         let client = self.registries()?;
-        let pushed = self.inner.images.push(&client, request, report, cancel)?;
-        for image in &pushed {
-            self.note_image("push", &image.reference.familiar());
-        }
-        Ok(pushed)
+        let noted = |turn: Turn<'_, Pushed>| {
+            if let Turn::Done(image) = turn {
+                self.note_image("push", &image.reference.familiar());
+            }
+            tell(turn);
+        };
+        let images = &self.inner.images;
+        images.push(&client, request, &noted, report, cancel)
     }
 
     /// Checks credentials with a registry: the refresh token that it gave for them, if any.

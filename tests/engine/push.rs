@@ -115,6 +115,20 @@ fn all_tags_are_pushed_and_what_cannot_be_pushed_says_why() {
         host.ok(["tag", BUSYBOX, &format!("{name}:{tag}")]);
     }
     assert_eq!(host.ok(["push", "-q", "-a", &name]), name);
+    // Each tag is told of when it is done, before the layers of the next.
+    let said = host.ok(["push", "-a", &name]);
+    let is_of_tag = |line: &str| line.contains(": digest: ");
+    let told: Vec<bool> = said.lines().skip(1).map(is_of_tag).collect();
+    assert_eq!(told.iter().filter(|told| **told).count(), 2, "{said}");
+    let first = told.iter().position(|told| *told).unwrap();
+    assert!(!told[0] && !told[first + 1], "{said}");
+    let said = host.ok(["pull", "-a", &name]);
+    let lines: Vec<&str> = said.lines().collect();
+    let path = name.split_once('/').unwrap().1;
+    assert_eq!(lines[0], format!("x: Pulling from {path}"), "{said}");
+    let first = lines.iter().position(|line| line.starts_with("Digest: "));
+    let second = format!("y: Pulling from {path}");
+    assert_eq!(lines[first.unwrap() + 1], second, "{said}");
     let digests = ["x", "y"].map(|tag| digest_there(&host, &format!("{name}:{tag}")));
     assert_eq!(digests[0], digests[1]);
 

@@ -168,14 +168,8 @@ impl Progress {
         }
     }
 
-    /// The same with an id, which JSON has apart.
-    pub fn line_of(&self, id: &str, text: &str) {
-        if let Some(line) = self.with_id(id, text) {
-            self.push(line);
-        }
-    }
-
-    /// The same, once there is something to tell after it; never, if the operation fails before.
+    /// A line with an id, which JSON has apart, once there is something to tell after it; never, if the operation fails
+    /// before.
     pub fn preface(&self, id: &str, text: &str) {
         self.shared.state().preface = self.with_id(id, text);
     }

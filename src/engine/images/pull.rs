@@ -23,7 +23,7 @@ use super::{origins, platform};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::digest::ImageId;
 use crate::engine::model::progress::Report;
-use crate::engine::model::registry::Pulled;
+use crate::engine::model::registry::{Pulled, Turn};
 use crate::engine::model::{Cancel, Digest, Platform, Progress, Reference, request};
 
 /// Indexes inside of indexes that are followed.
@@ -42,6 +42,7 @@ impl Images {
         &self,
         client: &Client,
         request: &request::Pull,
+        tell: &dyn Fn(Turn<'_, Pulled>),
         report: Report<'_>,
         cancel: &Cancel,
     ) -> Result<Vec<Pulled>> {
@@ -60,10 +61,15 @@ impl Images {
             report,
             cancel,
         };
+        let one = |name: &Reference| -> Result<Pulled> {
+            tell(Turn::Begun(name));
+            let pulled = pulling.one(name).map_err(|error| about(name, error))?;
+            tell(Turn::Done(&pulled));
+            Ok(pulled)
+        };
         if !request.all_tags {
             let name = request.reference.clone().with_default_tag();
-            let pulled = pulling.one(&name).map_err(|error| about(&name, error))?;
-            return Ok(vec![pulled]);
+            return Ok(vec![one(&name)?]);
         }
         let mut pulled = Vec::new();
         let tags = pulling.wait(pulling.repository.tags());
@@ -71,7 +77,7 @@ impl Images {
             let name = format!("{}:{tag}", request.reference.familiar_name())
                 .parse::<Reference>()
                 .map_err(|error| Error::invalid(format!("tag {tag:?}")).caused_by(error))?;
-            pulled.push(pulling.one(&name).map_err(|error| about(&name, error))?);
+            pulled.push(one(&name)?);
         }
         if pulled.is_empty() {
             return Err(Error::not_found(format!(

@@ -18,7 +18,7 @@ use super::{Images, block_on, stored};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::digest::ImageId;
 use crate::engine::model::progress::Report;
-use crate::engine::model::registry::{Pushed, Referrer};
+use crate::engine::model::registry::{Pushed, Referrer, Turn};
 use crate::engine::model::{Auth, Cancel, Digest, Platform, Progress, Reference, request};
 
 /// How soon a push notices that it is to stop.
@@ -53,6 +53,7 @@ impl Images {
         &self,
         client: &Client,
         request: &request::Push,
+        tell: &dyn Fn(Turn<'_, Pushed>),
         report: Report<'_>,
         cancel: &Cancel,
     ) -> Result<Vec<Pushed>> {
@@ -78,21 +79,22 @@ impl Images {
         let what = || format!("push {}", name.familiar());
         // One runtime for all: connections live as long as it does.
         block_on(async {
+            let mut pushed = Vec::new();
             for image in &outgoing {
+                tell(Turn::Begun(&image.name));
                 unless(cancel, sending.image(image)).await?;
                 self.remember(image)?;
+                let done = Pushed {
+                    reference: image.name.clone(),
+                    digest: image.digest.clone(),
+                    size: length(&image.manifest),
+                };
+                tell(Turn::Done(&done));
+                pushed.push(done);
             }
-            Ok(())
+            Ok(pushed)
         })
-        .attempt(what)?;
-        Ok(outgoing
-            .into_iter()
-            .map(|image| Pushed {
-                reference: image.name,
-                digest: image.digest,
-                size: length(&image.manifest),
-            })
-            .collect())
+        .attempt(what)
     }
 
     /// What refers to an image in its registry.

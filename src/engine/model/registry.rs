@@ -4,6 +4,15 @@ use super::digest::{Digest, ImageId};
 use super::image::Removed;
 use super::{Platform, Reference, Timestamp};
 
+/// What a pull or a push of several names tells of each, when it is so far.
+#[derive(Debug, Clone, Copy)]
+pub enum Turn<'a, T> {
+    /// The work on this name begins.
+    Begun(&'a Reference),
+    /// It is done; others may still fail.
+    Done(&'a T),
+}
+
 /// One image that a pull brought in or found there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
