@@ -39,6 +39,8 @@ pub(super) struct Fetch<'a> {
     pub side_by_side: usize,
     /// Connections in all.
     pub connections: usize,
+    /// Pause after the first of several broken connections.
+    pub pause: Duration,
     /// Who is told.
     pub report: Report<'a>,
     /// Who may say stop.
@@ -85,12 +87,28 @@ impl Fetch<'_> {
         } else {
             (arrival.size / pieces).clamp(SMALL / 4, LARGEST_PIECE)
         };
-        let state = Pieces {
-            left: Mutex::new(arrival.missing(piece).into()),
-            without_ranges: AtomicBool::new(false),
-            reported: AtomicU64::new(0),
-        };
-        try_join_all((0..ranges).map(|_| self.worker(arrival, &state))).await?;
+        let mut idle = 0;
+        while !arrival.is_whole() {
+            let before = arrival.received();
+            let state = Pieces {
+                left: Mutex::new(arrival.missing(piece).into()),
+                whole: AtomicBool::new(false),
+                reported: AtomicU64::new(0),
+            };
+            try_join_all((0..ranges).map(|_| self.worker(arrival, &state))).await?;
+            // A registry without ranges begins anew each time: as long as it comes further, that is fine.
+            idle = if arrival.received() > before {
+                0
+            } else {
+                idle + 1
+            };
+            if idle > PATIENCE {
+                return Err(ended(arrival, arrival.received()));
+            }
+            if idle > 0 {
+                tokio::time::sleep(self.pause * 2_u32.pow(idle - 1)).await;
+            }
+        }
         arrival.note();
         self.tell(arrival, "Download complete");
         Ok(())
@@ -124,7 +142,7 @@ impl Fetch<'_> {
                 return Err(error);
             }
             self.tell(arrival, "Retrying");
-            tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(failures - 1)).await;
+            tokio::time::sleep(self.pause * 2_u32.pow(failures - 1)).await;
         }
         Ok(())
     }
@@ -144,9 +162,10 @@ impl Fetch<'_> {
             .repository
             .blob(&arrival.digest, *position, until)
             .await?;
-        if stream.start != *position {
-            // It does not know ranges and sends everything: once is enough.
-            if pieces.without_ranges.swap(true, Ordering::AcqRel) && !*takes_all {
+        let asked_for_part = *position > 0 || until.is_some();
+        if stream.whole && asked_for_part {
+            // It does not know ranges and sends everything: one connection at a time is enough.
+            if pieces.whole.swap(true, Ordering::AcqRel) && !*takes_all {
                 *position = *end;
                 return Ok(());
             }
@@ -168,14 +187,7 @@ impl Fetch<'_> {
         if at >= *end {
             return Ok(());
         }
-        Err(Error::new(
-            Kind::Unavailable,
-            format!(
-                "blob {}: the connection ended after {at} of {} bytes",
-                arrival.digest.short(),
-                arrival.size
-            ),
-        ))
+        Err(ended(arrival, at))
     }
 
     fn tell(&self, arrival: &Arrival, phase: &'static str) {
@@ -188,11 +200,22 @@ impl Fetch<'_> {
     }
 }
 
+fn ended(arrival: &Arrival, at: u64) -> Error {
+    Error::new(
+        Kind::Unavailable,
+        format!(
+            "blob {}: the connection ended after {at} of {} bytes",
+            arrival.digest.short(),
+            arrival.size
+        ),
+    )
+}
+
 /// What is left to fetch of one blob.
 struct Pieces {
     left: Mutex<VecDeque<(u64, u64)>>,
-    /// The registry sends whole blobs only, and one worker takes it.
-    without_ranges: AtomicBool,
+    /// The registry sends whole blobs only, and one worker has taken it.
+    whole: AtomicBool,
     reported: AtomicU64,
 }
 

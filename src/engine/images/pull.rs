@@ -55,6 +55,7 @@ impl Images {
             repository: client.repository(&request.reference, &request.auth, Access::Pull),
             side_by_side: client.settings().side_by_side.max(1),
             connections: client.settings().connections.max(1),
+            pause: client.settings().patience.pause,
             runtime: &runtime,
             platform: request.platform.clone().unwrap_or_else(Platform::host),
             ingest: Ingest::open(&self.roots)?,
@@ -95,6 +96,7 @@ struct Pulling<'a> {
     repository: Repository,
     side_by_side: usize,
     connections: usize,
+    pause: Duration,
     runtime: &'a tokio::runtime::Runtime,
     platform: Platform,
     ingest: Ingest,
@@ -381,6 +383,7 @@ impl Pulling<'_> {
                 arrivals,
                 side_by_side: self.side_by_side,
                 connections: self.connections,
+                pause: self.pause,
                 report: self.report,
                 cancel: self.cancel,
             };

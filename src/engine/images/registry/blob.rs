@@ -19,6 +19,8 @@ pub struct BlobStream {
     pub start: u64,
     /// Bytes of the whole blob, if told.
     pub total: Option<u64>,
+    /// The whole blob comes, whatever was asked for.
+    pub whole: bool,
     answer: Answer,
     /// Bytes that are still to come, if told.
     left: Option<u64>,
@@ -98,6 +100,7 @@ impl Client {
         Ok(BlobStream {
             start: 0,
             total,
+            whole: true,
             answer,
             left: total,
             mirror: None,
@@ -177,6 +180,7 @@ impl Repository {
             StatusCode::OK => Ok(BlobStream {
                 start: 0,
                 total: length,
+                whole: true,
                 left: length,
                 answer,
                 mirror,
@@ -195,6 +199,7 @@ impl Repository {
                 Ok(BlobStream {
                     start,
                     total: range.total,
+                    whole: false,
                     left: Some(range.last - range.first + 1),
                     answer,
                     mirror,

@@ -2,6 +2,7 @@
 
 mod auth;
 mod blobs;
+mod fetching;
 mod lists;
 mod manifests;
 mod mirrors;
