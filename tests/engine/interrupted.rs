@@ -83,15 +83,18 @@ fn a_pull_that_was_stopped_is_gone_on_with() {
     for (with, code) in [(Signal::KILL, 137), (Signal::INT, 130), (Signal::TERM, 143)] {
         let ended = pull_and_stop(&host, &proxy, "large:1", 36 << 20, with);
         assert_eq!(ended, code, "{with:?}");
-        let _ = proxy.take_seen();
+        // The proxy tells of a request when it has ended, which may be after the process that asked.
+        let mut stopped = 0;
+        wait_until("the end of what was stopped", PATIENCE, || {
+            let seen = proxy.take_seen();
+            stopped += seen.iter().filter(|seen| seen.sent > 1 << 20).count();
+            stopped == made.layers.len()
+        });
         assert_store_is_valid(&host);
         assert_eq!(host.ok(["images", "-q"]), "");
         host.ok(["pull", "-q", &proxy.reference("large:1")]);
         let again = sent(&proxy);
-        assert!(
-            again < made.size() * 19 / 20,
-            "{with:?}: {again} bytes again"
-        );
+        assert!(again < made.size() * 3 / 4, "{with:?}: {again} bytes again");
         assert_image_is(&host, &proxy.reference("large:1"), &made);
         assert_store_is_valid(&host);
         host.ok(["system", "check"]);

@@ -125,9 +125,12 @@ async fn a_line_that_brings_nothing_more_is_given_up() {
     let whole = content.clone();
     for ranges in [true, false] {
         let whole = whole.clone();
-        let server = Server::start(move |seen| match ranges {
-            true => ranged(&whole, seen).cut(0),
-            false => Reply::ok(whole.as_slice()).cut(1 << 20),
+        let server = Server::start(move |seen| {
+            if ranges {
+                ranged(&whole, seen).cut(0)
+            } else {
+                Reply::ok(whole.as_slice()).cut(1 << 20)
+            }
         });
         let (ended, received) = fetch(&server, &content).await;
         assert_eq!(ended.unwrap_err().kind(), Kind::Unavailable);
