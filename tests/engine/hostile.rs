@@ -308,3 +308,33 @@ fn every_form_of_layer_and_list_is_read() {
     );
     assert_store_is_valid(&host);
 }
+
+#[test]
+fn the_closest_platform_is_pulled_although_the_store_has_another_that_suits() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let made = |seed, variant| {
+        let tar = layer(&mut Random(seed), 3000);
+        Made::with_config(Form::Oci, &[(tar, Packing::Gzip)], |config| {
+            config["architecture"] = json!("arm");
+            config["variant"] = json!(variant);
+        })
+    };
+    let (old, new) = (made(51, "v6"), made(52, "v7"));
+    let mut descriptors = Vec::new();
+    for (made, variant) in [(&old, "v6"), (&new, "v7")] {
+        made.put(&registry, "arms", "");
+        let platform = json!({"os": "linux", "architecture": "arm", "variant": variant});
+        descriptors.push(made.descriptor(platform));
+    }
+    let list = index(Form::Oci, &descriptors);
+    registry.put_manifest("arms", "list", Form::Oci.index(), &list);
+    let name = registry.reference("arms:list");
+    for (platform, made) in [("v6", &old), ("v7", &new), ("v6", &old)] {
+        let platform = format!("linux/arm/{platform}");
+        host.ok(["pull", "-q", "--platform", &platform, &name]);
+        assert_image_is(&host, &name, made);
+    }
+}

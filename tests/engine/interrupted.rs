@@ -168,6 +168,39 @@ fn a_registry_without_ranges_whose_connections_break_is_asked_again() {
 }
 
 #[test]
+fn a_pull_fetches_again_what_the_store_has_damaged() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let made = Made::random(41, 2, 300_000);
+    made.put(&registry, "rot", "1");
+    let name = registry.reference("rot:1");
+    host.ok(["pull", "-q", &name]);
+    let digests = [made.id(), made.digest(), made.layers[0].digest()];
+    for digest in &digests {
+        let path = host
+            .data()
+            .join("blobs/sha256")
+            .join(digest.trim_start_matches("sha256:"));
+        std::fs::remove_file(&path).unwrap();
+        host.ok(["pull", "-q", &name]);
+        assert_image_is(&host, &name, &made);
+        assert_store_is_valid(&host);
+
+        std::fs::write(&path, "rotten").unwrap();
+        if *digest == digests[2] {
+            // A blob is read when its layer is not there.
+            std::fs::remove_dir_all(host.data().join("layers")).unwrap();
+        }
+        host.ok(["pull", "-q", &name]);
+        assert_image_is(&host, &name, &made);
+        assert_store_is_valid(&host);
+    }
+    assert!(host.ok(["system", "check"]).contains("nothing is wrong"));
+}
+
+#[test]
 fn wherever_a_pull_or_a_load_or_a_removal_is_killed_the_store_is_valid() {
     let Some(host) = privileged() else { return };
     let Some(registry) = Registry::open(&host) else {

@@ -117,8 +117,10 @@ impl Ingest {
                 .dir
                 .open_file(name.as_bytes())?
                 .read_to_string(&mut text);
-            if read.is_ok() {
-                have = Ranges::parse(&text);
+            // Notes on more than there is are those of a file that lost something: none of them is believed.
+            let noted = Ranges::parse(&text);
+            if read.is_ok() && noted.end() <= length {
+                have = noted;
             }
         }
         if have.total() == 0 {
@@ -444,6 +446,27 @@ mod tests {
         std::fs::remove_file(place.dir.path().join("ingest").join(part)).unwrap();
         let second = place.claim(content).unwrap();
         assert_eq!(second.missing(100), [(0, 10)]);
+    }
+
+    #[test]
+    fn notes_on_more_than_there_is_do_not_count() {
+        let place = Place::new();
+        let content = b"0123456789";
+        let path = |suffix| {
+            let name = format!("{}.{suffix}", codec::digest_of(content).hex());
+            place.dir.path().join("ingest").join(name)
+        };
+        let first = place.claim(content).unwrap();
+        first.put(0, b"01234567").unwrap();
+        drop(first);
+        let part = File::options().write(true).open(path("part"));
+        part.unwrap().set_len(5).unwrap();
+        let second = place.claim(content).unwrap();
+        assert_eq!(second.missing(100), [(0, 10)]);
+        drop(second);
+        std::fs::write(path("part"), "012").unwrap();
+        std::fs::write(path("have"), "0 2\n9 18446744073709551615\n").unwrap();
+        assert_eq!(place.claim(content).unwrap().missing(100), [(0, 10)]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::Images;
 use super::catalog::Catalog;
+use super::codec;
 use super::commit::{Plan, chain_ids, document_error, parse_config};
 use super::document::{self, Descriptor, Document, Manifest};
 use super::fetch::{self, Fetch};
@@ -175,9 +176,9 @@ impl Pulling<'_> {
             return Ok(None);
         }
         let stored = super::stored(&catalog, id)?;
+        // The name may mean several platforms, of which the store has another one, or one that suits less well.
         let platform = self.images.read_config(id, stored)?.platform();
-        // The name may mean several platforms, of which the store has another one.
-        if self.platform.rank(&platform).is_none() {
+        if self.platform.rank(&platform) != Some(0) {
             return Ok(None);
         }
         for layer in &stored.layers {
@@ -209,6 +210,11 @@ impl Pulling<'_> {
 
     fn is_whole(&self, catalog: &Catalog, id: &ImageId) -> Result<bool> {
         let stored = super::stored(catalog, id)?;
+        for document in [id, &stored.manifest] {
+            if self.stored_document(document)?.is_none() {
+                return Ok(false);
+            }
+        }
         for layer in &stored.layers {
             let blob = layer.blob.hex().as_bytes();
             if self.images.layer_summary(&layer.chain_id)?.is_none()
@@ -260,16 +266,12 @@ impl Pulling<'_> {
 
     fn configure(&self, manifest: Manifest, manifest_bytes: Vec<u8>) -> Result<Wanted> {
         let digest = &manifest.config.digest;
-        let config_bytes = if self
-            .images
-            .blobs_dir()
-            .stat(digest.hex().as_bytes())?
-            .is_some()
-        {
-            self.images.read_document(digest)?
-        } else {
-            self.wait(fetch::document(&self.repository, &manifest.config))?
+        let config_bytes = match self.stored_document(digest)? {
+            Some(bytes) => bytes,
+            None => self.wait(fetch::document(&self.repository, &manifest.config))?,
         };
+        // If it is there and damaged, it makes room.
+        self.stored_document(&codec::digest_of(&manifest_bytes))?;
         let config =
             parse_config(&config_bytes, manifest.layers.len()).attempt(|| "image configuration")?;
         Ok(Wanted {
@@ -278,6 +280,37 @@ impl Pulling<'_> {
             config_bytes,
             diff_ids: config.rootfs.diff_ids,
         })
+    }
+
+    /// A document that the store has. One that is damaged is removed: it is about to be fetched.
+    fn stored_document(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        if let Some(stat) = self.images.blobs_dir().stat(digest.hex().as_bytes())?
+            && stat.size <= u64::try_from(document::LIMIT).unwrap_or(u64::MAX)
+            && let Ok(bytes) = self.images.read_document(digest)
+        {
+            return Ok(Some(bytes));
+        }
+        self.remove_damaged(digest)?;
+        Ok(None)
+    }
+
+    /// Removes a blob of the store if it is not what its name says. Nobody can use it, and a good one could not take its
+    /// place.
+    fn remove_damaged(&self, digest: &Digest) -> Result<()> {
+        let name = digest.hex().as_bytes();
+        let _lock = self.images.lock()?;
+        if self.images.blobs_dir().stat(name)?.is_none() {
+            return Ok(());
+        }
+        let count = |_| match self.cancel.is_cancelled() {
+            true => Err(Error::new(Kind::Cancelled, "cancelled")),
+            false => Ok(()),
+        };
+        if let Some(problem) = self.images.problem_of_blob(digest, &count)? {
+            tracing::warn!(%digest, problem, "a damaged blob is fetched again");
+            self.images.blobs_dir().remove_file(name)?;
+        }
+        Ok(())
     }
 
     /// Brings all of an image, again if something of it was damaged on the way or removed by others meanwhile.
@@ -305,6 +338,12 @@ impl Pulling<'_> {
                 return Err(error);
             }
             let damaged = self.discard_damaged(&arrivals, &error)?;
+            // What made no sense may have been in the store before.
+            if damaged.is_none() && error.kind() == Kind::InvalidInput {
+                for layer in &wanted.manifest.layers {
+                    self.remove_damaged(&layer.digest)?;
+                }
+            }
             let again = damaged.is_some() || self.has_lost(wanted, &arrivals)?;
             if !again || attempt >= ATTEMPTS {
                 return Err(damaged.unwrap_or(error));

@@ -32,6 +32,12 @@ impl Ranges {
         }
     }
 
+    /// Where the last part ends.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.0.last().map_or(0, |&(_, end)| end)
+    }
+
     /// How many positions are there.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -127,6 +133,7 @@ mod tests {
             let there = |position: u64| ranges.iter().any(|&(start, end)| start <= position && position < end);
             prop_assert_eq!(&Ranges::parse(&all.to_string()), &all);
             prop_assert_eq!(all.total(), (0..60).filter(|&p| there(p)).count() as u64);
+            prop_assert_eq!(all.end(), (0..60).filter(|&p| there(p)).max().map_or(0, |p| p + 1));
             prop_assert_eq!(all.frontier(), (0..60).take_while(|&p| there(p)).count() as u64);
             let gaps = all.missing(50, piece);
             for position in 0..50 {

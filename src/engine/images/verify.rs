@@ -214,7 +214,7 @@ impl Images {
         })
     }
 
-    fn problem_of_blob(
+    pub(super) fn problem_of_blob(
         &self,
         digest: &Digest,
         count: &dyn Fn(u64) -> Result<()>,
