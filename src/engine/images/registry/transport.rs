@@ -337,7 +337,7 @@ pub(super) fn may_have_credentials(from: &Url, to: &Url) -> bool {
 }
 
 /// The same host and port; `http` and `https` are not told apart.
-fn same_host(one: &Url, other: &Url) -> bool {
+pub(super) fn same_host(one: &Url, other: &Url) -> bool {
     one.host_str() == other.host_str() && one.port() == other.port()
 }
 

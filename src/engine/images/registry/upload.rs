@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::answer::{self, About};
 use super::auth::Visit;
 use super::scope::Scopes;
-use super::transport::{Answer, Call, is_transient, may_have_credentials};
+use super::transport::{Answer, Call, is_transient, may_have_credentials, same_host};
 use super::wire::{Failure, shown};
 use super::{Access, Repository};
 use crate::engine::error::{Error, Kind, Result};
@@ -86,7 +86,7 @@ impl Repository {
             StatusCode::CREATED => Ok(true),
             StatusCode::ACCEPTED => {
                 // It has begun an upload instead, which nobody needs.
-                if let Some(session) = Session::begun(&answer) {
+                if let Some(session) = Session::begun(&visit, &answer) {
                     drop(answer);
                     let unwanted = Call::new(Method::DELETE, session.url.clone());
                     self.ask_session(&visit, &session, &unwanted).await.ok();
@@ -140,7 +140,7 @@ impl Repository {
 
 impl Session {
     /// What a 202 says.
-    fn begun(answer: &Answer) -> Option<Self> {
+    fn begun(visit: &Visit<'_>, answer: &Answer) -> Option<Self> {
         let number = |name| answer.header(name).and_then(|n| n.parse::<u64>().ok());
         let chunk = match (number(MIN_CHUNK), number(MAX_CHUNK)) {
             (None, None) => None,
@@ -151,7 +151,11 @@ impl Session {
         };
         Some(Self {
             url: answer.url().join(answer.header(LOCATION)?).ok()?,
-            home: answer.url().clone(),
+            // Whoever the request was redirected to is not who has the credentials.
+            home: match same_host(answer.url(), &visit.endpoint.base) {
+                true => answer.url().clone(),
+                false => visit.endpoint.base.clone(),
+            },
             offset: 0,
             chunk,
         })
@@ -268,7 +272,7 @@ impl Upload<'_> {
         if !answer.status().is_success() {
             return Err(self.refused(answer, false).await.error);
         }
-        Session::begun(&answer).ok_or_else(|| {
+        Session::begun(&self.visit, &answer).ok_or_else(|| {
             let url = shown(answer.url());
             Error::new(
                 Kind::Unavailable,

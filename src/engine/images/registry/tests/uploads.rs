@@ -244,6 +244,28 @@ async fn an_upload_to_another_host_is_not_shown_the_credentials() {
 }
 
 #[tokio::test]
+async fn a_host_that_the_beginning_of_an_upload_is_redirected_to_is_not_shown_the_credentials() {
+    let other = Server::start(|seen| match seen.method.as_str() {
+        "POST" => Reply::new(202).header("Location", "/here"),
+        _ => Reply::new(201),
+    });
+    let there = format!("http://{}/v2/a/b/blobs/uploads/", other.host());
+    let server = Server::start(move |seen| {
+        if seen.header("authorization").is_none() {
+            Reply::new(401).header("WWW-Authenticate", "Basic realm=\"r\"")
+        } else {
+            Reply::new(307).header("Location", &there)
+        }
+    });
+    let repository = client().repository(&name(&server.host()), &password(), Access::Push);
+    upload(&repository, b"0123456789").await.0.unwrap();
+    assert_eq!(server.seen()[1].header("authorization"), Some(BASIC));
+    let seen = other.seen();
+    assert_eq!(seen.len(), 2);
+    assert!(seen.iter().all(|one| one.header("authorization").is_none()));
+}
+
+#[tokio::test]
 async fn an_upload_on_the_registry_is_shown_the_credentials() {
     let server = Server::start(|seen| {
         let host = seen.header("host").unwrap();
