@@ -302,9 +302,11 @@ impl Pulling<'_> {
         if self.images.blobs_dir().stat(name)?.is_none() {
             return Ok(());
         }
-        let count = |_| match self.cancel.is_cancelled() {
-            true => Err(Error::new(Kind::Cancelled, "cancelled")),
-            false => Ok(()),
+        let count = |_| {
+            if self.cancel.is_cancelled() {
+                return Err(Error::new(Kind::Cancelled, "cancelled"));
+            }
+            Ok(())
         };
         if let Some(problem) = self.images.problem_of_blob(digest, &count)? {
             tracing::warn!(%digest, problem, "a damaged blob is fetched again");

@@ -152,9 +152,10 @@ impl Session {
         Some(Self {
             url: answer.url().join(answer.header(LOCATION)?).ok()?,
             // Whoever the request was redirected to is not who has the credentials.
-            home: match same_host(answer.url(), &visit.endpoint.base) {
-                true => answer.url().clone(),
-                false => visit.endpoint.base.clone(),
+            home: if same_host(answer.url(), &visit.endpoint.base) {
+                answer.url().clone()
+            } else {
+                visit.endpoint.base.clone()
             },
             offset: 0,
             chunk,
