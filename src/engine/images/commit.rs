@@ -1,7 +1,6 @@
 //! From documents and spooled blobs to an image of the store: layers are unpacked and verified in the workspace, then
 //! everything becomes visible at once, under the store's lock.
 
-use std::collections::btree_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use super::catalog::{Stored, StoredLayer};
@@ -191,27 +190,24 @@ fn publish(
                 }
             }
         }
-        for (_, blob) in &plan.layers {
-            work.place(blob)?;
-        }
-        let config = work.keep(&plan.config)?;
-        let manifest = work.keep(&plan.manifest)?;
-        for document in [&config, &manifest] {
-            work.place(document)?;
-        }
-        let id = config.digest;
-        let stored = Stored {
-            manifest: manifest.digest,
-            layers,
-            added: Timestamp::now(),
-        };
-        match catalog.images.entry(id.clone()) {
-            Entry::Vacant(new) => drop(new.insert(stored)),
-            Entry::Occupied(mut known) if plan.binding => {
-                let added = known.get().added;
-                known.insert(Stored { added, ..stored });
+        let id = codec::digest_of(&plan.config);
+        let manifest = codec::digest_of(&plan.manifest);
+        let known = catalog.images.get(&id);
+        // Blobs that the record does not name would be nobody's.
+        let stays = known.is_some_and(|known| known.manifest != manifest) && !plan.binding;
+        if !stays {
+            for (_, blob) in &plan.layers {
+                work.place(blob)?;
             }
-            Entry::Occupied(_) => {}
+            for document in [&plan.config, &plan.manifest] {
+                work.place(&work.keep(document)?)?;
+            }
+            let stored = Stored {
+                manifest,
+                layers,
+                added: known.map_or_else(Timestamp::now, |known| known.added),
+            };
+            catalog.images.insert(id.clone(), stored);
         }
         for name in &plan.names {
             catalog.names.insert(name.clone(), id.clone());

@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use super::codec;
 use super::document::{self, Descriptor};
 use super::ingest::Arrival;
-use super::registry::Repository;
+use super::registry::{BlobStream, Repository};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::progress::Report;
 use crate::engine::model::{Cancel, Progress};
@@ -128,7 +128,23 @@ impl Fetch<'_> {
         let mut failures = 0;
         while position < end {
             let before = position;
-            let read = self.read(arrival, pieces, &mut position, &mut end, &mut takes_all);
+            let whole = position == 0 && end >= arrival.size;
+            let until = (!whole && end < arrival.size).then_some(end);
+            // What does not even begin has been tried often enough by the client.
+            let stream = self
+                .repository
+                .blob(&arrival.digest, position, until)
+                .await?;
+            if stream.whole && !whole {
+                // It does not know ranges and sends everything: one connection at a time is enough.
+                if pieces.whole.swap(true, Ordering::AcqRel) && !takes_all {
+                    return Ok(());
+                }
+                takes_all = true;
+                pieces.clear();
+                end = arrival.size;
+            }
+            let read = self.read(arrival, pieces, stream, &mut position, end);
             let Err(error) = read.await else {
                 return Ok(());
             };
@@ -152,27 +168,10 @@ impl Fetch<'_> {
         &self,
         arrival: &Arrival,
         pieces: &Pieces,
+        mut stream: BlobStream,
         position: &mut u64,
-        end: &mut u64,
-        takes_all: &mut bool,
+        end: u64,
     ) -> Result<()> {
-        let whole = *position == 0 && *end >= arrival.size;
-        let until = (!whole && *end < arrival.size).then_some(*end);
-        let mut stream = self
-            .repository
-            .blob(&arrival.digest, *position, until)
-            .await?;
-        let asked_for_part = *position > 0 || until.is_some();
-        if stream.whole && asked_for_part {
-            // It does not know ranges and sends everything: one connection at a time is enough.
-            if pieces.whole.swap(true, Ordering::AcqRel) && !*takes_all {
-                *position = *end;
-                return Ok(());
-            }
-            *takes_all = true;
-            pieces.clear();
-            *end = arrival.size;
-        }
         let mut at = stream.start;
         while let Some(bytes) = stream.next().await? {
             arrival.put(at, &bytes)?;
@@ -184,7 +183,7 @@ impl Fetch<'_> {
                 self.tell(arrival, "Downloading");
             }
         }
-        if at >= *end {
+        if at >= end {
             return Ok(());
         }
         Err(ended(arrival, at))

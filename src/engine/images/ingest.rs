@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::codec::{self, Hasher};
 use super::ranges::Ranges;
@@ -17,8 +18,9 @@ use crate::engine::store::Roots;
 use crate::engine::sys::at::Dir;
 use crate::engine::sys::file;
 
-/// Bytes between two notes of what is there.
+/// Bytes between two notes of what is there, and time: what comes slowly is worth more.
 const NOTE_EVERY: u64 = 4 << 20;
+const NOTE_AFTER: Duration = Duration::from_secs(1);
 
 /// The directory.
 #[derive(Debug)]
@@ -60,6 +62,8 @@ struct Notes {
     file: File,
     /// What was received and not noted yet.
     pending: Ranges,
+    /// When the last note was written.
+    written: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -140,6 +144,7 @@ impl Ingest {
             notes: Mutex::new(Notes {
                 file: notes,
                 pending: Ranges::default(),
+                written: Instant::now(),
             }),
             state: Mutex::new(State {
                 have,
@@ -185,7 +190,7 @@ impl Arrival {
         self.changed.notify_all();
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.pending.add(start, end);
-        if notes.pending.total() >= NOTE_EVERY {
+        if notes.pending.total() >= NOTE_EVERY || notes.written.elapsed() >= NOTE_AFTER {
             notes.write();
         }
         Ok(())
@@ -268,6 +273,7 @@ impl Arrival {
 impl Notes {
     fn write(&mut self) {
         let lines = std::mem::take(&mut self.pending).to_string();
+        self.written = Instant::now();
         // What could not be noted is fetched again, no more.
         let _ = self.file.write_all(lines.as_bytes());
     }

@@ -317,8 +317,12 @@ impl Images {
         for (id, stored) in &catalog.images {
             match self.read_config(id, stored) {
                 Ok(config) => list.push(summary(&catalog, id, stored, &config)),
-                // It was removed while we were reading.
-                Err(error) if error.kind() == Kind::NotFound => {}
+                // It was removed while we were reading, or the store is damaged: then it is there all the same.
+                Err(error) if error.kind() == Kind::NotFound => {
+                    if self.catalog()?.images.contains_key(id) {
+                        list.push(summary(&catalog, id, stored, &Config::default()));
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -266,6 +266,10 @@ impl Transport {
             // What the answer came from may be plain HTTP by now.
             if !may_have_credentials(answer.url(), &next.url) {
                 authorization = None;
+                // A form carries what the token is asked for with: it stays with whom it was meant for.
+                if next.method == Method::POST && !next.body.is_empty() {
+                    return Ok(answer);
+                }
             }
             drop(answer);
             call = next;
