@@ -342,3 +342,22 @@ async fn a_password_does_not_go_to_a_token_server_without_tls() {
     );
     assert!(elsewhere.seen().is_empty());
 }
+
+#[tokio::test]
+async fn a_refresh_token_does_not_follow_a_redirect_to_another_host() {
+    let other = Server::start(|_| Reply::ok(r#"{"access_token":"t"}"#));
+    let away = format!("http://{}/token", other.host());
+    let server = Server::start(move |seen| {
+        let host = seen.header("host").unwrap();
+        match seen.line().as_str() {
+            "POST /token" => Reply::new(307).header("Location", &away),
+            _ => challenge(host),
+        }
+    });
+    let auth = Auth::Identity(Secret::new("refresh"));
+    let repository = client().repository(&name(&server.host()), &auth, Access::Pull);
+    repository.manifest(&tag("1")).await.unwrap_err();
+    for seen in other.seen() {
+        assert!(!String::from_utf8_lossy(&seen.body).contains("refresh"));
+    }
+}
