@@ -78,7 +78,7 @@ pub fn run(engine: Engine, credentials: Store, options: Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(perform::THREADS)
-        .thread_stack_size(512 << 10)
+        .thread_stack_size(4 << 20)
         .build()
         .attempt(|| "start the event loop")?;
     let result = runtime.block_on(driver::run(engine, credentials, config));

@@ -331,11 +331,24 @@ pub fn inspect(context: &Context, args: &args::InspectImage) -> Outcome {
     container::inspect_each(&show, &args.operands, |name| {
         let image = engine.image(name)?;
         check_platform(&image, name, wanted.as_ref())?;
-        Ok(inspect::image(&image, engine.roots()))
+        shape(&engine, &image)
     })
 }
 
 /// An image by reference or id, in Docker's shape.
 pub fn inspect_one(engine: &Engine, name: &str) -> Result<serde_json::Value, Error> {
-    Ok(inspect::image(&engine.image(name)?, engine.roots()))
+    shape(engine, &engine.image(name)?)
+}
+
+/// An image in Docker's shape, with what its manifest is.
+fn shape(engine: &Engine, image: &Image) -> Result<serde_json::Value, Error> {
+    let (media_type, size) = engine.describe_manifest(&image.manifest)?;
+    let mut value = inspect::image(image, engine.roots());
+    if let Some(object) = value.as_object_mut() {
+        let descriptor = json!({
+            "mediaType": media_type, "digest": image.manifest.as_str(), "size": size,
+        });
+        object.insert("Descriptor".to_owned(), descriptor);
+    }
+    Ok(value)
 }

@@ -163,10 +163,11 @@ pub fn with_image<T>(
 ) -> Result<T, Failure> {
     let image = args.operands.first().map_or("", String::as_str);
     let policy = args.pull.as_deref().unwrap_or("missing");
+    let asked = platform(args.platform.as_deref())?;
     let fetch = |name: Reference| -> Result<(), Failure> {
         let wanted = Wanted {
             all_tags: false,
-            platform: platform(args.platform.as_deref())?,
+            platform: asked.clone(),
             mode: Mode::choose(None, args.quiet, Target::Stderr)?,
             target: Target::Stderr,
         };
@@ -177,7 +178,7 @@ pub fn with_image<T>(
         return Ok(work()?);
     }
     match work() {
-        Err(error) if policy != "never" && is_missing(engine, image, &error) => {
+        Err(error) if policy != "never" && is_missing(engine, image, asked.as_ref(), &error) => {
             let Ok(name) = image.parse::<Reference>() else {
                 return Err(error.into());
             };
@@ -194,11 +195,13 @@ pub fn with_image<T>(
     }
 }
 
-/// It failed because there is no such image, and for no other reason.
-fn is_missing(engine: &Engine, image: &str, error: &Error) -> bool {
+/// It failed because there is no such image, or none for the platform, and for no other reason.
+fn is_missing(engine: &Engine, image: &str, asked: Option<&Platform>, error: &Error) -> bool {
     use crate::engine::Kind::NotFound;
-    let looked = |error: Error| error.kind() == NotFound;
-    error.kind() == NotFound && engine.image(image).is_err_and(looked)
+    match engine.image(image) {
+        Err(looked) => error.kind() == NotFound && looked.kind() == NotFound,
+        Ok(found) => asked.is_some_and(|asked| asked.rank(&found.summary.platform).is_none()),
+    }
 }
 
 /// `push`.

@@ -278,6 +278,14 @@ impl Engine {
         self.inner.images.resolve(name)
     }
 
+    /// Media type and bytes of an image's manifest.
+    ///
+    /// # Errors
+    /// A damaged store.
+    pub fn describe_manifest(&self, digest: &Digest) -> Result<(String, u64)> {
+        self.inner.images.describe_manifest(digest)
+    }
+
     /// Gives an image another name.
     ///
     /// # Errors

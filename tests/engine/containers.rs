@@ -298,7 +298,11 @@ fn bad_requests_get_one_line_the_right_code_and_leave_nothing() {
     let missing = host.dir().join("not-there").display().to_string();
     let bind = format!("type=bind,source={missing},target=/x");
     for (more, code, text) in [
-        (vec!["no-such-image", "true"], 125, "no-such-image"),
+        (
+            vec!["--pull", "never", "no-such-image", "true"],
+            125,
+            "no-such-image",
+        ),
         (vec![BUSYBOX, "no-such-command"], 127, "no-such-command"),
         (
             vec![BUSYBOX, "/bin/no-such-command"],

@@ -558,3 +558,45 @@ fn the_second_ctrl_c_ends_what_does_not_stop_at_the_first() {
     let ended = child.wait().unwrap();
     assert_eq!(ended.signal(), Some(Signal::INT.as_raw()), "{ended:?}");
 }
+
+#[test]
+fn an_image_of_another_platform_is_one_that_is_missing() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let name = registry.reference("a/box:1");
+    host.ok(["tag", BUSYBOX, &name]);
+    host.ok(["push", "-q", &name]);
+    let run = |more: &[&str]| {
+        let end = [name.as_str(), "true"];
+        host.wharf([&["run", "--rm", "--network", "none"], more, &end].concat())
+    };
+    assert_eq!(run(&[]).code, 0);
+    // It is looked for where it comes from, and is not there for this platform either.
+    let output = run(&["--platform", "linux/s390x"]);
+    assert_eq!(output.code, 125, "{output:#?}");
+    assert!(
+        output.stderr.contains("Unable to find image"),
+        "{output:#?}"
+    );
+    let output = run(&["--platform", "linux/s390x", "--pull", "never"]);
+    assert_eq!(output.code, 125, "{output:#?}");
+    assert!(
+        !output.stderr.contains("Unable to find image"),
+        "{output:#?}"
+    );
+}
+
+#[test]
+fn inspect_tells_the_manifest_that_a_push_sends() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let name = registry.reference("a/box:1");
+    host.ok(["tag", BUSYBOX, &name]);
+    host.ok(["push", "-q", &name]);
+    let digest = host.ok(["image", "inspect", "-f", "{{.Descriptor.digest}}", &name]);
+    assert_eq!(digest, digest_there(&host, &name));
+}

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -76,7 +77,7 @@ pub fn read_start(input: &mut dyn Read, limit: usize) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
-/// The uncompressed form of a stream, in constant memory.
+/// The uncompressed form of a stream, in constant memory, as long as it is not a decompression bomb.
 ///
 /// # Errors
 /// What the source says, or `Unsupported` naming the compression.
@@ -86,20 +87,26 @@ pub fn decode<'a>(mut input: impl Read + Send + 'a) -> io::Result<Box<dyn Read +
         let text = format!("{name} compression is not supported (gzip and zstd are)");
         io::Error::new(io::ErrorKind::Unsupported, text)
     })?;
-    let input = Cursor::new(start).chain(input);
-    Ok(match compression {
-        Compression::Plain => Box::new(BufReader::with_capacity(CHUNK, input)),
-        Compression::Gzip => {
-            let input = BufReader::with_capacity(CHUNK, input);
-            Box::new(flate2::bufread::MultiGzDecoder::new(input))
-        }
+    let taken = Arc::new(AtomicU64::new(0));
+    let counted = Counted {
+        input: Cursor::new(start).chain(input),
+        count: Arc::clone(&taken),
+    };
+    let input = BufReader::with_capacity(CHUNK, counted);
+    let output: Box<dyn Read + Send + 'a> = match compression {
+        Compression::Plain => return Ok(Box::new(input)),
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
         Compression::Zstd => {
-            let input = BufReader::with_capacity(CHUNK, input);
             let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
             decoder.window_log_max(WINDOW_LOG)?;
             Box::new(decoder)
         }
-    })
+    };
+    Ok(Box::new(Limited {
+        output,
+        taken,
+        given: 0,
+    }))
 }
 
 /// A SHA-256 in the making.
@@ -203,12 +210,7 @@ impl<'scope> Ahead<'scope> {
         let (spent, empty) = sync_channel::<Vec<u8>>(8);
         let worker = scope.spawn(move || {
             let mut hasher = Hasher::default();
-            let (taken, mut given) = (AtomicU64::new(0), 0);
-            let counted = Counted {
-                input: blob,
-                count: &taken,
-            };
-            let mut input = match decode(counted) {
+            let mut input = match decode(blob) {
                 Ok(input) => input,
                 Err(error) => {
                     let _ = full.send(Err(error));
@@ -227,11 +229,6 @@ impl<'scope> Ahead<'scope> {
                     Ok(0) => return hasher.digest(),
                     Ok(filled) => {
                         buffer.truncate(filled);
-                        given += u64::try_from(filled).unwrap_or(u64::MAX);
-                        if let Err(error) = check_ratio(taken.load(Ordering::Relaxed), given) {
-                            let _ = full.send(Err(error));
-                            return hasher.digest();
-                        }
                         hasher.update(&buffer);
                         // The reader has gone: nobody wants the rest or the digest.
                         if full.send(Ok(buffer)).is_err() {
@@ -327,16 +324,35 @@ fn check_ratio(taken: u64, given: u64) -> io::Result<()> {
     ))
 }
 
-struct Counted<'a, R> {
+/// Counts what a decoder takes.
+struct Counted<R> {
     input: R,
-    count: &'a AtomicU64,
+    count: Arc<AtomicU64>,
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
         self.count
             .fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Ends a decoder that gives unreasonably much for what it takes.
+struct Limited<R> {
+    output: R,
+    taken: Arc<AtomicU64>,
+    given: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.output.read(buffer)?;
+        self.given = self
+            .given
+            .saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+        check_ratio(self.taken.load(Ordering::Relaxed), self.given)?;
         Ok(read)
     }
 }
@@ -411,6 +427,8 @@ mod tests {
             encoder.write_all(&zeros).unwrap();
         }
         let bomb = encoder.finish().unwrap();
+        let error = io::copy(&mut decode(&*bomb).unwrap(), &mut io::sink()).unwrap_err();
+        assert!(error.to_string().contains("decompression bomb"), "{error}");
         std::thread::scope(|scope| {
             let ahead = Ahead::start(scope, &*bomb, || false);
             let error = ahead.finish().unwrap_err();

@@ -519,6 +519,21 @@ impl Images {
         )
     }
 
+    /// Media type and bytes of a manifest of the store.
+    ///
+    /// # Errors
+    /// `NotFound`, `Internal` for a damaged one.
+    pub fn describe_manifest(&self, digest: &Digest) -> Result<(String, u64)> {
+        let manifest = self.read_document(digest)?;
+        let own = serde_json::from_slice::<serde_json::Value>(&manifest).ok();
+        let media_type = own
+            .as_ref()
+            .and_then(|own| own.get("mediaType")?.as_str())
+            .unwrap_or(document::OCI_MANIFEST);
+        let size = u64::try_from(manifest.len()).unwrap_or(u64::MAX);
+        Ok((media_type.to_owned(), size))
+    }
+
     fn read_config(&self, id: &ImageId, stored: &Stored) -> Result<Config> {
         let bytes = self.read_document(id)?;
         commit::parse_config(&bytes, stored.layers.len())

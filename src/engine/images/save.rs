@@ -7,9 +7,7 @@ use std::io::{self, Read, Write};
 
 use super::catalog::{Catalog, Stored};
 use super::commit::encode;
-use super::document::{
-    ArchivedImage, Descriptor, IMAGE_NAME, Index, OCI_INDEX, OCI_MANIFEST, REF_NAME,
-};
+use super::document::{ArchivedImage, Descriptor, IMAGE_NAME, Index, OCI_INDEX, REF_NAME};
 use super::{Images, stored};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::digest::ImageId;
@@ -164,17 +162,11 @@ fn gather(images: &Images, names: &[String]) -> Result<Archive> {
         needed.extend(image.layers.iter().map(|layer| layer.blob.clone()));
         list.push(archived(id, image, names));
         let platform = images.read_config(id, image)?.platform();
-        let manifest = images.read_document(&image.manifest)?;
-        let own = serde_json::from_slice::<serde_json::Value>(&manifest).ok();
-        let media_type = own
-            .as_ref()
-            .and_then(|own| own.get("mediaType")?.as_str())
-            .unwrap_or(OCI_MANIFEST);
-        let size = u64::try_from(manifest.len()).unwrap_or(u64::MAX);
+        let (media_type, size) = images.describe_manifest(&image.manifest)?;
         let describe = |annotations| Descriptor {
             annotations,
             platform: Some(platform.clone()),
-            ..Descriptor::new(media_type, image.manifest.clone(), size)
+            ..Descriptor::new(&media_type, image.manifest.clone(), size)
         };
         if names.is_empty() {
             index.manifests.push(describe(BTreeMap::new()));
