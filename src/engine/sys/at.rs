@@ -388,9 +388,14 @@ impl Dir {
                             if rustix::fs::unlinkat(&inner.fd, name_of(&entry), empty).is_ok() {
                                 continue;
                             }
-                            number += 1;
-                            let moved = format!(".wharf-remove-{number}");
-                            inner.rename(&entry, &top, moved.as_bytes())?;
+                            // A removal that was killed may have left such names.
+                            loop {
+                                number += 1;
+                                let moved = format!(".wharf-remove-{number}");
+                                if inner.rename_new(&entry, &top, moved.as_bytes())? {
+                                    break;
+                                }
+                            }
                         }
                         Err(errno) => return inner.done(Err(errno), "remove", &entry),
                     }
@@ -722,6 +727,20 @@ mod tests {
         assert!(dir.find_dir(b"out/etc").unwrap().is_none());
         assert!(dir.find_dir(b"out").unwrap().is_none());
         assert!(dir.find_dir(b"../").is_err());
+    }
+
+    #[test]
+    fn what_a_killed_removal_left_is_removed_with_the_rest() {
+        let (temporary, dir) = fixture();
+        for path in [
+            "tree/.wharf-remove-1/left/over",
+            "tree/.wharf-remove-2/x/y",
+            "tree/a/b/c/d",
+        ] {
+            std::fs::create_dir_all(temporary.path().join(path)).unwrap();
+        }
+        dir.remove_tree(b"tree").unwrap();
+        assert_eq!(dir.names().unwrap(), Vec::<Vec<u8>>::new());
     }
 
     #[test]
