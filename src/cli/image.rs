@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use super::{Context, args, container, value};
 use crate::engine::error::Attempt as _;
 use crate::engine::model::image::{Image, Loaded, Removed};
 use crate::engine::model::{Cancel, Platform, Reference, request};
-use crate::engine::{Engine, Error, Kind, Source};
+use crate::engine::{Engine, Error, Kind, NewFile, Source};
 
 /// `load`.
 pub fn load(context: &Context, args: &args::Load) -> Outcome {
@@ -156,28 +156,16 @@ fn save_to(context: &Context, args: &args::Save, cancel: &Cancel) -> Outcome {
         out.finish()?;
         return Ok(0);
     };
-    let target = PathBuf::from(path);
-    // Nothing half-made: the archive gets its name when it is whole.
-    let temporary = target.with_file_name(format!(
-        ".{}.{}.tmp",
-        target
-            .file_name()
-            .map(|name| name.to_string_lossy())
-            .unwrap_or_default(),
-        std::process::id()
-    ));
     let engine = context.engine()?;
-    let saved = (|| -> Result<(), Error> {
-        let file = File::create(&temporary).attempt(|| format!("create {path}"))?;
-        let mut file = io::BufWriter::with_capacity(1 << 20, file);
-        engine.save(&args.operands, &mut file, cancel)?;
-        file.flush().attempt(|| format!("write {path}"))?;
-        std::fs::rename(&temporary, &target).attempt(|| format!("create {path}"))
-    })();
-    if saved.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    saved?;
+    // Nothing half-made: the archive gets its name when it is whole.
+    let file = NewFile::create(Path::new(path))?;
+    let mut file = io::BufWriter::with_capacity(1 << 20, file);
+    engine.save(&args.operands, &mut file, cancel)?;
+    let file = file
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)
+        .attempt(|| format!("write {path}"))?;
+    file.finish(true)?;
     Ok(0)
 }
 

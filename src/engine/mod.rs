@@ -93,7 +93,8 @@ pub use model::request::AttachTo;
 /// For files that the user wrote, such as the keymap: reading them is the same careful work.
 pub use sys::file::read_optional as read_user_file;
 /// For what the user wants written, and to choose where.
-pub use sys::file::{NewFile, list_entries, write_user_file};
+pub use sys::file::{list_entries, write_user_file};
+pub use sys::new_file::NewFile;
 
 impl Engine {
     /// Opens (and makes, if missing) the two roots. Monitors are started from this process's own binary.

@@ -18,6 +18,7 @@ mod containers;
 mod demo;
 mod faults;
 mod hostile;
+mod image_verbs;
 mod images;
 mod interrupted;
 mod keep;

@@ -4,9 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with};
+use rustix::fs::FlockOperation;
 
 use crate::engine::error::{Attempt, Result};
 
@@ -208,77 +208,6 @@ pub fn list_entries(path: &Path) -> Result<Vec<(String, bool)>> {
     Ok(entries)
 }
 
-/// A file that gets its name when it is whole. Dropped before, nothing is left of it.
-#[derive(Debug)]
-pub struct NewFile {
-    file: File,
-    temporary: PathBuf,
-    target: PathBuf,
-    named: bool,
-}
-
-impl NewFile {
-    /// Begins one beside where it will be; its mode is as the umask says.
-    ///
-    /// # Errors
-    /// What open(2) says.
-    pub fn create(target: &Path) -> Result<Self> {
-        let name = target
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let unique = format!(".{name}.{}.{:x}.tmp", std::process::id(), next_number());
-        let temporary = target.with_file_name(unique);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&temporary)
-            .attempt(|| format!("create {}", target.display()))?;
-        Ok(Self {
-            file,
-            temporary,
-            target: target.to_owned(),
-            named: false,
-        })
-    }
-
-    /// Gives it its name; one that is there is replaced only if that is wanted.
-    ///
-    /// # Errors
-    /// [`super::super::error::Kind::AlreadyExists`]; what rename(2) says.
-    pub fn finish(mut self, replace: bool) -> Result<()> {
-        let what = || format!("create {}", self.target.display());
-        let flags = if replace {
-            RenameFlags::empty()
-        } else {
-            RenameFlags::NOREPLACE
-        };
-        renameat_with(CWD, &self.temporary, CWD, &self.target, flags)
-            .map_err(io::Error::from)
-            .attempt(what)?;
-        self.named = true;
-        Ok(())
-    }
-}
-
-impl Write for NewFile {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.file.write(buffer)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if !self.named {
-            let _ = fs::remove_file(&self.temporary);
-        }
-    }
-}
-
 /// Writes a small file of the user, with the directories above it.
 ///
 /// # Errors
@@ -391,7 +320,7 @@ pub fn append_line(path: &Path, line: &str) -> Result<()> {
         .attempt(|| format!("append to {}", path.display()))
 }
 
-fn next_number() -> u64 {
+pub(super) fn next_number() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -408,28 +337,5 @@ mod tests {
         fs::create_dir(&target).unwrap();
         assert!(write_atomic(&target, b"x", Durability::Synced).is_err());
         assert_eq!(list_dir(dir.path()).unwrap(), ["d"]);
-    }
-
-    #[test]
-    fn a_new_file_appears_whole_or_not_at_all_and_replaces_only_when_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("archive");
-        let write = |text: &[u8]| {
-            let mut file = NewFile::create(&target).unwrap();
-            file.write_all(text).unwrap();
-            file
-        };
-        drop(write(b"half"));
-        assert_eq!(list_dir(dir.path()).unwrap(), Vec::<String>::new());
-        write(b"one").finish(false).unwrap();
-        let error = write(b"two").finish(false).unwrap_err();
-        assert_eq!(error.kind(), crate::engine::error::Kind::AlreadyExists);
-        assert_eq!(fs::read(&target).unwrap(), b"one");
-        write(b"two").finish(true).unwrap();
-        assert_eq!(fs::read(&target).unwrap(), b"two");
-        assert_eq!(
-            list_entries(dir.path()).unwrap(),
-            [("archive".to_owned(), false)]
-        );
     }
 }

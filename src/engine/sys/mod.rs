@@ -9,6 +9,7 @@ pub mod host;
 pub mod inotify;
 pub mod lock_record;
 pub mod measure;
+pub mod new_file;
 pub mod own;
 pub mod poll;
 pub mod rooted;
