@@ -84,6 +84,24 @@ pub fn tarball(bytes: &[u8]) {
     }
 }
 
+/// Compressed streams of any kind end, with their content or an error, and a layer is what a layer may be.
+pub fn codec(bytes: &[u8]) {
+    use std::io::Read;
+    use wharf::engine::images::codec;
+    let Ok(mut archive) = codec::decode_archive(bytes) else {
+        return;
+    };
+    let mut content = Vec::new();
+    let read = archive.by_ref().take(1 << 20).read_to_end(&mut content);
+    let mut layer = Vec::new();
+    let passed =
+        codec::as_layer(bytes).and_then(|layer_of| layer_of.take(1 << 20).read_to_end(&mut layer));
+    match codec::Compression::sniff(bytes) {
+        Ok(_) => assert!(layer == bytes.get(..1 << 20).unwrap_or(bytes)),
+        Err(_) => assert!(read.is_ok() == passed.is_ok() && content == layer),
+    }
+}
+
 fn set_checksum(block: &mut [u8]) {
     block[148..156].fill(b' ');
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();

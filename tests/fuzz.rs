@@ -137,6 +137,11 @@ fn tarballs() {
 }
 
 #[test]
+fn codecs() {
+    replay("codec", CHANGES, bodies::codec);
+}
+
+#[test]
 fn credentials() {
     replay("credentials", CHANGES / 4, bodies::credentials);
 }

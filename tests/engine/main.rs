@@ -12,6 +12,7 @@ mod support;
 #[path = "../e2e/terminal.rs"]
 mod terminal;
 
+mod archives;
 mod clean;
 mod cli;
 mod containers;

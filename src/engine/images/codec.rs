@@ -22,12 +22,34 @@ pub enum Compression {
     Zstd,
 }
 
+/// Compressions that no layer has (OCI image-spec, layer.md), but archives that people bring along: as `docker load` and
+/// `docker import` take them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// The .xz file format.
+    Xz,
+    /// bzip2(1).
+    Bzip2,
+}
+
+impl std::fmt::Display for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
+        })
+    }
+}
+
 /// Bytes that [`Compression::sniff`] wants.
 pub const MAGIC: usize = 6;
 
 /// Largest zstd window: 32 MiB is what the highest level of the usual tools makes, and bounds the memory of one
 /// decoder.
 const WINDOW_LOG: u32 = 25;
+
+/// Memory of one xz decoder in KiB: the dictionary of `xz -9`, 64 MiB, and what is needed around it.
+const XZ_MEMORY: u32 = (64 << 10) + 512;
 
 /// What a layer may unpack to, whatever it is compressed to, in bytes.
 const ALWAYS_ALLOWED: u64 = 1 << 30;
@@ -43,14 +65,14 @@ impl Compression {
     /// The compression of a stream that starts so.
     ///
     /// # Errors
-    /// The name of a compression that is recognised but not supported.
-    pub fn sniff(start: &[u8]) -> Result<Self, &'static str> {
+    /// A compression that is not a layer's.
+    pub fn sniff(start: &[u8]) -> Result<Self, Foreign> {
         match start {
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
             // A frame, or a skippable frame in front of one.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
-            [0xfd, b'7', b'z', b'X', b'Z', ..] => Err("xz"),
-            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Err("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', ..] => Err(Foreign::Xz),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Err(Foreign::Bzip2),
             _ => Ok(Self::Plain),
         }
     }
@@ -77,36 +99,104 @@ pub fn read_start(input: &mut dyn Read, limit: usize) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
-/// The uncompressed form of a stream, in constant memory, as long as it is not a decompression bomb.
+/// The uncompressed form of a layer, in constant memory, as long as it is not a decompression bomb.
 ///
 /// # Errors
 /// What the source says, or `Unsupported` naming the compression.
-pub fn decode<'a>(mut input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
-    let start = read_start(&mut input, MAGIC)?;
-    let compression = Compression::sniff(&start).map_err(|name| {
-        let text = format!("{name} compression is not supported (gzip and zstd are)");
+pub fn decode<'a>(input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let stream = Stream::begin(input)?;
+    let compression = stream.compression.map_err(|foreign| {
+        let text = format!("{foreign} compression is not supported (gzip and zstd are)");
         io::Error::new(io::ErrorKind::Unsupported, text)
     })?;
-    let taken = Arc::new(AtomicU64::new(0));
-    let counted = Counted {
-        input: Cursor::new(start).chain(input),
-        count: Arc::clone(&taken),
-    };
-    let input = BufReader::with_capacity(CHUNK, counted);
-    let output: Box<dyn Read + Send + 'a> = match compression {
-        Compression::Plain => return Ok(Box::new(input)),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-        Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
-            decoder.window_log_max(WINDOW_LOG)?;
-            Box::new(decoder)
-        }
-    };
-    Ok(Box::new(Limited {
+    stream.decode(compression)
+}
+
+/// The uncompressed form of an archive that somebody brings along: xz and bzip2, too.
+///
+/// # Errors
+/// What the source says.
+pub fn decode_archive<'a>(input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let stream = Stream::begin(input)?;
+    match stream.compression {
+        Ok(compression) => stream.decode(compression),
+        Err(foreign) => Ok(stream.decode_foreign(foreign)),
+    }
+}
+
+/// The same stream if a layer may be compressed so, otherwise its uncompressed form.
+///
+/// # Errors
+/// What the source says.
+pub fn as_layer<'a>(input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let stream = Stream::begin(input)?;
+    match stream.compression {
+        Ok(_) => Ok(Box::new(stream.input)),
+        Err(foreign) => Ok(stream.decode_foreign(foreign)),
+    }
+}
+
+/// A stream whose first bytes have been looked at.
+struct Stream<R> {
+    input: BufReader<Counted<io::Chain<Cursor<Vec<u8>>, R>>>,
+    compression: Result<Compression, Foreign>,
+    taken: Arc<AtomicU64>,
+}
+
+impl<'a, R: Read + Send + 'a> Stream<R> {
+    fn begin(mut input: R) -> io::Result<Self> {
+        let start = read_start(&mut input, MAGIC)?;
+        let compression = Compression::sniff(&start);
+        let taken = Arc::new(AtomicU64::new(0));
+        let counted = Counted {
+            input: Cursor::new(start).chain(input),
+            count: Arc::clone(&taken),
+        };
+        Ok(Self {
+            input: BufReader::with_capacity(CHUNK, counted),
+            compression,
+            taken,
+        })
+    }
+
+    fn decode(self, compression: Compression) -> io::Result<Box<dyn Read + Send + 'a>> {
+        let input = self.input;
+        let output: Box<dyn Read + Send + 'a> = match compression {
+            Compression::Plain => return Ok(Box::new(input)),
+            Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+            Compression::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
+                decoder.window_log_max(WINDOW_LOG)?;
+                Box::new(decoder)
+            }
+        };
+        Ok(limited(output, self.taken))
+    }
+
+    fn decode_foreign(self, foreign: Foreign) -> Box<dyn Read + Send + 'a> {
+        let input = self.input;
+        let output: Box<dyn Read + Send + 'a> = match foreign {
+            // Both programs write several streams one after another (`xz -T`, pbzip2, `cat`).
+            Foreign::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY)),
+            Foreign::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        };
+        let named = Named {
+            output,
+            compression: foreign,
+        };
+        limited(Box::new(named), self.taken)
+    }
+}
+
+fn limited<'a>(
+    output: Box<dyn Read + Send + 'a>,
+    taken: Arc<AtomicU64>,
+) -> Box<dyn Read + Send + 'a> {
+    Box::new(Limited {
         output,
         taken,
         given: 0,
-    }))
+    })
 }
 
 /// A SHA-256 in the making.
@@ -357,6 +447,31 @@ impl<R: Read> Read for Limited<R> {
     }
 }
 
+/// Says which compression an error is about: the decoders do not.
+struct Named<R> {
+    output: R,
+    compression: Foreign,
+}
+
+impl<R: Read> Read for Named<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.output
+            .read(buffer)
+            .map_err(|error| match error.kind() {
+                _ if error.raw_os_error().is_some() || is_cancelled(&error) => error,
+                io::ErrorKind::Interrupted => error,
+                io::ErrorKind::OutOfMemory => io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    format!(
+                        "{}: more memory would be needed than a decoder gets",
+                        self.compression
+                    ),
+                ),
+                kind => io::Error::new(kind, format!("{}: {error}", self.compression)),
+            })
+    }
+}
+
 fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -409,6 +524,75 @@ mod tests {
         assert!(error.to_string().contains("xz"), "{error}");
     }
 
+    /// What a compressing program makes of the bytes.
+    fn packed(program: &str, arguments: &[&str], bytes: &[u8]) -> Vec<u8> {
+        let mut child = std::process::Command::new(program)
+            .args(arguments)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || input.write_all(bytes).unwrap());
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{program} {arguments:?}");
+            output.stdout
+        })
+    }
+
+    fn decoded_archive(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut output = Vec::new();
+        decode_archive(bytes)?.read_to_end(&mut output)?;
+        Ok(output)
+    }
+
+    #[test]
+    fn what_xz_and_bzip2_write_is_read_and_every_cut_is_noticed() {
+        let text: Vec<u8> = (0_u32..300_000).flat_map(u32::to_le_bytes).collect();
+        for (program, arguments) in [
+            ("xz", &["-0"][..]),
+            ("xz", &["-9", "--check=sha256"]),
+            ("xz", &["--check=crc32", "--block-size=100000", "-T2"]),
+            ("xz", &["--check=none", "--delta=dist=4", "--lzma2"]),
+            ("xz", &["--x86", "--lzma2=dict=1MiB"]),
+            ("bzip2", &["-1"]),
+            ("bzip2", &["-9"]),
+        ] {
+            let whole = packed(program, arguments, &text);
+            assert_eq!(decoded_archive(&whole).unwrap(), text, "{arguments:?}");
+            let twice = [whole.clone(), whole.clone()].concat();
+            assert_eq!(decoded_archive(&twice).unwrap(), text.repeat(2));
+            for length in [whole.len() - 1, whole.len() / 2, 20] {
+                let error = decoded_archive(&whole[..length]).unwrap_err();
+                assert!(error.to_string().starts_with(program), "{error}");
+            }
+            if !arguments.contains(&"--check=none") {
+                let mut damaged = whole.clone();
+                damaged[whole.len() / 2] ^= 1;
+                assert!(decoded_archive(&damaged).is_err(), "{arguments:?}");
+            }
+            let mut layer = Vec::new();
+            as_layer(&*whole).unwrap().read_to_end(&mut layer).unwrap();
+            assert_eq!(layer, text);
+            assert!(decoded(&whole).is_err());
+        }
+        let gzip = gzip(&text);
+        let mut layer = Vec::new();
+        as_layer(&*gzip).unwrap().read_to_end(&mut layer).unwrap();
+        assert_eq!(layer, gzip);
+        assert_eq!(decoded_archive(&gzip).unwrap(), text);
+    }
+
+    #[test]
+    fn an_xz_that_wants_a_gigabyte_of_memory_is_refused() {
+        let greedy = packed("xz", &["--lzma2=dict=1GiB"], b"little");
+        let error = decoded_archive(&greedy).unwrap_err();
+        assert!(error.to_string().contains("memory"), "{error}");
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        assert!(decoded_archive(&packed("xz", &["-9"], b"little")).is_ok());
+    }
+
     #[test]
     fn a_layer_may_be_large_or_well_compressed_but_not_both_without_measure() {
         assert!(check_ratio(1, ALWAYS_ALLOWED).is_ok());
@@ -429,6 +613,12 @@ mod tests {
         let bomb = encoder.finish().unwrap();
         let error = io::copy(&mut decode(&*bomb).unwrap(), &mut io::sink()).unwrap_err();
         assert!(error.to_string().contains("decompression bomb"), "{error}");
+        for program in ["xz", "bzip2"] {
+            let bomb = packed(program, &["-1"], &zeros).repeat(40);
+            let mut output = decode_archive(&*bomb).unwrap();
+            let error = io::copy(&mut output, &mut io::sink()).unwrap_err();
+            assert!(error.to_string().contains("decompression bomb"), "{error}");
+        }
         std::thread::scope(|scope| {
             let ahead = Ahead::start(scope, &*bomb, || false);
             let error = ahead.finish().unwrap_err();

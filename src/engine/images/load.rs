@@ -10,6 +10,7 @@ use super::codec;
 use super::commit::{Plan, document_error, parse_config, plan_without_manifest};
 use super::document::{self, Descriptor, Document, IMAGE_NAME, REF_NAME};
 use super::layers::Pool;
+use super::legacy;
 use super::platform;
 use super::tarball::{self, Kind as EntryKind};
 use super::unpack::{self, archive_error, shown, stream_error};
@@ -43,7 +44,7 @@ impl std::fmt::Debug for Source {
 }
 
 /// Files of an archive by name.
-enum Contents<'a> {
+pub(super) enum Contents<'a> {
     Spooled {
         files: HashMap<Vec<u8>, Spooled>,
         links: HashMap<Vec<u8>, Vec<u8>>,
@@ -75,12 +76,9 @@ pub(super) fn read(
     let mut plans = if let Some(index) = contents.find(work, b"index.json")? {
         read_layout(&mut contents, work, &index, asked)?
     } else if let Some(list) = contents.find(work, b"manifest.json")? {
-        read_docker_archive(&mut contents, work, &list)?
-    } else if contents.find(work, b"repositories")?.is_some() {
-        return Err(Error::unsupported(
-            "the archive was made by a Docker before 1.10: it has no manifest.json",
-        )
-        .with_hint("load and save it with a newer Docker first"));
+        read_docker_archive(&mut contents, work, &list, cancel)?
+    } else if let Some(plans) = legacy::read(&mut contents, work, pool, cancel)? {
+        plans
     } else {
         return Err(Error::invalid(
             "not an image archive: it has neither index.json nor manifest.json",
@@ -147,7 +145,7 @@ fn read_archive<'a>(
     wanted: &dyn Fn(&Digest) -> bool,
     cancel: &'a Cancel,
 ) -> Result<Contents<'a>> {
-    let decoded = codec::decode(stream).map_err(stream_error)?;
+    let decoded = codec::decode_archive(stream).map_err(stream_error)?;
     let mut reader = tarball::Reader::new(decoded);
     let mut files = HashMap::new();
     let mut links = HashMap::new();
@@ -235,8 +233,16 @@ fn check_name(name: &[u8], blob: &Spooled) -> Result<()> {
 }
 
 impl Contents<'_> {
+    /// Names of the files as far as they have been read: of a directory none is, until it is asked for.
+    pub(super) fn names(&self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Spooled { files, links } => files.keys().chain(links.keys()).cloned().collect(),
+            Self::Directory { files, .. } => files.keys().cloned().collect(),
+        }
+    }
+
     /// A file by its name in the archive, by way of links.
-    fn find(&mut self, work: &Workspace, name: &[u8]) -> Result<Option<Spooled>> {
+    pub(super) fn find(&mut self, work: &Workspace, name: &[u8]) -> Result<Option<Spooled>> {
         match self {
             Self::Spooled { files, links } => {
                 let mut name = name;
@@ -269,7 +275,8 @@ impl Contents<'_> {
         }
     }
 
-    fn need(&mut self, work: &Workspace, name: &[u8]) -> Result<Spooled> {
+    /// The same for a file that must be there.
+    pub(super) fn need(&mut self, work: &Workspace, name: &[u8]) -> Result<Spooled> {
         let missing = || Error::invalid(format!("the archive has no file {}", shown(name)));
         self.find(work, name)?.ok_or_else(missing)
     }
@@ -394,7 +401,7 @@ fn name_of(descriptor: &Descriptor) -> Result<Option<Reference>> {
     parse_name(text).map(Some)
 }
 
-fn parse_name(text: &str) -> Result<Reference> {
+pub(super) fn parse_name(text: &str) -> Result<Reference> {
     text.parse::<Reference>()
         .map(Reference::with_default_tag)
         .map_err(|error| Error::invalid(format!("image name {text:?}")).caused_by(error))
@@ -404,6 +411,7 @@ fn read_docker_archive(
     contents: &mut Contents<'_>,
     work: &Workspace,
     list: &Spooled,
+    cancel: &Cancel,
 ) -> Result<Vec<Plan>> {
     let bytes = work
         .read(list, document::LIMIT)
@@ -431,7 +439,8 @@ fn read_docker_archive(
         parse_config(&config, image.layers.len())?;
         let mut blobs = Vec::new();
         for layer in &image.layers {
-            blobs.push(contents.need(work, &archived_name(layer)?)?);
+            let blob = contents.need(work, &archived_name(layer)?)?;
+            blobs.push(work.as_layer(blob, cancel)?);
         }
         let mut names = Vec::new();
         for tag in &image.repo_tags {

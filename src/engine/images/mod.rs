@@ -15,6 +15,7 @@ mod fetch;
 pub mod index;
 mod ingest;
 mod layers;
+mod legacy;
 mod load;
 pub mod manifest_list;
 mod origins;
@@ -168,7 +169,7 @@ impl Images {
         first_id(made)
     }
 
-    /// Makes a one-layer image of a root file system's tar (plain, gzip or zstd).
+    /// Makes a one-layer image of a root file system's tar (plain, gzip, zstd, xz or bzip2).
     ///
     /// # Errors
     /// `InvalidInput` for a tar or an instruction that cannot be read; otherwise as [`Self::load`].
@@ -197,7 +198,7 @@ impl Images {
             request.message.clone()
         };
         let made = self.bring_in(report, cancel, |work, pool| {
-            let blob = work.spool(tar, cancel)?;
+            let blob = work.as_layer(work.spool(tar, cancel)?, cancel)?;
             if blob.size == 0 {
                 return Err(Error::invalid("the archive is empty"));
             }

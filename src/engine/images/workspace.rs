@@ -141,6 +141,18 @@ impl Workspace {
         self.spool(&mut document, &Cancel::new())
     }
 
+    /// A blob that can be a layer: as it is, or uncompressed if no layer is compressed so.
+    ///
+    /// # Errors
+    /// As [`Self::spool`].
+    pub fn as_layer(&self, blob: Spooled, cancel: &Cancel) -> Result<Spooled> {
+        if Compression::sniff(&blob.start).is_ok() {
+            return Ok(blob);
+        }
+        let mut plain = codec::as_layer(self.open(&blob)?).map_err(stream_error)?;
+        self.spool(&mut plain, cancel)
+    }
+
     fn make_file(&self) -> Result<(String, File)> {
         let name = self.new_name('b');
         let taken = || Error::new(Kind::Internal, "a name of the workspace is taken");
