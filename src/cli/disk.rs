@@ -229,8 +229,10 @@ pub fn check(context: &Context, args: &args::Check) -> Outcome {
     let request = request::Check {
         repair: args.repair,
     };
+    let credentials = context.credentials();
+    let auth = |registry: &str| credentials.auth(registry);
     let checked = engine
-        .check(request, &progress.report(), interrupt.cancel())
+        .check(request, &auth, &progress.report(), interrupt.cancel())
         .map_err(|error| interrupt.explain(error.into(), "check cancelled"));
     progress.finish()?;
     let checked = checked?;

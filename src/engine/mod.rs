@@ -501,17 +501,19 @@ impl Engine {
         system::disk_usage(self)
     }
 
-    /// Reads the whole store and says what is wrong with it.
+    /// Reads the whole store and says what is wrong with it. `auth` is asked what the user shows to a registry from which
+    /// something is fetched again.
     ///
     /// # Errors
     /// A store that cannot be read; what is damaged in it is in the answer.
     pub fn check(
         &self,
         request: request::Check,
+        auth: &dyn Fn(&str) -> Result<model::Auth>,
         report: Report<'_>,
         cancel: &Cancel,
     ) -> Result<Checked> {
-        system::check(self, request, report, cancel)
+        system::check(self, request, auth, report, cancel)
     }
 
     // Containers.

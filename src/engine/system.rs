@@ -4,7 +4,7 @@ use super::error::Result;
 use super::images::{Around, InUse};
 use super::model::progress::Report;
 use super::model::registry::{Checked, ContainerUsage, ContainersUsage, DiskUsage};
-use super::model::{Cancel, Digest, request};
+use super::model::{Auth, Cancel, Digest, request};
 use super::runtime::cgroup::Version;
 use super::store::Roots;
 use super::sys::{self, file, measure};
@@ -136,6 +136,7 @@ pub(super) fn disk_usage(engine: &Engine) -> Result<DiskUsage> {
 pub(super) fn check(
     engine: &Engine,
     request: request::Check,
+    auth: &dyn Fn(&str) -> Result<Auth>,
     report: Report<'_>,
     cancel: &Cancel,
 ) -> Result<Checked> {
@@ -155,6 +156,7 @@ pub(super) fn check(
         },
         running: &running,
         client: &|| engine.registries(),
+        auth,
     };
     engine
         .images_store()

@@ -41,13 +41,13 @@ fn content(host: &Host) -> u64 {
 }
 
 /// A tar with one file of this many bytes.
-fn layer(name: &str, size: usize) -> Vec<u8> {
+pub fn layer(name: &str, size: usize) -> Vec<u8> {
     let mut tar = Archive::new();
     tar.file(name, 0o644, &vec![b'x'; size]);
     tar.finish()
 }
 
-fn load(host: &Host, tag: &str, layers: &[Vec<u8>]) {
+pub fn load(host: &Host, tag: &str, layers: &[Vec<u8>]) {
     let archive = image_archive(tag, layers, &["/bin/sh"]);
     let output = host.wharf_with(["load"], &archive);
     assert_eq!(output.code, 0, "{output:#?}");
@@ -294,7 +294,7 @@ fn upper_layer() -> Vec<u8> {
     tar.finish()
 }
 
-fn problems(host: &Host, args: &[&str]) -> (i32, Vec<String>) {
+pub fn problems(host: &Host, args: &[&str]) -> (i32, Vec<String>) {
     let output = host.wharf(["system", "check", "--format", "json"].iter().chain(args));
     assert_eq!(output.stderr, "", "{output:#?}");
     let value: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();

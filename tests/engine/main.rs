@@ -26,6 +26,7 @@ mod keep;
 mod monitor;
 mod push;
 mod registries;
+mod repair;
 mod runtime;
 mod seccomp;
 mod unpack;

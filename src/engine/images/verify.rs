@@ -12,11 +12,11 @@ use super::codec::{Ahead, CHUNK, Hasher};
 use super::compare::compare;
 use super::document::{self, Document};
 use super::prune::Leftovers;
-use super::registry::{Access, Client, Which};
+use super::registry::{Access, Client, Repository, Which};
 use super::removal::{InUse, Unneeded};
 use super::unpack::{self, stream_error};
 use super::workspace::Workspace;
-use super::{Images, commit, index, origins};
+use super::{Images, commit, fetch, index, origins};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::digest::ImageId;
 use crate::engine::model::progress::Report;
@@ -31,6 +31,8 @@ pub struct Around<'a> {
     pub running: &'a dyn Fn() -> Result<BTreeSet<Digest>>,
     /// The client of registries.
     pub client: &'a dyn Fn() -> Result<Client>,
+    /// What the user shows to a registry.
+    pub auth: &'a dyn Fn(&str) -> Result<Auth>,
 }
 
 impl std::fmt::Debug for Around<'_> {
@@ -45,6 +47,15 @@ enum Fault {
     Image(ImageId, String),
     Blob(Digest, String),
     Layer(Digest, String),
+}
+
+/// What a damaged blob must be.
+#[derive(Debug, Clone, Copy)]
+enum Expected {
+    /// A manifest: registries have them elsewhere, and the client limits them.
+    Manifest,
+    /// Any other content of at most so many bytes.
+    Blob(u64),
 }
 
 /// One thing to read.
@@ -376,12 +387,11 @@ impl Images {
             .collect();
         if repair {
             for repository in self.sources(&catalog, digest, &images) {
-                let is_manifest = images
-                    .iter()
-                    .filter_map(|id| catalog.images.get(*id))
-                    .any(|image| image.manifest == *digest);
+                let wanted = self.expected(&catalog, digest, &images);
                 let fetched = (around.client)().and_then(|client| {
-                    self.fetch(&client, &repository, digest, is_manifest, cancel)
+                    let auth = (around.auth)(repository.domain())?;
+                    let source = client.repository(&repository, &auth, Access::Pull);
+                    self.fetch(&source, digest, wanted, cancel)
                 });
                 match fetched {
                     Ok(()) => {
@@ -424,47 +434,66 @@ impl Images {
         found
     }
 
+    /// What a damaged blob must be, as far as the documents that are still sound tell.
+    fn expected(&self, catalog: &Catalog, digest: &Digest, images: &[&ImageId]) -> Expected {
+        let stored = || images.iter().filter_map(|id| catalog.images.get(*id));
+        if stored().any(|image| image.manifest == *digest) {
+            return Expected::Manifest;
+        }
+        let layer = stored()
+            .flat_map(|image| &image.layers)
+            .find(|layer| layer.blob == *digest);
+        if let Some(layer) = layer {
+            return Expected::Blob(layer.blob_size);
+        }
+        let described = stored().find_map(|image| {
+            let bytes = self.read_document(&image.manifest).ok()?;
+            match document::read(&bytes, "").ok()? {
+                Document::Manifest(manifest) if manifest.config.digest == *digest => {
+                    Some(manifest.config.size)
+                }
+                Document::Manifest(_) | Document::Index(_) => None,
+            }
+        });
+        let limit = u64::try_from(document::LIMIT).unwrap_or(u64::MAX);
+        Expected::Blob(described.unwrap_or(limit))
+    }
+
+    /// Fetches a blob and puts it in place of the damaged one; until it is whole, nothing changes.
     fn fetch(
         &self,
-        client: &Client,
-        repository: &Reference,
+        source: &Repository,
         digest: &Digest,
-        is_manifest: bool,
+        wanted: Expected,
         cancel: &Cancel,
     ) -> Result<()> {
-        let source = client.repository(repository, &Auth::Anonymous, Access::Pull);
         let work = {
             let lock = self.lock()?;
             Workspace::create(&self.dirs.layers, &self.dirs.blobs, &lock)?
         };
         let taken = || Error::new(Kind::Internal, "a name of the workspace is taken");
         let mut file = work.dir().make_file(b"again")?.ok_or_else(taken)?;
-        let written = || format!("write blob {}", digest.short());
         let mut hasher = Hasher::default();
+        let mut keep = |bytes: &[u8]| {
+            hasher.update(bytes);
+            file.write_all(bytes)
+                .attempt(|| format!("write blob {}", digest.short()))
+        };
         super::block_on(async {
-            if is_manifest {
-                let fetched = source.manifest(&Which::Digest(digest.clone())).await?;
-                hasher.update(&fetched.bytes);
-                return file.write_all(&fetched.bytes).attempt(written);
+            tokio::select! {
+                done = download(source, digest, wanted, &mut keep) => done,
+                () = fetch::cancelled(cancel) => Err(Error::new(Kind::Cancelled, "cancelled")),
             }
-            let mut stream = source.blob(digest, 0, None).await?;
-            while let Some(bytes) = stream.next().await? {
-                if cancel.is_cancelled() {
-                    return Err(Error::new(Kind::Cancelled, "cancelled"));
-                }
-                hasher.update(&bytes);
-                file.write_all(&bytes).attempt(written)?;
-            }
-            Ok(())
         })?;
         let found = hasher.digest();
         if found != *digest {
             return Err(Error::invalid(format!(
                 "{} sent other content: {found}",
-                repository.familiar()
+                source.name().familiar()
             )));
         }
-        file.sync_all().attempt(written)?;
+        file.sync_all()
+            .attempt(|| format!("write blob {}", digest.short()))?;
         let _lock = self.lock()?;
         work.dir()
             .rename(b"again", self.blobs_dir(), digest.hex().as_bytes())
@@ -600,6 +629,34 @@ impl Images {
         }
         Ok(damages)
     }
+}
+
+/// Reads a blob of a registry; more than it may have is not read. What stalls is given up (`transport.rs`).
+async fn download(
+    source: &Repository,
+    digest: &Digest,
+    wanted: Expected,
+    keep: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let size = match wanted {
+        Expected::Manifest => {
+            let fetched = source.manifest(&Which::Digest(digest.clone())).await?;
+            return keep(&fetched.bytes);
+        }
+        Expected::Blob(size) => size,
+    };
+    let mut stream = source.blob(digest, 0, None).await?;
+    let mut left = size;
+    while let Some(bytes) = stream.next().await? {
+        left = left.checked_sub(count(bytes.len())).ok_or_else(|| {
+            let from = source.name().familiar();
+            Error::invalid(format!(
+                "{from} sends more than the {size} bytes that it has"
+            ))
+        })?;
+        keep(&bytes)?;
+    }
+    Ok(())
 }
 
 /// Whether an image needs a blob.
