@@ -1,5 +1,5 @@
 //! Capabilities by name: Docker's default set, what a request adds and drops, and the sets as the kernel takes them.
-//! Applying them is for `init.rs`.
+//! Applying them is for `init`.
 
 use std::str::FromStr;
 

@@ -1,5 +1,5 @@
 //! Starts a container's main process: one `clone3` with all namespaces, cgroups attached from outside, and a child that
-//! runs the steps of `init.rs` until it executes the payload. What is to be started is decided elsewhere (`spec.rs`).
+//! runs the steps of `init` until it executes the payload. What is to be started is decided elsewhere (`spec.rs`).
 //!
 //! Must be called by a single-threaded process: the child is a copy that goes on running Rust code.
 

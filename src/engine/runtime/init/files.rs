@@ -1,0 +1,139 @@
+//! The container's file system: its root, mounts, devices and what is hidden of them.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::Init;
+use super::namespaces::has_new;
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::runtime::mounts::{self, Made, Mask};
+use crate::engine::runtime::{devices, rootfs, sysctl};
+use crate::engine::sys::mount::{self, Depth};
+use crate::engine::sys::rooted::Rooted;
+
+pub(super) fn copy_sources(init: &mut Init<'_>) -> Result<()> {
+    init.state.sources = mounts::sources(init.spec.mounts().as_deref().unwrap_or_default())?;
+    Ok(())
+}
+
+pub(super) fn mount_root(init: &mut Init<'_>) -> Result<()> {
+    let rootfs = init
+        .rootfs
+        .ok_or_else(|| Error::new(Kind::Internal, "no root file system is given"))?;
+    init.state.root = Some(Rooted::from_fd(rootfs::mount(rootfs)?));
+    Ok(())
+}
+
+pub(super) fn open_root(init: &mut Init<'_>) -> Result<()> {
+    init.state.root = Some(Rooted::open(Path::new("/"))?);
+    Ok(())
+}
+
+pub(super) fn make_mounts(init: &mut Init<'_>) -> Result<()> {
+    let list = init.spec.mounts().as_deref().unwrap_or_default();
+    let mut made = Made::default();
+    for (mount, source) in list.iter().zip(&init.state.sources) {
+        mounts::make(init.root()?, mount, source.as_ref(), init.cgroup, &mut made)?;
+    }
+    init.state.made = made;
+    init.state.sources = Vec::new();
+    Ok(())
+}
+
+pub(super) fn make_devices(init: &mut Init<'_>) -> Result<()> {
+    let extra = init
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|l| l.devices().as_ref());
+    if let Some(dev) = &init.state.made.dev {
+        let has_kcore = init.root()?.resolve_optional(Path::new("/proc/kcore"))?;
+        devices::populate(dev.as_fd(), has_kcore.is_some())?;
+    }
+    match extra {
+        Some(list) => devices::make_extra(init.root()?, list),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn set_kernel_parameters(init: &mut Init<'_>) -> Result<()> {
+    let parameters = init.spec.linux().as_ref().and_then(|l| l.sysctl().as_ref());
+    let Some(parameters) = parameters.filter(|list| !list.is_empty()) else {
+        return Ok(());
+    };
+    let proc = init
+        .state
+        .made
+        .proc
+        .as_ref()
+        .ok_or_else(|| Error::invalid("kernel parameters without a /proc"))?;
+    for (name, value) in parameters {
+        sysctl::check(name, value, |kind| has_new(init, kind))?;
+        sysctl::set(proc.as_fd(), name, value)?;
+    }
+    Ok(())
+}
+
+pub(super) fn make_paths_readonly(init: &mut Init<'_>) -> Result<()> {
+    let paths = init
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|l| l.readonly_paths().as_ref());
+    for path in paths.into_iter().flatten() {
+        mounts::make_readonly(init.root()?, Path::new(path))?;
+    }
+    Ok(())
+}
+
+pub(super) fn mask_paths(init: &mut Init<'_>) -> Result<()> {
+    let paths = init
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|l| l.masked_paths().as_ref());
+    let Some(paths) = paths.filter(|list| !list.is_empty()) else {
+        return Ok(());
+    };
+    let root = init.root()?;
+    let null = devices::null_device(root)?;
+    let mut mask = Mask::new(null.as_fd());
+    for path in paths {
+        mask.cover(root, Path::new(path))?;
+    }
+    Ok(())
+}
+
+/// A missing working directory is made, as Docker does; inside the root, whatever links are on the way
+/// (CVE-2026-55686).
+pub(super) fn make_working_dir(init: &mut Init<'_>) -> Result<()> {
+    let path = init.process.cwd();
+    init.root()?
+        .make_dirs(path)
+        .map(drop)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOTDIR) => error.with_kind(Kind::CommandNotRunnable),
+            _ => error,
+        })
+}
+
+pub(super) fn make_root_readonly(init: &mut Init<'_>) -> Result<()> {
+    let said = init
+        .spec
+        .root()
+        .as_ref()
+        .and_then(oci_spec::runtime::Root::readonly)
+        .unwrap_or(false);
+    let Some(rootfs) = init.rootfs else {
+        return Ok(());
+    };
+    if !rootfs::is_readonly(rootfs, said) {
+        return Ok(());
+    }
+    let root = init.root()?.as_fd();
+    mount::set_attributes(root, Depth::One, mount::RDONLY, 0, None, "/")
+}
+
+pub(super) fn pivot(init: &mut Init<'_>) -> Result<()> {
+    mount::pivot(init.root()?.as_fd())
+}

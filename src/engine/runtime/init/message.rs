@@ -1,0 +1,105 @@
+//! What parent and child say to each other: the terminal, readiness with the time of each step, a failure, and the word
+//! that the child is in its cgroups.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::{Init, Step};
+use crate::engine::error::{Error, Kind};
+use crate::engine::sys::process;
+
+/// First byte of a message to the parent: the terminal's master comes with it.
+pub(in crate::engine::runtime) const TERMINAL: u8 = b'T';
+
+/// First byte: everything is prepared, the program is executed next. Microseconds from [`Init::since`] to the end of each
+/// step follow, as native `u32`.
+pub(in crate::engine::runtime) const READY: u8 = b'R';
+
+/// First byte: a step failed; see [`decode_failure`].
+pub(in crate::engine::runtime) const FAILED: u8 = b'E';
+
+/// The parent's only message: the child is in its cgroups.
+pub(in crate::engine::runtime) const ATTACHED: u8 = b'A';
+
+/// Longest message.
+pub(in crate::engine::runtime) const MAX_MESSAGE: usize = 8192;
+
+/// Kinds by their place, for one byte in a message.
+const KINDS: [Kind; 14] = [
+    Kind::InvalidInput,
+    Kind::NotFound,
+    Kind::AlreadyExists,
+    Kind::Conflict,
+    Kind::Unauthorized,
+    Kind::Denied,
+    Kind::Unsupported,
+    Kind::Unavailable,
+    Kind::NoSpace,
+    Kind::Timeout,
+    Kind::Cancelled,
+    Kind::CommandNotRunnable,
+    Kind::CommandNotFound,
+    Kind::Internal,
+];
+
+pub(super) fn report(init: &Init<'_>, number: usize, error: &Error) {
+    let kind = KINDS
+        .iter()
+        .position(|kind| *kind == error.kind())
+        .unwrap_or(KINDS.len());
+    let byte = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
+    let mut message = vec![FAILED, byte(number), byte(kind)];
+    message.extend(error.to_string().bytes().take(MAX_MESSAGE / 2));
+    if let Some(hint) = error.hint() {
+        message.push(0);
+        message.extend(hint.bytes().take(MAX_MESSAGE / 4));
+    }
+    // If the parent is gone there is nobody to tell.
+    let _ = process::send_message(init.socket.as_fd(), &message, None);
+}
+
+/// The error that a child reported. `steps` is the list that it ran.
+#[must_use]
+pub(in crate::engine::runtime) fn decode_failure(message: &[u8], steps: &[Step]) -> Error {
+    let (number, kind, rest) = match message {
+        [FAILED, number, kind, rest @ ..] => (usize::from(*number), usize::from(*kind), rest),
+        _ => (0, KINDS.len(), message),
+    };
+    let kind = KINDS.get(kind).copied().unwrap_or(Kind::Internal);
+    let mut parts = rest.splitn(2, |byte| *byte == 0);
+    let text = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    // What the user got wrong speaks for itself; what the machine got wrong needs its place.
+    let plain = matches!(
+        kind,
+        Kind::InvalidInput | Kind::CommandNotFound | Kind::CommandNotRunnable
+    );
+    let text = match steps.get(number) {
+        Some((name, _)) if !plain => format!(
+            "container init: step {}/{} {name}: {text}",
+            number + 1,
+            steps.len()
+        ),
+        _ => text,
+    };
+    let error = Error::new(kind, text);
+    match parts.next() {
+        Some(hint) => error.with_hint(String::from_utf8_lossy(hint)),
+        None => error,
+    }
+}
+
+/// Step names and when each was done, from a [`READY`] message. The last step cannot report itself.
+pub(in crate::engine::runtime) fn decode_marks(
+    message: &[u8],
+    steps: &[Step],
+) -> Vec<(&'static str, Duration)> {
+    let marks = message.get(1..).unwrap_or_default().chunks_exact(4);
+    steps
+        .iter()
+        .zip(marks)
+        .map(|((name, _), bytes)| {
+            let micros = u32::from_ne_bytes(bytes.try_into().unwrap_or_default());
+            (*name, Duration::from_micros(micros.into()))
+        })
+        .collect()
+}

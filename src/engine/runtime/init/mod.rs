@@ -1,0 +1,135 @@
+//! What the child does between clone and exec: a list of steps, in order. A step that fails is reported with its name
+//! and the kernel's reason over a socket, and the child ends.
+//!
+//! `launch.rs` runs [`LAUNCH`], `join.rs` runs [`JOIN`]; both are the parent's side.
+
+use std::ffi::CString;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use oci_spec::runtime::{Process, Spec};
+
+use super::cgroup::Cgroup;
+use super::launch::Rootfs;
+use super::mounts::{Made, Source};
+use super::seccomp::Filter;
+use super::user::Identity;
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::sys::rooted::Rooted;
+use crate::engine::sys::{cred, process};
+
+mod attributes;
+mod files;
+mod message;
+mod namespaces;
+mod program;
+mod steps;
+mod streams;
+
+pub(super) use message::{
+    ATTACHED, FAILED, MAX_MESSAGE, READY, TERMINAL, decode_failure, decode_marks,
+};
+pub(super) use namespaces::{all_namespaces, new_namespaces};
+pub(super) use steps::{JOIN, LAUNCH};
+pub(super) use streams::ChildIo;
+
+/// A name for errors, and what to do.
+pub(super) type Step = (&'static str, fn(&mut Init<'_>) -> Result<()>);
+
+/// Everything the steps work on.
+#[derive(Debug)]
+pub(super) struct Init<'a> {
+    /// The container.
+    pub(super) spec: &'a Spec,
+    /// The process to become.
+    pub(super) process: &'a Process,
+    /// The root to mount; `None` when joining.
+    pub(super) rootfs: Option<&'a Rootfs>,
+    /// Its group.
+    pub(super) cgroup: &'a Cgroup,
+    /// The container's first process; `None` when launching.
+    pub(super) target: Option<BorrowedFd<'a>>,
+    /// To the parent.
+    pub(super) socket: OwnedFd,
+    /// Standard streams.
+    pub(super) io: ChildIo,
+    /// When the start began.
+    pub(super) since: Instant,
+    /// What earlier steps made for later ones.
+    pub(super) state: State,
+}
+
+/// What earlier steps made for later ones.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    sources: Vec<Option<Source>>,
+    root: Option<Rooted>,
+    made: Made,
+    terminal: Option<OwnedFd>,
+    identity: Option<Identity>,
+    env: Vec<CString>,
+    program: Option<PathBuf>,
+    rights: Rights,
+    filter: Option<Filter>,
+    /// When each step was done.
+    marks: Vec<Instant>,
+}
+
+/// Capabilities to end with.
+#[derive(Debug, Default, Clone, Copy)]
+struct Rights {
+    effective: cred::Capabilities,
+    permitted: cred::Capabilities,
+    inheritable: cred::Capabilities,
+    ambient: cred::Capabilities,
+}
+
+/// Number of CAP_SYS_ADMIN.
+const SYS_ADMIN: u32 = 21;
+
+/// Runs the steps and executes the program. Never returns: what called this is the parent's business, so not even a
+/// panic may go back there.
+pub(super) fn run(init: Init<'_>, steps: &[Step]) -> ! {
+    let work = std::panic::AssertUnwindSafe(|| run_steps(init, steps));
+    let _ = std::panic::catch_unwind(work);
+    process::exit_now(1)
+}
+
+fn run_steps(mut init: Init<'_>, steps: &[Step]) {
+    for (number, (_, step)) in steps.iter().enumerate() {
+        if let Err(error) = step(&mut init) {
+            message::report(&init, number, &error);
+            process::exit_now(1);
+        }
+        init.state.marks.push(Instant::now());
+    }
+    let error = program::execute(&init);
+    // Nobody may be able to hear it: the filter may forbid it, or the parent took our word for it.
+    message::report(&init, steps.len(), &error);
+    process::exit_now(if error.kind() == Kind::CommandNotFound {
+        127
+    } else {
+        126
+    })
+}
+
+impl Init<'_> {
+    fn root(&self) -> Result<&Rooted> {
+        self.state
+            .root
+            .as_ref()
+            .ok_or_else(|| Error::new(Kind::Internal, "the root is not mounted yet"))
+    }
+
+    fn identity(&self) -> Result<&Identity> {
+        self.state
+            .identity
+            .as_ref()
+            .ok_or_else(|| Error::new(Kind::Internal, "the user is not known yet"))
+    }
+
+    fn is_joining(&self) -> bool {
+        self.target.is_some()
+    }
+}

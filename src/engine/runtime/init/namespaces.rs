@@ -1,0 +1,126 @@
+//! Namespaces: which are new, which are joined, and what is set in them at once.
+
+use std::os::fd::AsFd;
+
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+
+use super::Init;
+use super::message::ATTACHED;
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::sys::process::{self, Namespaces};
+use crate::engine::sys::{namespace, node};
+
+/// The namespaces of a specification that are new.
+///
+/// # Errors
+/// Those that are not supported.
+pub(in crate::engine::runtime) fn new_namespaces(spec: &Spec) -> Result<Namespaces> {
+    let mut flags = 0;
+    for namespace in namespaces(spec) {
+        let bit = namespace_bit(namespace.typ());
+        match namespace.typ() {
+            LinuxNamespaceType::User => {
+                return Err(Error::unsupported("user namespaces"));
+            }
+            LinuxNamespaceType::Pid if namespace.path().is_some() => {
+                return Err(Error::unsupported("sharing a pid namespace"));
+            }
+            _ => {}
+        }
+        if namespace.path().is_none() {
+            flags |= bit;
+        }
+    }
+    // Without a mount namespace of its own the container's mounts would be the host's.
+    if flags & process::NEWNS == 0 {
+        return Err(Error::invalid("a container needs its own mount namespace"));
+    }
+    Ok(flags)
+}
+
+/// All namespaces that a joining process enters: those that the container has of its own.
+#[must_use]
+pub(in crate::engine::runtime) fn all_namespaces(spec: &Spec) -> Namespaces {
+    namespaces(spec)
+        .map(|namespace| namespace_bit(namespace.typ()))
+        .fold(0, |flags, bit| flags | bit)
+}
+
+pub(super) fn namespaces(spec: &Spec) -> impl Iterator<Item = &oci_spec::runtime::LinuxNamespace> {
+    spec.linux()
+        .iter()
+        .flat_map(|linux| linux.namespaces().iter().flatten())
+}
+
+fn namespace_bit(kind: LinuxNamespaceType) -> Namespaces {
+    match kind {
+        LinuxNamespaceType::Mount => process::NEWNS,
+        LinuxNamespaceType::Cgroup => process::NEWCGROUP,
+        LinuxNamespaceType::Uts => process::NEWUTS,
+        LinuxNamespaceType::Ipc => process::NEWIPC,
+        LinuxNamespaceType::User => process::NEWUSER,
+        LinuxNamespaceType::Pid => process::NEWPID,
+        LinuxNamespaceType::Network => process::NEWNET,
+        LinuxNamespaceType::Time => process::NEWTIME,
+    }
+}
+
+pub(super) fn has_new(init: &Init<'_>, kind: LinuxNamespaceType) -> bool {
+    namespaces(init.spec).any(|n| n.typ() == kind && n.path().is_none())
+}
+
+pub(super) fn join_given_namespaces(init: &mut Init<'_>) -> Result<()> {
+    for given in namespaces(init.spec) {
+        let Some(path) = given.path() else { continue };
+        // A namespace file is a magic link of /proc or a bind mount of one, chosen by the engine's caller.
+        let file = node::open(path)?;
+        namespace::enter_file(file.as_fd(), &path.to_string_lossy())?;
+    }
+    Ok(())
+}
+
+pub(super) fn enter_namespaces(init: &mut Init<'_>) -> Result<()> {
+    let Some(target) = init.target else {
+        return Ok(());
+    };
+    // The pid namespace was entered by the parent: it counts from birth.
+    namespace::enter(target, all_namespaces(init.spec) & !process::NEWPID)
+}
+
+pub(super) fn set_names(init: &mut Init<'_>) -> Result<()> {
+    if !has_new(init, LinuxNamespaceType::Uts) {
+        return Ok(());
+    }
+    if let Some(name) = init.spec.hostname().as_deref().filter(|n| !n.is_empty()) {
+        namespace::set_host_name(name)?;
+    }
+    match init.spec.domainname().as_deref().filter(|n| !n.is_empty()) {
+        Some(name) => namespace::set_domain_name(name),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn bring_up_loopback(init: &mut Init<'_>) -> Result<()> {
+    if has_new(init, LinuxNamespaceType::Network) {
+        namespace::loopback_up()
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn await_cgroups(init: &mut Init<'_>) -> Result<()> {
+    let mut byte = [0];
+    let (length, _) = process::receive_message(init.socket.as_fd(), &mut byte)?;
+    if length == 0 || byte != [ATTACHED] {
+        return Err(Error::new(Kind::Cancelled, "the parent gave up"));
+    }
+    Ok(())
+}
+
+pub(super) fn enter_cgroup_namespace(init: &mut Init<'_>) -> Result<()> {
+    if has_new(init, LinuxNamespaceType::Cgroup) {
+        namespace::unshare(process::NEWCGROUP)
+    } else {
+        Ok(())
+    }
+}

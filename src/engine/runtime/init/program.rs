@@ -1,0 +1,101 @@
+//! The end: the command is found, the filter installed, the program executed.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use super::message::READY;
+use super::{Init, SYS_ADMIN};
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::runtime::spec::SECCOMP;
+use crate::engine::runtime::{command, seccomp};
+use crate::engine::sys::{cred, process};
+
+pub(super) fn find_command(init: &mut Init<'_>) -> Result<()> {
+    let args = init.process.args().as_deref().unwrap_or_default();
+    let name = args
+        .first()
+        .ok_or_else(|| Error::invalid("no command specified"))?;
+    let path = init
+        .state
+        .env
+        .iter()
+        .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="))
+        .unwrap_or_default();
+    init.state.program = Some(command::find(name, OsStr::from_bytes(path))?);
+    Ok(())
+}
+
+pub(super) fn make_filter(init: &mut Init<'_>) -> Result<()> {
+    let spec = init.spec;
+    let builtin = spec
+        .annotations()
+        .as_ref()
+        .and_then(|list| list.get(SECCOMP))
+        .is_some_and(|name| name == "default");
+    let given = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
+    init.state.filter = match given {
+        _ if builtin => {
+            let sets = init.process.capabilities().as_ref();
+            let bounding = sets.and_then(|sets| sets.bounding().as_ref());
+            Some(match bounding {
+                Some(bounding) => seccomp::default_filter(bounding),
+                None => seccomp::default_filter(&oci_spec::runtime::Capabilities::new()),
+            })
+        }
+        Some(profile) => Some(seccomp::compile(profile)?),
+        None => None,
+    };
+    Ok(())
+}
+
+/// The last step: only capset(2), execve(2) and the report come after the filter.
+pub(super) fn install_filter(init: &mut Init<'_>) -> Result<()> {
+    process::close_on_exec_from(3)?;
+    let mut message = vec![READY];
+    for mark in &init.state.marks {
+        let micros = mark.saturating_duration_since(init.since).as_micros();
+        message.extend(u32::try_from(micros).unwrap_or(u32::MAX).to_ne_bytes());
+    }
+    process::send_message(init.socket.as_fd(), &message, None)?;
+    let rights = init.state.rights;
+    if let Some(filter) = &init.state.filter {
+        let keep = cred::permitted()? & 1 << SYS_ADMIN;
+        cred::set(
+            rights.effective | keep,
+            rights.permitted | keep,
+            rights.inheritable,
+        )?;
+        crate::engine::sys::seccomp::install(&filter.program, filter.flags)?;
+    }
+    cred::set(rights.effective, rights.permitted, rights.inheritable)?;
+    if rights.ambient != 0 {
+        cred::set_ambient(rights.ambient)?;
+    }
+    Ok(())
+}
+
+pub(super) fn execute(init: &Init<'_>) -> Error {
+    let Some(program) = &init.state.program else {
+        return Error::new(Kind::Internal, "no command was found");
+    };
+    let args = init.process.args().as_deref().unwrap_or_default();
+    let args: Result<Vec<CString>> = args.iter().map(|arg| c_string(arg)).collect();
+    let path = CString::new(program.as_os_str().as_bytes());
+    let (Ok(args), Ok(path)) = (args, path) else {
+        return Error::invalid("an argument contains a NUL byte");
+    };
+    let error = process::execute(&path, &args, &init.state.env);
+    let kind = match error.raw_os_error() {
+        // The file is there: its interpreter is not.
+        Some(libc::ENOENT) => Kind::CommandNotFound,
+        _ => Kind::CommandNotRunnable,
+    };
+    error.with_kind(kind)
+}
+
+pub(super) fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|error| {
+        Error::invalid("an argument or variable contains a NUL byte").caused_by(error)
+    })
+}

@@ -1,0 +1,75 @@
+//! The lists of steps, in order.
+
+use super::Step;
+use super::attributes::{
+    change_directory, die_with_parent, drop_rights, find_user, new_session, set_limits,
+};
+use super::files::{
+    copy_sources, make_devices, make_mounts, make_paths_readonly, make_root_readonly,
+    make_working_dir, mask_paths, mount_root, open_root, pivot, set_kernel_parameters,
+};
+use super::namespaces::{
+    await_cgroups, bring_up_loopback, enter_cgroup_namespace, enter_namespaces,
+    join_given_namespaces, set_names,
+};
+use super::program::{find_command, install_filter, make_filter};
+use super::streams::{close_inherited, open_terminal, set_streams};
+use crate::engine::sys::mount;
+
+/// A container's first process.
+pub(in crate::engine::runtime) const LAUNCH: &[Step] = &[
+    ("descriptors", close_inherited),
+    ("parent", die_with_parent),
+    ("session", new_session),
+    // Sources are copied while they still are what they are on the host: shared mounts keep their peers.
+    ("bind sources", copy_sources),
+    ("private mounts", |_| mount::make_all_private()),
+    ("namespaces", join_given_namespaces),
+    ("host name", set_names),
+    ("loopback", bring_up_loopback),
+    ("root file system", mount_root),
+    // Before /sys/fs/cgroup is mounted, after the parent put us into our cgroups: a cgroup namespace's root is the group
+    // that its maker is in (cgroup_namespaces(7)).
+    ("cgroups", await_cgroups),
+    ("cgroup namespace", enter_cgroup_namespace),
+    ("mounts", make_mounts),
+    ("devices", make_devices),
+    ("terminal", open_terminal),
+    ("kernel parameters", set_kernel_parameters),
+    ("read-only paths", make_paths_readonly),
+    ("masked paths", mask_paths),
+    ("user", find_user),
+    ("working directory", make_working_dir),
+    ("read-only root", make_root_readonly),
+    // Afterwards nothing of the host is in reach.
+    ("pivot root", pivot),
+    ("standard streams", set_streams),
+    ("limits", set_limits),
+    ("directory", change_directory),
+    ("filter", make_filter),
+    ("rights", drop_rights),
+    ("command", find_command),
+    // Again, because a change of user clears it (prctl(2), PR_SET_PDEATHSIG).
+    ("parent", die_with_parent),
+    ("seccomp", install_filter),
+];
+
+/// A further process of a running container.
+pub(in crate::engine::runtime) const JOIN: &[Step] = &[
+    ("descriptors", close_inherited),
+    ("parent", die_with_parent),
+    ("session", new_session),
+    ("cgroups", await_cgroups),
+    ("namespaces", enter_namespaces),
+    ("root file system", open_root),
+    ("terminal", open_terminal),
+    ("user", find_user),
+    ("standard streams", set_streams),
+    ("limits", set_limits),
+    ("directory", change_directory),
+    ("filter", make_filter),
+    ("rights", drop_rights),
+    ("command", find_command),
+    ("parent", die_with_parent),
+    ("seccomp", install_filter),
+];
