@@ -5,6 +5,7 @@
 pub mod caps;
 mod command;
 pub mod devices;
+pub mod hooks;
 mod init;
 pub mod mounts;
 pub mod rlimits;

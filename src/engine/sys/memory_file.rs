@@ -1,7 +1,7 @@
-//! Files that cannot be written: sealed copies in memory (memfd_create(2)), and the question whether one is.
+//! Files in memory, and files that cannot be written: sealed copies in memory (memfd_create(2)), and the question whether one is.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -29,6 +29,28 @@ pub fn sealed_copy(path: &Path) -> Result<OwnedFd> {
     ))
     .attempt(what)?;
     Ok(reopened.into())
+}
+
+/// An empty file in memory. Close-on-exec.
+///
+/// # Errors
+/// What memfd_create(2) says.
+pub fn new(name: &str) -> Result<File> {
+    rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
+        .map(File::from)
+        .map_err(|e| failed(e, "make a file in memory"))
+}
+
+/// What was written to a file, at most so many bytes of it; what is no UTF-8 is replaced.
+///
+/// # Errors
+/// What lseek(2) and read(2) say.
+pub fn content(mut file: File, limit: u64) -> Result<String> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))
+        .and_then(|_| file.take(limit).read_to_end(&mut bytes))
+        .attempt(|| "read a file in memory")?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn seals() -> SealFlags {
