@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::registry::Registry;
-use crate::registry::image::Made;
+use crate::registry::image::{Blob, Made};
 use crate::registry::proxy::{Fault, Proxy};
 use crate::registry::random::Random;
 use crate::registry::whole::{assert_image_is, assert_store_is_valid};
@@ -134,6 +136,74 @@ fn a_blob_whose_beginning_arrived_damaged_is_begun_again() {
     assert!(child.wait().unwrap().success());
     assert_image_is(&host, &name, &made);
     assert_store_is_valid(&host);
+}
+
+#[test]
+fn only_the_part_that_makes_no_sense_is_thrown_away() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let made = Made::random(41, 2, 24 << 20);
+    made.put(&registry, "large", "1");
+    let proxy = Proxy::start(registry.address);
+    let ended = pull_and_stop(&host, &proxy, "large:1", 36 << 20, Signal::KILL);
+    assert_eq!(ended, 137);
+    wait_until("the end of what was stopped", PATIENCE, || {
+        proxy.take_seen().iter().any(|seen| seen.sent > 1 << 20)
+    });
+    let [damaged, sound] = [&made.layers[0], &made.layers[1]];
+    let hex = damaged.digest().trim_start_matches("sha256:").to_owned();
+    let part = host.data().join("ingest").join(format!("{hex}.part"));
+    let file = std::fs::File::options().write(true).open(part).unwrap();
+    file.write_all_at(&[0xff; 1024], 0).unwrap();
+    proxy.take_seen();
+    host.ok(["pull", "-q", &proxy.reference("large:1")]);
+    let seen = proxy.take_seen();
+    let again = |digest: &str| -> u64 {
+        let of = seen.iter().filter(|seen| seen.target.ends_with(digest));
+        of.map(|seen| seen.sent).sum()
+    };
+    let size = |blob: &Blob| u64::try_from(blob.bytes.len()).unwrap();
+    assert!(again(&damaged.digest()) >= size(damaged));
+    let (again, size) = (again(&sound.digest()), size(sound));
+    assert!(again < size * 3 / 4, "{again} of {size} bytes again");
+    assert_image_is(&host, &proxy.reference("large:1"), &made);
+    assert_store_is_valid(&host);
+}
+
+#[test]
+fn what_is_no_file_where_a_download_belongs_is_out_of_the_way() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let made = Made::random(43, 4, 1 << 20);
+    made.put(&registry, "odd", "1");
+    let name = registry.reference("odd:1");
+    let decoy = host.dir().join("decoy");
+    std::fs::write(&decoy, "precious").unwrap();
+    let ingest = host.data().join("ingest");
+    std::fs::create_dir_all(&ingest).unwrap();
+    let place = |layer: usize, suffix: &str| {
+        let digest = made.layers[layer].digest();
+        ingest.join(format!("{}.{suffix}", digest.trim_start_matches("sha256:")))
+    };
+    let mkfifo = |path: &Path| {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    };
+    std::fs::create_dir_all(place(0, "part").join("deep")).unwrap();
+    std::fs::create_dir_all(place(0, "have")).unwrap();
+    mkfifo(&place(1, "part"));
+    std::os::unix::fs::symlink(&decoy, place(2, "part")).unwrap();
+    std::fs::write(place(3, "part"), "x").unwrap();
+    mkfifo(&place(3, "have"));
+    host.ok(["pull", "-q", &name]);
+    assert_image_is(&host, &name, &made);
+    assert_store_is_valid(&host);
+    assert_eq!(std::fs::read_to_string(&decoy).unwrap(), "precious");
+    assert_eq!(names_in(&ingest), [""; 0]);
 }
 
 #[test]

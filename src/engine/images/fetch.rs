@@ -51,7 +51,10 @@ impl Fetch<'_> {
     /// Fetches all. The end of each, and an error, is told to the arrivals: the first error ends all.
     pub(super) async fn all(&self) {
         let mut running = futures_util::stream::iter(self.arrivals)
-            .map(|arrival| self.one(arrival))
+            .map(async |arrival| {
+                let done = self.one(arrival).await;
+                done.inspect_err(|error| arrival.doubt(error))
+            })
             .buffer_unordered(self.side_by_side);
         let failed = loop {
             tokio::select! {

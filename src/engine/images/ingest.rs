@@ -15,7 +15,7 @@ use super::ranges::Ranges;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::Digest;
 use crate::engine::store::Roots;
-use crate::engine::sys::at::Dir;
+use crate::engine::sys::at::{self, Dir};
 use crate::engine::sys::file;
 
 /// Bytes between two notes of what is there, and time: what comes slowly is worth more.
@@ -71,6 +71,7 @@ struct State {
     have: Ranges,
     failed: Option<Arc<Error>>,
     verified: bool,
+    doubted: bool,
 }
 
 impl Ingest {
@@ -86,12 +87,23 @@ impl Ingest {
         })
     }
 
+    /// Removes what has one of our names and is no file of ours: it would be in the way of every pull.
+    fn clear(&self, name: &str) -> Result<()> {
+        let odd = |stat: at::Stat| stat.kind != at::Kind::File;
+        if self.dir.stat(name.as_bytes())?.is_some_and(odd) {
+            tracing::warn!(name, "something that is no file is removed");
+            self.dir.remove_tree(name.as_bytes())?;
+        }
+        Ok(())
+    }
+
     /// Says that this process makes a layer; `None` if another one does.
     ///
     /// # Errors
     /// What the system calls say.
     pub(super) fn make(&self, chain_id: &Digest) -> Result<Option<Making>> {
         let name = format!("{}.lock", chain_id.hex());
+        self.clear(&name)?;
         let Some(file) = self.dir.open_locked(name.as_bytes())? else {
             return Ok(None);
         };
@@ -108,12 +120,14 @@ impl Ingest {
     /// What the system calls say.
     pub(super) fn claim(&self, digest: &Digest, size: u64) -> Result<Option<Arrival>> {
         let part = format!("{}.part", digest.hex());
+        self.clear(&part)?;
         let Some(file) = self.dir.open_locked(part.as_bytes())? else {
             return Ok(None);
         };
         let length = file.metadata().attempt(|| format!("examine {part}"))?.len();
         // The notes of another file of this name do not count.
         let name = format!("{}.have", digest.hex());
+        self.clear(&name)?;
         let mut have = Ranges::default();
         if length > 0 && length <= size && self.dir.stat(name.as_bytes())?.is_some() {
             let mut text = String::new();
@@ -207,6 +221,18 @@ impl Arrival {
         let mut state = self.lock();
         state.failed.get_or_insert_with(|| Arc::new(error));
         self.changed.notify_all();
+    }
+
+    /// Notes that what is there made no sense, or is not what the registry has: going on with it leads nowhere. What
+    /// another blob's fetching ended with says nothing of this one.
+    pub(super) fn doubt(&self, error: &Error) {
+        let mut state = self.lock();
+        state.doubted |= error.kind() == Kind::InvalidInput && state.failed.is_none();
+    }
+
+    /// Whether anybody noted so.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.lock().doubted
     }
 
     /// Throws away what is there: it is not what it should be.

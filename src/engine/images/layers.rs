@@ -118,7 +118,9 @@ impl<'a> Pool<'a> {
             return Ok(self.take(blob)?.diff_id);
         }
         let input = self.work.open(blob)?;
-        diff_id_of(input, &|| self.cancel.is_cancelled()).map_err(stream_error)
+        diff_id_of(input, &|| self.cancel.is_cancelled())
+            .map_err(stream_error)
+            .inspect_err(|error| blob.doubt(error))
     }
 
     /// The uncompressed form's digest of a layer that will be taken later.
@@ -175,6 +177,9 @@ impl<'a> Pool<'a> {
             let ready = std::panic::catch_unwind(unpacking).unwrap_or_else(|_panic| {
                 Err(Error::new(Kind::Internal, "unpacking stopped by a defect"))
             });
+            if let Err(error) = &ready {
+                blob.doubt(error);
+            }
             state = self.lock();
             state.done.insert(digest, ready);
             self.changed.notify_all();

@@ -370,8 +370,6 @@ impl Pulling<'_> {
 
     /// Throws away blobs that are wrong, and parts of blobs that made no sense; says what was wrong with one.
     fn discard_damaged(&self, arrivals: &[Arc<Arrival>], failure: &Error) -> Result<Option<Error>> {
-        // The digest of a part is not known. If it made no sense, going on with it never will.
-        let senseless = failure.kind() == Kind::InvalidInput;
         let mut damaged = None;
         for arrival in arrivals {
             if self.cancel.is_cancelled() {
@@ -379,7 +377,8 @@ impl Pulling<'_> {
             }
             let wrong = if arrival.is_whole() {
                 arrival.verify().err()
-            } else if senseless && arrival.received() > 0 {
+            } else if arrival.is_doubted() && arrival.received() > 0 {
+                // The digest of a part is not known.
                 Some(Error::invalid(failure.to_string()))
             } else {
                 None

@@ -231,6 +231,13 @@ impl Spooled {
         })
     }
 
+    /// Notes that unpacking it ended so: what has arrived of it may make no sense.
+    pub(super) fn doubt(&self, error: &Error) {
+        if let Place::Arriving(arrival) = &self.place {
+            arrival.doubt(error);
+        }
+    }
+
     /// It is probably a layer: compressed, or a tar with the usual magic (tar(5)).
     #[must_use]
     pub fn looks_like_layer(&self) -> bool {

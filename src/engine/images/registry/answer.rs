@@ -1,11 +1,13 @@
 //! What registries say when they refuse, in Docker's words.
 
+use std::time::Duration;
+
 use oci_distribution::errors::{OciEnvelope, OciErrorCode};
 use reqwest::StatusCode;
 
 use super::Which;
 use super::challenge;
-use super::transport::Answer;
+use super::transport::{Answer, wished_pause};
 use crate::engine::error::{Error, Kind};
 use crate::engine::model::Reference;
 use crate::engine::model::reference::DEFAULT_DOMAIN;
@@ -31,13 +33,14 @@ pub(super) enum About<'a> {
 /// A refusal as an error. It reads the answer's body.
 pub(super) async fn refused(mut answer: Answer, about: &About<'_>) -> Error {
     let status = answer.status();
+    let wait = wished_pause(answer.headers());
     let body = answer.body(LIMIT).await.unwrap_or_default();
     let mut causes = Vec::new();
     if status.is_client_error() {
         causes.extend(bearer_error(&answer));
     }
     causes.extend(causes_of(status, &body));
-    describe(status, &causes, about)
+    describe(status, &causes, wait, about)
 }
 
 /// One reason: code and message.
@@ -105,14 +108,23 @@ fn causes_of(status: StatusCode, body: &[u8]) -> Vec<Cause> {
     }]
 }
 
-fn describe(status: StatusCode, causes: &[Cause], about: &About<'_>) -> Error {
+fn describe(
+    status: StatusCode,
+    causes: &[Cause],
+    wait: Option<Duration>,
+    about: &About<'_>,
+) -> Error {
     let first = causes.first().map(|cause| &cause.code);
-    let text = if causes.is_empty() {
+    let mut text = if causes.is_empty() {
         format!("received unexpected HTTP status: {status}")
     } else {
         let lines: Vec<String> = causes.iter().map(say).collect();
         lines.join(", ")
     };
+    // A short wait has been made already.
+    if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+        text = format!("{text} (the registry asks to wait {})", in_words(wait));
+    }
     let kind = kind_of(status, first);
     let error = |message: String| Error::new(kind, message);
     match (about, first) {
@@ -156,6 +168,18 @@ fn describe(status: StatusCode, causes: &[Cause], about: &About<'_>) -> Error {
             "login attempt to {registry} failed with status: {status}"
         )),
         (About::Manifest(..) | About::Login(_), _) => error(text),
+    }
+}
+
+/// `90 s`, `60 min`, `6 h`: rounded up, so that nobody comes back too early.
+fn in_words(wait: Duration) -> String {
+    match wait
+        .as_secs()
+        .saturating_add(u64::from(wait.subsec_nanos() > 0))
+    {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ ..7200 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3600)),
     }
 }
 
@@ -227,9 +251,23 @@ pub(super) fn with_suffix(name: &Reference, which: &Which) -> String {
 pub(super) mod tests {
     use super::*;
 
+    #[test]
+    fn a_wait_is_rounded_up() {
+        for (millis, expected) in [
+            (1, "1 s"),
+            (119_000, "119 s"),
+            (120_000, "2 min"),
+            (3_600_500, "61 min"),
+            (7_200_000, "2 h"),
+            (21_600_001, "7 h"),
+        ] {
+            assert_eq!(in_words(Duration::from_millis(millis)), expected);
+        }
+    }
+
     /// What is said of an answer.
     pub(crate) fn described(status: u16, body: &[u8], about: &About<'_>) -> Error {
         let status = StatusCode::from_u16(status).unwrap();
-        describe(status, &causes_of(status, body), about)
+        describe(status, &causes_of(status, body), None, about)
     }
 }

@@ -356,7 +356,7 @@ pub(super) fn is_transient(status: StatusCode) -> bool {
 }
 
 /// `Retry-After`: seconds or a date.
-fn wished_pause(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn wished_pause(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

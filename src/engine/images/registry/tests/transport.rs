@@ -140,9 +140,16 @@ async fn a_pause_that_the_registry_asks_for_is_made() {
     let error = reader(&server).manifest(&tag("1")).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "toomanyrequests: You have reached your pull rate limit"
+        "toomanyrequests: You have reached your pull rate limit (the registry asks to wait 60 min)"
     );
     assert_eq!(server.seen().len(), 1);
+    // A wait that was made, and that helped nothing.
+    let server = Server::start(|_| Reply::new(503).header("Retry-After", 0));
+    let error = reader(&server).manifest(&tag("1")).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "received unexpected HTTP status: 503 Service Unavailable"
+    );
 }
 
 #[tokio::test]
