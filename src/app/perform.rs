@@ -1,7 +1,6 @@
 //! Effects into calls of the engine. Nothing else of the program calls it.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use super::jobs::{Failure, JobId, Outcome, Report, Request};
 use super::throttle::Throttle;
 use super::{Answer, DirectoryEntry, Host, Msg, Query, QueryId};
 use crate::engine::credentials::{Kept, Login, Store};
-use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::error::{Error, Kind, Result};
 use crate::engine::events::EventReader;
 use crate::engine::logs::LogReader;
 use crate::engine::model::image::{Loaded, Removed};
@@ -303,56 +302,15 @@ fn save(
     report: &(dyn Fn(Progress) + Sync),
     cancel: &Cancel,
 ) -> Result<Vec<String>> {
-    // Layers that several images share are written once.
-    let mut blobs = BTreeMap::new();
-    for name in names {
-        let image = engine.image(name)?;
-        let layers = image.layers.iter();
-        blobs.extend(layers.map(|layer| (layer.blob.clone(), layer.blob_size)));
-    }
-    let mut out = Counted {
-        file: NewFile::create(path)?,
-        done: 0,
-        total: blobs.values().sum(),
-        report,
-    };
-    engine.save(names, &mut out, cancel)?;
-    out.flush()
-        .attempt(|| format!("write {}", path.display()))?;
-    let written = out.done;
-    out.file.finish(replace)?;
+    let mut file = NewFile::create(path)?;
+    let written = engine.save(names, &mut file, report, cancel)?;
+    file.finish(replace)?;
     let size = units::human_size_short(written);
     let first = match names {
         [one] => format!("saved {one}: {size} in {}", path.display()),
         many => format!("saved {} names: {size} in {}", many.len(), path.display()),
     };
     Ok(vec![first])
-}
-
-/// An archive that tells how much of it is written.
-struct Counted<'a> {
-    file: NewFile,
-    done: u64,
-    total: u64,
-    report: &'a (dyn Fn(Progress) + Sync),
-}
-
-impl Write for Counted<'_> {
-    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(buffer)?;
-        self.done += u64::try_from(written).unwrap_or(0);
-        (self.report)(Progress {
-            part: String::new(),
-            phase: "Writing".into(),
-            done: self.done,
-            total: Some(self.total.max(self.done)),
-        });
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
-    }
 }
 
 /// Names that are kept.

@@ -410,6 +410,9 @@ pub struct Save {
     /// Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
     #[arg(long, value_name = "string")]
     pub platform: Option<String>,
+    /// Set type of progress output ("auto", "tty", "plain", "json", "quiet")
+    #[arg(long, value_name = "string")]
+    pub progress: Option<String>,
     #[arg(hide = true)]
     pub operands: Vec<String>,
 }

@@ -139,28 +139,40 @@ pub fn save(context: &Context, args: &args::Save) -> Outcome {
             }
         }
     }
+    if is_terminal {
+        return Err(Failure::plain(
+            "cowardly refusing to save to a terminal. Use the -o flag or redirect",
+        ));
+    }
+    let mode = Mode::choose(args.progress.as_deref(), false, Target::Stderr)?;
+    // As Docker without a terminal, and in a pipeline, whose other end may have bars of its own.
+    let silent = mode == Mode::Plain || args.output.is_none();
+    let mode = if silent && args.progress.is_none() {
+        Mode::Quiet
+    } else {
+        mode
+    };
     let interrupt = Interrupt::watch()?;
-    save_to(context, args, interrupt.cancel())
-        .map_err(|failure| interrupt.explain(failure, "save: cancelled; nothing was written"))
+    let progress = Progress::new(mode, Target::Stderr);
+    let saved = save_to(context, args, &progress, interrupt.cancel())
+        .map_err(|failure| interrupt.explain(failure, "save: cancelled; nothing was written"));
+    progress.finish()?;
+    saved
 }
 
-fn save_to(context: &Context, args: &args::Save, cancel: &Cancel) -> Outcome {
+fn save_to(context: &Context, args: &args::Save, progress: &Progress, cancel: &Cancel) -> Outcome {
+    let engine = context.engine()?;
+    let report = progress.report();
     let Some(path) = &args.output else {
-        if io::stdout().is_terminal() {
-            return Err(Failure::plain(
-                "cowardly refusing to save to a terminal. Use the -o flag or redirect",
-            ));
-        }
         let mut out = Out::new();
-        context.engine()?.save(&args.operands, &mut out, cancel)?;
+        engine.save(&args.operands, &mut out, &report, cancel)?;
         out.finish()?;
         return Ok(0);
     };
-    let engine = context.engine()?;
     // Nothing half-made: the archive gets its name when it is whole.
     let file = NewFile::create(Path::new(path))?;
     let mut file = io::BufWriter::with_capacity(1 << 20, file);
-    engine.save(&args.operands, &mut file, cancel)?;
+    engine.save(&args.operands, &mut file, &report, cancel)?;
     let file = file
         .into_inner()
         .map_err(io::IntoInnerError::into_error)

@@ -251,16 +251,22 @@ impl Engine {
         Ok(id)
     }
 
-    /// Writes images as one archive that `docker load` and OCI tools read.
+    /// Writes images as one archive that `docker load` and OCI tools read: how many bytes it has.
     ///
     /// # Errors
     /// An unknown image (before anything is written), or what writing says.
-    pub fn save(&self, names: &[String], out: &mut dyn Write, cancel: &Cancel) -> Result<()> {
-        self.inner.images.save(names, out, cancel)?;
+    pub fn save(
+        &self,
+        names: &[String],
+        out: &mut dyn Write,
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<u64> {
+        let written = self.inner.images.save(names, out, report, cancel)?;
         for name in names {
             self.note_image("save", name);
         }
-        Ok(())
+        Ok(written)
     }
 
     /// All images, newest first.

@@ -62,3 +62,40 @@ fn save_writes_into_a_pipe_and_leaves_it_a_pipe() {
     let loaded = host.wharf_with(["load"], &archive);
     assert_eq!(loaded.stdout, "Loaded image: busybox:latest\n");
 }
+
+#[test]
+fn save_tells_of_each_layer_where_somebody_looks_and_of_nothing_else() {
+    let Some(host) = host() else { return };
+    let path = host.dir().join("saved.tar").display().to_string();
+    let silent = host.wharf(["save", "-o", &path, "busybox"]);
+    assert_eq!((silent.code, silent.stderr.as_str()), (0, ""));
+    let size = fs::metadata(&path).unwrap().len();
+    let shown = host.wharf(["save", "--progress", "json", "-o", &path, "busybox"]);
+    assert_eq!((shown.code, shown.stdout.as_str()), (0, ""));
+    let objects: Vec<serde_json::Value> = shown
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |status: &str| objects.iter().filter(|one| one["status"] == status).count();
+    // One layer; its documents are not told of.
+    assert_eq!((of("Preparing"), of("Saved")), (1, 1), "{objects:?}");
+    let total = objects
+        .iter()
+        .find_map(|one| one["progressDetail"]["total"].as_u64())
+        .unwrap();
+    assert!(total > 100_000 && total < size, "{total} of {size}");
+    let plain = host.wharf(["save", "--progress", "plain", "-o", &path, "busybox"]);
+    let lines: Vec<&str> = plain.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{plain:#?}");
+    assert!(lines[0].ends_with(": Preparing") && lines[1].ends_with(": Saved"));
+    // In a pipeline standard output is the archive and nothing else.
+    let piped = host.wharf(["save", "busybox"]);
+    assert_eq!((piped.code, piped.stderr.as_str()), (0, ""));
+    assert_eq!(
+        piped.stdout.len() as u64,
+        String::from_utf8_lossy(&fs::read(&path).unwrap()).len() as u64
+    );
+    let wrong = host.wharf(["save", "--progress", "loud", "-o", &path, "busybox"]);
+    assert_eq!(wrong.code, 1, "{wrong:#?}");
+}

@@ -351,7 +351,9 @@ pub fn small_tar(dir: &Path, name: &str, files: &[(&str, &str)]) -> PathBuf {
 pub fn save(images: &Images, names: &[&str], path: &Path) {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut file = fs::File::create(path).unwrap();
-    images.save(&names, &mut file, &Cancel::new()).unwrap();
+    images
+        .save(&names, &mut file, &|_| (), &Cancel::new())
+        .unwrap();
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn only_the_part_that_makes_no_sense_is_thrown_away() {
     let part = host.data().join("ingest").join(format!("{hex}.part"));
     let file = std::fs::File::options().write(true).open(part).unwrap();
     file.write_all_at(&[0xff; 1024], 0).unwrap();
-    proxy.take_seen();
+    let _ = proxy.take_seen();
     host.ok(["pull", "-q", &proxy.reference("large:1")]);
     let seen = proxy.take_seen();
     let again = |digest: &str| -> u64 {

@@ -105,6 +105,32 @@ fn what_skopeo_wrote_goes_through_wharf_unchanged() {
 }
 
 #[test]
+fn of_many_tags_the_one_that_is_refused_is_named() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let proxy = Proxy::start(registry.address);
+    let name = proxy.reference("app");
+    for tag in ["x", "y", "z"] {
+        host.ok(["tag", BUSYBOX, &format!("{name}:{tag}")]);
+    }
+    proxy.plan(|request| {
+        if request.method == "PUT" && request.target.ends_with("/manifests/y") {
+            Fault::Status(403, None)
+        } else {
+            Fault::None
+        }
+    });
+    let refused = host.wharf(["push", "-q", "-a", &name]);
+    assert_eq!(refused.code, 1, "{refused:#?}");
+    let expected = format!("wharf: push {name}:y: ");
+    assert!(refused.stderr.starts_with(&expected), "{refused:#?}");
+    assert_eq!(registry.manifest("app", "x").status, 200);
+    assert_eq!(registry.manifest("app", "z").status, 404);
+}
+
+#[test]
 fn all_tags_are_pushed_and_what_cannot_be_pushed_says_why() {
     let Some(host) = host() else { return };
     let Some(registry) = Registry::open(&host) else {

@@ -35,6 +35,7 @@ const DONE: &[&str] = &[
     "Pushed",
     "Layer already exists",
     "Loaded",
+    "Saved",
 ];
 /// Phases in which it waits for its turn.
 const IDLE: &[&str] = &[
@@ -45,7 +46,7 @@ const IDLE: &[&str] = &[
     "Verifying",
 ];
 /// Phases whose bytes make up the sum.
-const TRANSFER: &[&str] = &["Downloading", "Pushing", "Loading layer"];
+const TRANSFER: &[&str] = &["Downloading", "Pushing", "Loading layer", "Saving"];
 
 /// Nothing more comes.
 fn is_over(phase: &str) -> bool {
@@ -77,7 +78,7 @@ fn steps(progress: &model::Progress, step: Step) -> Vec<&str> {
         // A layer that waits is one that will be pulled; only a push says so in two steps.
         ("Waiting", Step::First) => vec!["Pulling fs layer"],
         ("Downloading", _) if first => vec!["Pulling fs layer"],
-        ("Downloading" | "Extracting" | "Pushing" | "Loading layer", _) => vec![],
+        ("Downloading" | "Extracting" | "Pushing" | "Loading layer" | "Saving", _) => vec![],
         (phase, _) => vec![words(phase)],
     }
 }

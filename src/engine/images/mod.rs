@@ -218,13 +218,19 @@ impl Images {
         first_id(made)
     }
 
-    /// Writes images as one archive: docker-archive and OCI layout at once. A repository without a tag means all its
-    /// tags.
+    /// Writes images as one archive, docker-archive and OCI layout at once: how many bytes it has. A repository without a
+    /// tag means all its tags.
     ///
     /// # Errors
     /// `NotFound` for an unknown image, before anything is written; `Cancelled`; what reading and writing say.
-    pub fn save(&self, names: &[String], out: &mut dyn Write, cancel: &Cancel) -> Result<()> {
-        save::save(self, names, out, cancel)
+    pub fn save(
+        &self,
+        names: &[String],
+        out: &mut dyn Write,
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<u64> {
+        save::save(self, names, out, report, cancel)
     }
 
     /// Removes a name, or the image with its last one, or, by id, the image with all its names. Layers that neither

@@ -66,7 +66,11 @@ impl Images {
             let catalog = self.catalog()?;
             choose(&catalog, request)?
                 .into_iter()
-                .map(|(name, id)| self.outgoing(&catalog, name, id, request.platform.as_ref()))
+                .map(|(name, id)| {
+                    let what = pushing(&name);
+                    self.outgoing(&catalog, name, id, request.platform.as_ref())
+                        .attempt(|| what)
+                })
                 .collect::<Result<Vec<_>>>()?
         };
         let repository = client.repository(name, &request.auth, Access::Push);
@@ -76,14 +80,14 @@ impl Images {
             side_by_side: client.settings().side_by_side.max(1),
             report,
         };
-        let what = || format!("push {}", name.familiar());
         // One runtime for all: connections live as long as it does.
         block_on(async {
             let mut pushed = Vec::new();
             for image in &outgoing {
                 tell(Turn::Begun(&image.name));
-                unless(cancel, sending.image(image)).await?;
-                self.remember(image)?;
+                let sent = unless(cancel, sending.image(image)).await;
+                sent.and_then(|()| self.remember(image))
+                    .attempt(|| pushing(&image.name))?;
                 let done = Pushed {
                     reference: image.name.clone(),
                     digest: image.digest.clone(),
@@ -94,7 +98,6 @@ impl Images {
             }
             Ok(pushed)
         })
-        .attempt(what)
     }
 
     /// What refers to an image in its registry.
@@ -222,6 +225,11 @@ impl Images {
         catalog.names.insert(name, image.id.clone());
         self.save_catalog(&catalog, &lock)
     }
+}
+
+/// Of many tags an error names the one at fault.
+fn pushing(name: &Reference) -> String {
+    format!("push {}", name.familiar())
 }
 
 /// The images that are meant, by the names under which they go.

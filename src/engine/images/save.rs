@@ -11,15 +11,24 @@ use super::document::{ArchivedImage, Descriptor, IMAGE_NAME, Index, OCI_INDEX, R
 use super::{Images, stored};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::digest::ImageId;
-use crate::engine::model::{Cancel, Digest, Reference};
+use crate::engine::model::progress::Report;
+use crate::engine::model::{Cancel, Digest, Progress, Reference};
 
 /// Everything that will be written, with its files open: an image that is removed meanwhile is saved all the same.
 struct Archive {
     documents: Vec<(&'static str, Vec<u8>)>,
-    blobs: Vec<(Digest, File)>,
+    blobs: Vec<Blob>,
 }
 
-/// Writes images.
+struct Blob {
+    digest: Digest,
+    size: u64,
+    file: File,
+    /// Layers are told of; the documents beside them are nothing to wait for.
+    is_layer: bool,
+}
+
+/// Writes images: how many bytes the archive has.
 ///
 /// # Errors
 /// `NotFound` for an unknown name, before anything is written; what reading and writing say.
@@ -27,31 +36,39 @@ pub(super) fn save(
     images: &Images,
     names: &[String],
     out: &mut dyn Write,
+    report: Report<'_>,
     cancel: &Cancel,
-) -> Result<()> {
+) -> Result<u64> {
     let archive = {
         let _lock = images.hold()?;
         gather(images, names)?
     };
+    for blob in &archive.blobs {
+        blob.tell(report, "Preparing", 0);
+    }
+    let mut tar = Tar {
+        out,
+        written: 0,
+        cancel,
+    };
     for dir in ["blobs/", "blobs/sha256/"] {
         let header = header(tar::EntryType::Directory, 0o755, 0, dir)?;
-        out.write_all(header.as_bytes()).attempt(|| WRITE)?;
+        tar.write(header.as_bytes())?;
     }
     for (name, document) in archive.documents {
         let size = u64::try_from(document.len()).unwrap_or(u64::MAX);
-        append(out, name, 0o644, size, &mut document.as_slice(), cancel)?;
+        tar.append(name, 0o644, size, &mut document.as_slice(), &|_| ())?;
     }
-    for (digest, mut file) in archive.blobs {
-        let size = file
-            .metadata()
-            .attempt(|| format!("examine blob {digest}"))?
-            .len();
-        let path = format!("blobs/sha256/{}", digest.hex());
-        append(out, &path, 0o444, size, &mut file, cancel)?;
+    for mut blob in archive.blobs {
+        let path = format!("blobs/sha256/{}", blob.digest.hex());
+        let tell = blob.teller(report);
+        tar.append(&path, 0o444, blob.size, &mut blob.file, &tell)?;
+        blob.tell(report, "Saved", blob.size);
     }
     // Two empty blocks are the end (tar(5)).
-    out.write_all(&[0; 2 * BLOCK]).attempt(|| WRITE)?;
-    out.flush().attempt(|| WRITE)
+    tar.write(&[0; 2 * BLOCK])?;
+    tar.out.flush().attempt(|| WRITE)?;
+    Ok(tar.written)
 }
 
 const WRITE: &str = "write archive";
@@ -59,41 +76,84 @@ const BLOCK: usize = 512;
 /// Large, so that a writer's own buffer is passed by and the system is asked rarely.
 const BUFFER: usize = 1 << 20;
 
-/// One file of the archive.
-fn append(
-    out: &mut dyn Write,
-    path: &str,
-    mode: u32,
-    size: u64,
-    content: &mut dyn Read,
-    cancel: &Cancel,
-) -> Result<()> {
-    let header = header(tar::EntryType::Regular, mode, size, path)?;
-    out.write_all(header.as_bytes()).attempt(|| WRITE)?;
-    let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(size).unwrap_or(BUFFER))];
-    let mut left = size;
-    while left > 0 {
-        if cancel.is_cancelled() {
-            return Err(Error::new(Kind::Cancelled, "cancelled"));
+impl Blob {
+    fn tell(&self, report: Report<'_>, phase: &'static str, done: u64) {
+        if self.is_layer {
+            report(Progress {
+                part: self.digest.short().to_owned(),
+                phase: phase.into(),
+                done,
+                total: Some(self.size),
+            });
         }
-        let most = usize::try_from(left).unwrap_or(BUFFER).min(buffer.len());
-        let space = buffer.get_mut(..most).unwrap_or_default();
-        let read = match content.read(space) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other.attempt(|| format!("read {path}"))?,
-        };
-        if read == 0 {
-            return Err(Error::new(Kind::Internal, format!("{path} is cut short"))
-                .with_hint("wharf system check tells more"));
-        }
-        out.write_all(space.get(..read).unwrap_or_default())
-            .attempt(|| WRITE)?;
-        left = left.saturating_sub(u64::try_from(read).unwrap_or(0));
     }
-    let over = usize::try_from(size % 512).unwrap_or(0);
-    let padding = [0; BLOCK];
-    let padding = padding.get(over..).filter(|_| over > 0).unwrap_or_default();
-    out.write_all(padding).attempt(|| WRITE)
+
+    /// Tells of the bytes that are written.
+    fn teller<'a>(&self, report: Report<'a>) -> impl Fn(u64) + use<'a> {
+        let (part, total, is_layer) = (self.digest.short().to_owned(), self.size, self.is_layer);
+        move |done| {
+            if is_layer {
+                report(Progress {
+                    part: part.clone(),
+                    phase: "Saving".into(),
+                    done,
+                    total: Some(total),
+                });
+            }
+        }
+    }
+}
+
+/// The archive as far as it is written.
+struct Tar<'a> {
+    out: &'a mut dyn Write,
+    written: u64,
+    cancel: &'a Cancel,
+}
+
+impl Tar<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).attempt(|| WRITE)?;
+        self.written += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// One file; `tell` is told how many bytes of it are written.
+    fn append(
+        &mut self,
+        path: &str,
+        mode: u32,
+        size: u64,
+        content: &mut dyn Read,
+        tell: &dyn Fn(u64),
+    ) -> Result<()> {
+        let header = header(tar::EntryType::Regular, mode, size, path)?;
+        self.write(header.as_bytes())?;
+        let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(size).unwrap_or(BUFFER))];
+        let mut left = size;
+        while left > 0 {
+            if self.cancel.is_cancelled() {
+                return Err(Error::new(Kind::Cancelled, "cancelled"));
+            }
+            let most = usize::try_from(left).unwrap_or(BUFFER).min(buffer.len());
+            let space = buffer.get_mut(..most).unwrap_or_default();
+            let read = match content.read(space) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other.attempt(|| format!("read {path}"))?,
+            };
+            if read == 0 {
+                return Err(Error::new(Kind::Internal, format!("{path} is cut short"))
+                    .with_hint("wharf system check tells more"));
+            }
+            self.write(space.get(..read).unwrap_or_default())?;
+            left = left.saturating_sub(u64::try_from(read).unwrap_or(0));
+            tell(size - left);
+        }
+        let over = usize::try_from(size % 512).unwrap_or(0);
+        let padding = [0; BLOCK];
+        let padding = padding.get(over..).filter(|_| over > 0).unwrap_or_default();
+        self.write(padding)
+    }
 }
 
 fn header(kind: tar::EntryType, mode: u32, size: u64, path: &str) -> Result<tar::Header> {
@@ -155,11 +215,12 @@ fn gather(images: &Images, names: &[String]) -> Result<Archive> {
     };
     let mut list = Vec::new();
     let mut needed = BTreeSet::new();
+    let mut layers = BTreeSet::new();
     for (id, names) in &chosen {
         let image = stored(&catalog, id)?;
         needed.insert(id.clone());
         needed.insert(image.manifest.clone());
-        needed.extend(image.layers.iter().map(|layer| layer.blob.clone()));
+        layers.extend(image.layers.iter().map(|layer| layer.blob.clone()));
         list.push(archived(id, image, names));
         let platform = images.read_config(id, image)?.platform();
         let (media_type, size) = images.describe_manifest(&image.manifest)?;
@@ -180,9 +241,18 @@ fn gather(images: &Images, names: &[String]) -> Result<Archive> {
         }
     }
     let mut blobs = Vec::new();
-    for digest in needed {
+    for digest in &needed | &layers {
         let file = images.blobs_dir().open_file(digest.hex().as_bytes())?;
-        blobs.push((digest, file));
+        let size = file
+            .metadata()
+            .attempt(|| format!("examine blob {digest}"))?
+            .len();
+        blobs.push(Blob {
+            is_layer: layers.contains(&digest),
+            digest,
+            size,
+            file,
+        });
     }
     Ok(Archive {
         documents: vec![
