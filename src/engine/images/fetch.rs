@@ -50,6 +50,7 @@ pub(super) struct Fetch<'a> {
 impl Fetch<'_> {
     /// Fetches all. The end of each, and an error, is told to the arrivals: the first error ends all.
     pub(super) async fn all(&self) {
+        let _ending = Ending(self.arrivals);
         let mut running = futures_util::stream::iter(self.arrivals)
             .map(async |arrival| {
                 let done = self.one(arrival).await;
@@ -199,6 +200,18 @@ impl Fetch<'_> {
             done: arrival.received(),
             total: Some(arrival.size),
         });
+    }
+}
+
+/// However the fetching ends, by a defect too: nobody waits for more of it.
+struct Ending<'a>(&'a [Arc<Arrival>]);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        for arrival in self.0 {
+            // What is whole can be read all the same, and a reason that was given before stays.
+            arrival.fail(Error::new(Kind::Internal, "the fetching ended early"));
+        }
     }
 }
 

@@ -413,10 +413,7 @@ impl Pulling<'_> {
         let stop = Notify::new();
         std::thread::scope(|scope| {
             let _closing = Closing(&pool);
-            let _stopping = Stopping {
-                stop: &stop,
-                arrivals,
-            };
+            let _stopping = Stopping(&stop);
             pool.start(scope, self.side_by_side);
             let fetch = Fetch {
                 repository: &self.repository,
@@ -546,19 +543,12 @@ impl Pulling<'_> {
     }
 }
 
-/// Ends the fetching when the rest of the work ends, however it ends: the threads that read what arrives must not wait
-/// for ever.
-struct Stopping<'a> {
-    stop: &'a Notify,
-    arrivals: &'a [Arc<Arrival>],
-}
+/// Ends the fetching when the rest of the work ends, however it ends.
+struct Stopping<'a>(&'a Notify);
 
 impl Drop for Stopping<'_> {
     fn drop(&mut self) {
-        self.stop.notify_one();
-        for arrival in self.arrivals {
-            arrival.fail(Error::new(Kind::Cancelled, "cancelled"));
-        }
+        self.0.notify_one();
     }
 }
 

@@ -137,3 +137,39 @@ async fn a_line_that_brings_nothing_more_is_given_up() {
         assert!(received <= 1 << 20, "{received}");
     }
 }
+
+#[test]
+fn a_defect_in_the_fetching_leaves_nobody_waiting() {
+    let content = vec![7_u8; 1 << 20];
+    let whole = content.clone();
+    let server = Server::start(move |_| Reply::ok(whole.as_slice()));
+    let dir = tempfile::tempdir().unwrap();
+    let roots = Roots {
+        data: dir.path().to_owned(),
+        run: dir.path().to_owned(),
+    };
+    let claimed = Ingest::open(&roots)
+        .unwrap()
+        .claim(&digest_of(&content), 1 << 20);
+    let arrivals = [Arc::new(claimed.unwrap().unwrap())];
+    std::thread::scope(|scope| {
+        let fetching = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let fetch = Fetch {
+                repository: &reader(&server),
+                arrivals: &arrivals,
+                side_by_side: 3,
+                connections: 6,
+                pause: Duration::from_millis(1),
+                report: &|_| panic!("a defect"),
+                cancel: &Cancel::new(),
+            };
+            runtime.unwrap().block_on(fetch.all());
+        });
+        assert!(fetching.join().is_err());
+    });
+    let [arrival] = &arrivals;
+    assert_eq!(arrival.verify().unwrap_err().kind(), Kind::Internal);
+}
