@@ -155,7 +155,7 @@ pub fn layer(bytes: &[u8]) {
     let before = fs::metadata(root.join("decoy")).unwrap();
     let archive = archive(bytes);
     let dir = Dir::open(&root.join("fs")).unwrap();
-    if let Ok(layer) = unpack::unpack(&mut archive.as_slice(), dir) {
+    if let Ok(layer) = unpack::unpack(&mut archive.as_slice(), dir, &std::sync::Arc::default()) {
         let _ = layer.complete(&[]);
     }
     let after = fs::metadata(root.join("decoy")).unwrap();

@@ -1,6 +1,5 @@
 //! Streams: what compresses them, their digests, and a decoder that works ahead on a thread of its own.
 
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -236,7 +235,7 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
 /// What source or file say; `Interrupted` is not among them. A cancelled copy ends with [`cancelled`].
 pub fn copy_hashed(
     input: &mut dyn Read,
-    output: &mut File,
+    output: &mut dyn Write,
     cancel: &Cancel,
 ) -> io::Result<(Digest, u64)> {
     let mut hasher = Hasher::default();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io::Read;
 
-use super::codec::{CHUNK, Hasher};
+use super::codec::CHUNK;
 use super::index::{Entry, Kind};
 use super::unpack::{self, OPAQUE_XATTR, shown};
 use crate::engine::error::{self, Result};
@@ -194,7 +194,7 @@ fn file(
         Err(error) => return Ok(Some(error.to_string())),
     };
     if let Some(content) = content {
-        let mut hasher = Hasher::default();
+        let mut hasher = blake3::Hasher::new();
         loop {
             let read = match file.read(buffer) {
                 Ok(read) => read,
@@ -206,7 +206,7 @@ fn file(
             hasher.update(chunk);
             count(u64::try_from(read).unwrap_or(0))?;
         }
-        if hasher.finish() != *content {
+        if hasher.finalize() != *content {
             return Ok(Some("its content has changed".to_owned()));
         }
     }

@@ -22,7 +22,7 @@ use std::io::{self, Read};
 use crate::engine::model::Digest;
 
 /// Version of the format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Name of the file, next to the layer's `fs`.
 pub const FILE: &str = "index";
 
@@ -38,7 +38,7 @@ const IMPLIED: u8 = 8;
 pub enum Kind {
     /// Regular file.
     File {
-        /// SHA-256 of its content; `None` if it is mostly holes and was not hashed.
+        /// BLAKE3 of its content: it compares files, nobody shows it; `None` if it is mostly holes and was not hashed.
         content: Option<[u8; 32]>,
     },
     /// Directory.

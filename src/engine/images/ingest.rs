@@ -16,6 +16,7 @@ use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::Digest;
 use crate::engine::store::Roots;
 use crate::engine::sys::at::{self, Dir};
+use crate::engine::sys::behind::Behind;
 use crate::engine::sys::file;
 
 /// Bytes between two notes of what is there, and time: what comes slowly is worth more.
@@ -26,6 +27,8 @@ const NOTE_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Ingest {
     dir: Dir,
+    /// What was written to it lately.
+    pub(super) behind: Arc<Behind>,
 }
 
 /// A lock on a layer that is being made; dropping it lets go.
@@ -51,7 +54,8 @@ pub(super) struct Arrival {
     /// How long it must be, in bytes.
     pub size: u64,
     dir: Dir,
-    file: File,
+    file: Arc<File>,
+    behind: Arc<Behind>,
     notes: Mutex<Notes>,
     state: Mutex<State>,
     changed: Condvar,
@@ -84,6 +88,7 @@ impl Ingest {
         file::create_private_dir(&path)?;
         Ok(Self {
             dir: Dir::open(&path)?,
+            behind: Arc::default(),
         })
     }
 
@@ -154,7 +159,8 @@ impl Ingest {
             digest: digest.clone(),
             size,
             dir: self.dir.try_clone()?,
-            file,
+            file: Arc::new(file),
+            behind: Arc::clone(&self.behind),
             notes: Mutex::new(Notes {
                 file: notes,
                 pending: Ranges::default(),
@@ -205,7 +211,7 @@ impl Arrival {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.pending.add(start, end);
         if notes.pending.total() >= NOTE_EVERY || notes.written.elapsed() >= NOTE_AFTER {
-            notes.write();
+            self.write_down(&mut notes);
         }
         Ok(())
     }
@@ -213,7 +219,13 @@ impl Arrival {
     /// Writes down what is there, for whoever goes on with it.
     pub(super) fn note(&self) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.write();
+        self.write_down(&mut notes);
+    }
+
+    fn write_down(&self, notes: &mut Notes) {
+        for (start, end) in notes.write().parts() {
+            self.behind.wrote(&self.file, start, end - start);
+        }
     }
 
     /// Ends the waiting of its readers with an error.
@@ -297,11 +309,12 @@ impl Arrival {
 }
 
 impl Notes {
-    fn write(&mut self) {
-        let lines = std::mem::take(&mut self.pending).to_string();
+    fn write(&mut self) -> Ranges {
+        let pending = std::mem::take(&mut self.pending);
         self.written = Instant::now();
         // What could not be noted is fetched again, no more.
-        let _ = self.file.write_all(lines.as_bytes());
+        let _ = self.file.write_all(pending.to_string().as_bytes());
+        pending
     }
 }
 

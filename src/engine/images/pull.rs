@@ -404,6 +404,7 @@ impl Pulling<'_> {
         let work = {
             let lock = self.images.lock()?;
             Workspace::create(self.images.layers_dir(), self.images.blobs_dir(), &lock)?
+                .writing_behind(&self.ingest.behind)
         };
         let phases = Phases {
             during: "Extracting",

@@ -38,6 +38,11 @@ impl Ranges {
         self.0.last().map_or(0, |&(_, end)| end)
     }
 
+    /// The parts, first and end of each, in order.
+    pub fn parts(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.0.iter().copied()
+    }
+
     /// How many positions are there.
     #[must_use]
     pub fn total(&self) -> u64 {

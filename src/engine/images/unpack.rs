@@ -9,12 +9,14 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
-use super::codec::{self, CHUNK, Hasher};
+use super::codec::{self, CHUNK};
 use super::tarball::{self, Entry, Kind};
 use super::{index, ingest};
 use crate::engine::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::engine::sys::at::{self, Dir};
+use crate::engine::sys::behind::{Behind, Trail};
 
 const WHITEOUT: &[u8] = b".wh.";
 const SPECIAL_WHITEOUT: &[u8] = b".wh..wh.";
@@ -42,7 +44,7 @@ pub struct Unpacked {
 /// # Errors
 /// `InvalidInput` naming the entry for anything malformed or escaping; what the file system says. The directory then
 /// holds a part of the layer.
-pub fn unpack(input: &mut dyn Read, root: Dir) -> Result<Unpacked> {
+pub fn unpack(input: &mut dyn Read, root: Dir, behind: &Arc<Behind>) -> Result<Unpacked> {
     let mut reader = tarball::Reader::new(input);
     let mut layer = Layer {
         root,
@@ -52,6 +54,7 @@ pub fn unpack(input: &mut dyn Read, root: Dir) -> Result<Unpacked> {
         opaque: BTreeSet::new(),
         wanted: Vec::new(),
         buffer: vec![0; CHUNK],
+        behind: Arc::clone(behind),
     };
     layer.root.set_own_attributes(0, 0, 0o755)?;
     layer.root.set_own_mtime((0, 0))?;
@@ -157,6 +160,7 @@ struct Layer {
     /// Hard links whose target is not in this layer (yet): path and target.
     wanted: Vec<(Vec<u8>, Vec<u8>)>,
     buffer: Vec<u8>,
+    behind: Arc<Behind>,
 }
 
 #[derive(Debug)]
@@ -210,26 +214,30 @@ impl Layer {
 
     fn file(&mut self, real: &[u8], entry: &Entry, source: &mut Source<'_, '_>) -> Result<()> {
         let (_, name) = split(real);
-        let mut file = loop {
+        let file = loop {
             match self.current()?.dir.make_file(name)? {
                 Some(file) => break file,
                 None => self.clear(real)?,
             }
         };
-        let mut hasher = Hasher::default();
-        let content = match &entry.sparse {
+        let (content, file) = match &entry.sparse {
             None => {
+                let mut hasher = blake3::Hasher::new();
+                let mut trail = Trail::new(&self.behind, file);
                 loop {
                     let read = source.read_data(&mut self.buffer).map_err(archive_error)?;
                     let Some(data) = self.buffer.get(..read).filter(|data| !data.is_empty()) else {
                         break;
                     };
                     hasher.update(data);
-                    file.write_all(data).attempt(|| "write")?;
+                    trail.write_all(data).attempt(|| "write")?;
                 }
-                Some(hasher.finish())
+                (Some(hasher.finalize().into()), trail.finish())
             }
-            Some(pieces) => self.sparse(&file, entry.size, pieces, source)?,
+            Some(pieces) => {
+                let content = self.sparse(&file, entry.size, pieces, source)?;
+                (content, Arc::new(file))
+            }
         };
         at::set_file_attributes(&file, entry.uid, entry.gid, entry.mode)
             .attempt(|| "set owner and mode")?;
@@ -257,10 +265,10 @@ impl Layer {
     ) -> Result<Option<[u8; 32]>> {
         let stored: u64 = pieces.iter().map(|(_, length)| length).sum();
         let hashed = size.saturating_sub(stored) <= MAX_HASHED_HOLES;
-        let mut hasher = Hasher::default();
+        let mut hasher = blake3::Hasher::new();
         let mut position = 0;
         let zeros = [0_u8; 4096];
-        let hash_hole = |hasher: &mut Hasher, mut length: u64| {
+        let hash_hole = |hasher: &mut blake3::Hasher, mut length: u64| {
             while hashed && length > 0 {
                 let count = usize::try_from(length)
                     .unwrap_or(usize::MAX)
@@ -290,7 +298,7 @@ impl Layer {
             }
         }
         hash_hole(&mut hasher, size - position);
-        Ok(hashed.then(|| hasher.finish()))
+        Ok(hashed.then(|| hasher.finalize().into()))
     }
 
     fn node(&mut self, real: &[u8], entry: &Entry) -> Result<()> {

@@ -13,6 +13,7 @@ use super::unpack::stream_error;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::{Cancel, Digest};
 use crate::engine::sys::at::{self, Dir};
+use crate::engine::sys::behind::{Behind, Trail};
 use crate::engine::sys::file::Lock;
 
 const PREFIX: &str = ".tmp-";
@@ -25,6 +26,8 @@ pub struct Workspace {
     name: String,
     dir: Dir,
     next: AtomicU64,
+    /// What was written here lately.
+    pub(super) behind: Arc<Behind>,
 }
 
 /// A blob on disk, or on its way there.
@@ -73,6 +76,7 @@ impl Workspace {
             name,
             dir,
             next: AtomicU64::new(0),
+            behind: Arc::default(),
         })
     }
 
@@ -91,6 +95,13 @@ impl Workspace {
             }
         }
         Ok(found)
+    }
+
+    /// Shares what is known of the latest writes with another place.
+    #[must_use]
+    pub(super) fn writing_behind(mut self, behind: &Arc<Behind>) -> Self {
+        self.behind = Arc::clone(behind);
+        self
     }
 
     /// The directory itself.
@@ -119,11 +130,13 @@ impl Workspace {
     /// # Errors
     /// What the source or the file system say; the file is then removed with the workspace.
     pub fn spool(&self, input: &mut dyn Read, cancel: &Cancel) -> Result<Spooled> {
-        let (name, mut file) = self.make_file()?;
+        let (name, file) = self.make_file()?;
+        let mut trail = Trail::new(&self.behind, file);
         let start = codec::read_start(input, 512).map_err(stream_error)?;
         let mut whole = start.as_slice().chain(input);
         let (digest, size) =
-            codec::copy_hashed(&mut whole, &mut file, cancel).map_err(stream_error)?;
+            codec::copy_hashed(&mut whole, &mut trail, cancel).map_err(stream_error)?;
+        let _ = trail.finish();
         Ok(Spooled {
             place: Place::Work(name),
             digest,

@@ -3,6 +3,7 @@
 //! Functions here are thin and safe; deciding what to call is for the peers above. Nothing of them is imported.
 
 pub mod at;
+pub mod behind;
 pub mod cgroupfs;
 pub mod file;
 pub mod host;
