@@ -10,7 +10,7 @@ use crate::registry::proxy::{Fault, Proxy};
 use crate::registry::random::Random;
 use crate::registry::token::{REFRESH_TOKEN, Rules, TokenServer};
 use crate::registry::{Door, PASSWORD, Registry, USER, Wire};
-use crate::support::{Host, has_peer, privileged};
+use crate::support::{Host, PATIENCE, has_peer, privileged, wait_until};
 
 fn host() -> Option<Host> {
     let host = privileged()?;
@@ -244,7 +244,12 @@ fn the_proxy_does_the_harm_that_is_planned_and_counts() {
         proxy.hold_after(None);
         assert_eq!(waiting.join().unwrap().unwrap().body, content);
     });
-    let seen = proxy.take_seen();
+    // What was sent is noted after it was sent.
+    let mut seen = Vec::new();
+    wait_until("the exchange is noted", PATIENCE, || {
+        seen = proxy.take_seen();
+        !seen.is_empty()
+    });
     assert_eq!((seen.len(), seen[0].sent), (1, 20_000));
     assert!(!seen[0].redirected && !seen[0].authorized && seen[0].range.is_none());
     assert_eq!((seen[0].method.as_str(), seen[0].status), ("GET", 200));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use wharf::engine::images::unpack;
@@ -154,8 +155,12 @@ impl Ground {
     fn unpack(&self, entries: &[Entry], lowers: &[&Path]) -> Result<(), Error> {
         let bytes = archive(entries);
         let lowers: Vec<Dir> = lowers.iter().map(|dir| Dir::open(dir).unwrap()).collect();
-        let result = unpack::unpack(&mut bytes.as_slice(), Dir::open(&self.fs()).unwrap())
-            .and_then(|layer| layer.complete(&lowers));
+        let result = unpack::unpack(
+            &mut bytes.as_slice(),
+            Dir::open(&self.fs()).unwrap(),
+            &Arc::default(),
+        )
+        .and_then(|layer| layer.complete(&lowers));
         assert_eq!(self.decoy(), self.decoy_before, "the decoy was changed");
         let complete = result?;
         // The index and the tree must tell the same.

@@ -321,6 +321,7 @@ impl Notes {
 impl Drop for Arrival {
     fn drop(&mut self) {
         self.note();
+        self.behind.forget(&self.file);
     }
 }
 
@@ -462,6 +463,19 @@ mod tests {
         assert!(place.claim(b"another").is_some());
         drop(first);
         assert!(place.claim(b"blob").is_some());
+    }
+
+    #[test]
+    fn a_blob_that_was_let_go_can_be_taken_again_by_the_same_pull() {
+        let place = Place::new();
+        let ingest = place.ingest();
+        let digest = codec::digest_of(b"blob");
+        let first = ingest.claim(&digest, 4).unwrap().unwrap();
+        first.put(0, b"bl").unwrap();
+        first.note();
+        drop(first);
+        let second = ingest.claim(&digest, 4).unwrap();
+        assert_eq!(second.map(|arrival| arrival.received()), Some(2));
     }
 
     #[test]

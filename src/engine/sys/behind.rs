@@ -70,6 +70,15 @@ impl Behind {
             );
         }
     }
+
+    /// Lets go of a file, and so of the lock that hangs on it (flock(2)).
+    pub fn forget(&self, file: &Arc<File>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent
+            .pieces
+            .retain(|piece| !Arc::ptr_eq(&piece.file, file));
+        recent.bytes = recent.pieces.iter().map(|piece| piece.length.get()).sum();
+    }
 }
 
 /// Writes a file from its beginning to its end and tells what lies behind.
