@@ -117,9 +117,7 @@ fn a_token_of_the_token_server_is_good_for_what_it_says() {
         registry.send(&list).status
     };
     assert_eq!(list(), 404, "allowed, and nothing is there");
-    crate::support::wait_until("the token's end", crate::support::PATIENCE, || {
-        list() == 401
-    });
+    wait_until("the token's end", PATIENCE, || list() == 401);
     assert_eq!(
         form("grant_type=refresh_token&refresh_token=wrong").status,
         401
