@@ -44,23 +44,49 @@ fn main() {
 }
 
 fn generate(profile: &profile::Profile, native: table::Arch) -> String {
-    let table = table::Table::new();
+    let (names, rows) = table::read();
+    let table = table::Table {
+        names: &names,
+        rows: &rows,
+    };
     let deciding = profile.deciding().join(" ");
     let mut text =
         format!("const NATIVE: Arch = Arch::{native:?};\nconst DECIDING: &str = {deciding:?};\n");
     text += "static READY: &[(&str, &[Instruction])] = &[\n";
     for caps in SETS {
-        let plan = profile.plan(&table, native, caps);
+        let plan = profile.plan(table, native, caps);
         let program = program::assemble(&plan).expect("the profile makes a short program");
         let _ = writeln!(text, "({:?}, &[", caps.join(" "));
         for program::Op { code, jt, jf, k } in program {
-            let (high, low) = (k >> 16, k & 0xffff);
+            let k = literal(k);
             let _ = writeln!(
                 text,
-                "Instruction {{ code: {code:#x}, jt: {jt}, jf: {jf}, k: 0x{high:04x}_{low:04x} }},"
+                "Instruction {{ code: {code:#x}, jt: {jt}, jf: {jf}, k: {k} }},"
             );
         }
         text += "]),\n";
     }
+    text += "];\n";
+    let _ = writeln!(
+        text,
+        "const TABLE: Table<'static> = Table {{ names: NAMES, rows: ROWS }};\nconst NAMES: &str = {names:?};\n\
+         static ROWS: &[Row] = &["
+    );
+    for table::Row {
+        at,
+        length,
+        numbers,
+    } in &rows
+    {
+        let _ = writeln!(
+            text,
+            "Row {{ at: 0x{at:x}, length: {length}, numbers: Numbers([{}]) }},",
+            numbers.0.map(literal).join(", ")
+        );
+    }
     text + "];\n"
+}
+
+fn literal(number: u32) -> String {
+    format!("0x{:04x}_{:04x}", number >> 16, number & 0xffff)
 }

@@ -4,12 +4,55 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use oci_spec::runtime::LinuxSeccomp;
 use wharf::engine::credentials::Store;
 use wharf::engine::images::document::{self, Document};
 use wharf::engine::images::tarball::Reader;
 use wharf::engine::images::{platform as platforms, unpack};
 use wharf::engine::model::{Platform, Reference};
+use wharf::engine::runtime::seccomp::compile;
 use wharf::engine::sys::at::Dir;
+use wharf::engine::sys::seccomp::Instruction;
+
+#[path = "filters.rs"]
+mod filters;
+
+/// Filters of system calls. Bytes that begin with `{` are a document: it makes a filter that the kernel takes, or an error.
+/// Others choose a document and calls: the filter answers what the document means.
+pub fn seccomp(bytes: &[u8]) {
+    if bytes.first() == Some(&b'{') {
+        let Ok(spec) = serde_json::from_slice::<LinuxSeccomp>(bytes) else {
+            return;
+        };
+        match compile(&spec) {
+            Ok(filter) => filters::verify(&ops(&filter.program)),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+        return;
+    }
+    let mut draw = filters::Draw(bytes);
+    let document = draw.document();
+    let spec = serde_json::from_value(document.clone()).expect("a document");
+    match compile(&spec) {
+        Ok(filter) => {
+            let program = ops(&filter.program);
+            filters::verify(&program);
+            let native = filters::MACHINES.into_iter().find(|machine| {
+                machine.name.to_lowercase() == format!("scmp_arch_{}", std::env::consts::ARCH)
+            });
+            let native = native.expect("the build script knows no others");
+            for _ in 0..4 {
+                filters::compare(&program, &document, native, &draw.arguments());
+            }
+        }
+        Err(error) => assert!(error.to_string().contains("same conditions"), "{error}"),
+    }
+}
+
+fn ops(program: &[Instruction]) -> Vec<filters::Op> {
+    let parts = |i: &Instruction| (i.code, i.jt, i.jf, i.k);
+    program.iter().map(parts).collect()
+}
 
 /// An image reference from anywhere either parses or is refused; what parses prints as something that parses to the same.
 pub fn reference(bytes: &[u8]) {

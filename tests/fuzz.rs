@@ -162,3 +162,8 @@ fn challenges() {
 fn registries_toml() {
     replay("registries_toml", CHANGES / 4, bodies::registries_toml);
 }
+
+#[test]
+fn filters() {
+    replay("seccomp", CHANGES, bodies::seccomp);
+}

@@ -17,7 +17,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, WaitId, WaitIdOptions};
 
 use super::{failed, last_errno};
 use crate::engine::error::{Error, Kind, Result};
@@ -431,6 +431,15 @@ pub fn receive_message(
         return Err(Error::new(Kind::Internal, "a message is too long"));
     }
     Ok((result.bytes, fd))
+}
+
+/// A copy of another process's descriptor, close-on-exec (pidfd_getfd(2)).
+///
+/// # Errors
+/// `EBADF` if it has none of that number.
+pub fn fetch_descriptor(pidfd: BorrowedFd<'_>, number: RawFd) -> Result<OwnedFd> {
+    rustix::process::pidfd_getfd(pidfd, number, PidfdGetfdFlags::empty())
+        .map_err(|e| failed(e, format_args!("fetch descriptor {number} of a process")))
 }
 
 /// A pipe, close-on-exec: read end, write end.

@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "seccomp(2) has no safe wrapper")]
 
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
 use super::{failed, last_errno};
 use crate::engine::error::{Error, Result};
 
@@ -27,11 +29,12 @@ struct Program {
 }
 
 /// Installs the filter for this process and all its descendants, for ever. Needs `no_new_privs` or CAP_SYS_ADMIN.
-/// `flags` are `SECCOMP_FILTER_FLAG_*`.
+/// `flags` are `SECCOMP_FILTER_FLAG_*`; with `NEW_LISTENER` among them the filter's descriptor comes back, close-on-exec.
 ///
 /// # Errors
-/// `EINVAL` for a malformed program, `EACCES` without the right.
-pub fn install(program: &[Instruction], flags: u32) -> Result<()> {
+/// `EINVAL` for a malformed program and for flags that this kernel does not know, `EACCES` without the right, `EBUSY` for
+/// a second listener.
+pub fn install(program: &[Instruction], flags: u32) -> Result<Option<OwnedFd>> {
     let length = libc::c_ushort::try_from(program.len()).map_err(|e| {
         Error::invalid(format!(
             "a seccomp filter of {} instructions",
@@ -52,9 +55,11 @@ pub fn install(program: &[Instruction], flags: u32) -> Result<()> {
             &raw const program,
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(failed(last_errno(), "install the seccomp filter"))
+    let listens = u64::from(flags) & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0;
+    match RawFd::try_from(result) {
+        // SAFETY: with this flag a success is a new descriptor (seccomp(2)), which nobody else owns.
+        Ok(fd) if listens && fd >= 0 => Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
+        Ok(0) => Ok(None),
+        _ => Err(failed(last_errno(), "install the seccomp filter")),
     }
 }

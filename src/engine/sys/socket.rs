@@ -1,14 +1,15 @@
 //! Unix stream sockets: pairs, listeners and connections that do not mind how long their path is, and transfers that
 //! survive signals and never raise SIGPIPE.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown};
 
 use crate::engine::error::{Attempt, Error, Kind, Result};
 
@@ -103,6 +104,26 @@ pub fn send_all(stream: &impl AsFd, mut bytes: &[u8]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Sends everything, blocking, and a descriptor with its first byte (unix(7), `SCM_RIGHTS`).
+///
+/// # Errors
+/// As [`send_all`].
+pub fn send_all_with(stream: &impl AsFd, bytes: &[u8], fd: BorrowedFd<'_>) -> Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [fd];
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    let parts = [IoSlice::new(bytes)];
+    let sent = loop {
+        match rustix::net::sendmsg(stream, &parts, &mut control, SendFlags::NOSIGNAL) {
+            Ok(sent) => break sent,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(gone_or(errno, "send")),
+        }
+    };
+    send_all(stream, bytes.get(sent..).unwrap_or_default())
 }
 
 /// Sends what the socket takes without blocking, and says how much that was (0: it is full).

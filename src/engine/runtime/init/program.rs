@@ -34,7 +34,7 @@ pub(super) fn make_filter(init: &mut Init<'_>) -> Result<()> {
         .and_then(|list| list.get(SECCOMP))
         .is_some_and(|name| name == "default");
     let given = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
-    init.state.filter = match given {
+    let filter = match given {
         _ if builtin => {
             let sets = init.process.capabilities().as_ref();
             let bounding = sets.and_then(|sets| sets.bounding().as_ref());
@@ -46,6 +46,11 @@ pub(super) fn make_filter(init: &mut Init<'_>) -> Result<()> {
         Some(profile) => Some(seccomp::compile(profile)?),
         None => None,
     };
+    if filter.as_ref().is_some_and(|f| f.listener.is_some()) {
+        let message = "seccomp.listenerPath: nobody is told of a filter's questions yet";
+        return Err(Error::unsupported(message));
+    }
+    init.state.filter = filter;
     Ok(())
 }
 

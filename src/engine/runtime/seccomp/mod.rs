@@ -9,8 +9,10 @@
 //! ```
 //!
 //! The build script runs the same code for the default profile: for Docker's capabilities and for none, a start costs
-//! nothing but the installation. Other sets of capabilities are compiled at the start.
+//! nothing but the installation. Other sets of capabilities are compiled at the start. Whom a filter asks is told by
+//! `notify`.
 
+pub mod notify;
 mod oci;
 mod plan;
 #[expect(
@@ -19,21 +21,23 @@ mod plan;
 )]
 mod profile;
 mod program;
+#[expect(dead_code, reason = "the file is read by the build script alone")]
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
 use oci_spec::runtime::{Capabilities, LinuxSeccomp};
 
 use crate::engine::error::{Error, Result};
 use crate::engine::sys::seccomp::Instruction;
 use program::Op;
-use table::{Arch, Table};
+use table::{Arch, Numbers, Row, Table};
 
 // `NATIVE`, the host's architecture; `DECIDING`, the capabilities that the default profile asks about, with blanks
-// between them; `READY`, filters for some sets of those.
+// between them; `READY`, filters for some sets of those; `TABLE`, the system calls.
 include!(concat!(env!("OUT_DIR"), "/seccomp.rs"));
 
 /// A filter that is ready to be installed.
@@ -43,6 +47,17 @@ pub struct Filter {
     pub program: Cow<'static, [Instruction]>,
     /// `SECCOMP_FILTER_FLAG_*` of seccomp(2).
     pub flags: u32,
+    /// Who is told of system calls that the filter asks somebody about.
+    pub listener: Option<Listener>,
+}
+
+/// Where the descriptor of a filter that asks goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// A listening stream socket.
+    pub path: PathBuf,
+    /// For whom listens; may be empty.
+    pub metadata: String,
 }
 
 /// The default profile for a container whose bounding set is `caps`: what a capability is for, its system calls are
@@ -61,6 +76,7 @@ pub fn default_filter(caps: &Capabilities) -> Filter {
     Filter {
         program,
         flags: oci::SPEC_ALLOW,
+        listener: None,
     }
 }
 
@@ -70,8 +86,8 @@ pub fn default_filter(caps: &Capabilities) -> Filter {
 /// skipped altogether; the host's own is always included.
 ///
 /// # Errors
-/// Invalid input for values out of range, contradictions and more than the kernel takes; unsupported for
-/// `SCMP_ACT_NOTIFY`. The message begins with the field.
+/// Invalid input for values out of range, contradictions and more than the kernel takes. The message begins with the
+/// field.
 pub fn compile(spec: &LinuxSeccomp) -> Result<Filter> {
     let plan = oci::plan(spec, NATIVE)?;
     let program = program::assemble(&plan).map_err(|program::TooLong(length)| {
@@ -82,13 +98,14 @@ pub fn compile(spec: &LinuxSeccomp) -> Result<Filter> {
     Ok(Filter {
         program: program.into_iter().map(instruction).collect(),
         flags: oci::flags(spec),
+        listener: oci::listener(spec)?,
     })
 }
 
 /// Compiles the built-in profile.
 fn default_program(native: Arch, caps: &[&str]) -> Vec<Instruction> {
     let profile = profile::Profile::built_in().expect("the build script read the same file");
-    let plan = profile.plan(&Table::new(), native, caps);
+    let plan = profile.plan(TABLE, native, caps);
     let program = program::assemble(&plan).expect("the profile makes a short program");
     program.into_iter().map(instruction).collect()
 }

@@ -8,13 +8,15 @@ use oci_spec::runtime::{
 };
 
 use super::plan::{Check, Compare, Conflict, Plan};
-use super::table::{Arch, Table};
+use super::table::Arch;
+use super::{Listener, TABLE};
 use crate::engine::error::{Error, Result};
 
 /// `SECCOMP_FILTER_FLAG_*` (linux/seccomp.h).
-const TSYNC: u32 = 1;
 const LOG: u32 = 2;
 pub(super) const SPEC_ALLOW: u32 = 4;
+const NEW_LISTENER: u32 = 8;
+const WAIT_KILLABLE_RECV: u32 = 32;
 
 /// The largest error number that the kernel returns (`MAX_ERRNO`).
 const MAX_ERRNO: u32 = 4095;
@@ -25,24 +27,37 @@ const DEFAULT_ERRNO: u32 = 1;
 /// Reads a specification for a host of this architecture.
 ///
 /// # Errors
-/// Invalid input or unsupported; the message begins with the field.
+/// Invalid input; the message begins with the field.
 pub(super) fn plan(spec: &LinuxSeccomp, native: Arch) -> Result<Plan> {
+    if spec.default_action() == LinuxSeccompAction::ScmpActNotify {
+        return Err(Error::invalid(
+            "seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action",
+        ));
+    }
     let default = action(
         spec.default_action(),
         spec.default_errno_ret(),
-        "seccomp.defaultAction",
         "seccomp.defaultErrnoRet",
     )?;
     let mut plan = Plan::new(default, architectures(spec, native));
-    let table = Table::new();
     for (number, rule) in spec.syscalls().iter().flatten().enumerate() {
         let field = format!("seccomp.syscalls[{number}]");
         let action = action(
             rule.action(),
             rule.errno_ret(),
-            &format!("{field}.action"),
             &format!("{field}.errnoRet"),
         )?;
+        if rule.names().is_empty() {
+            return Err(Error::invalid(format!("{field}.names is empty")));
+        }
+        // The filter's descriptor is told to the runtime by this call: nobody could answer it yet.
+        let must_pass = rule.action() == LinuxSeccompAction::ScmpActNotify
+            && rule.names().iter().any(|name| name == "write");
+        if must_pass {
+            return Err(Error::invalid(format!(
+                "{field}.action: SCMP_ACT_NOTIFY cannot be used for the write system call"
+            )));
+        }
         let mut checks = Vec::new();
         for (number, argument) in rule.args().iter().flatten().enumerate() {
             checks.push(check(argument, &format!("{field}.args[{number}]"))?);
@@ -63,7 +78,7 @@ pub(super) fn plan(spec: &LinuxSeccomp, native: Arch) -> Result<Plan> {
                 return Err(Error::invalid(message));
             }
             for checks in &alternatives {
-                plan.add(&table, name, checks, action).map_err(|Conflict| {
+                plan.add(TABLE, name, checks, action).map_err(|Conflict| {
                     Error::invalid(format!(
                         "{field}: {name} has the same conditions as an earlier rule with another action"
                     ))
@@ -76,17 +91,48 @@ pub(super) fn plan(spec: &LinuxSeccomp, native: Arch) -> Result<Plan> {
 
 /// The flags to install the filter with; without any in the specification, the one that runc chooses then.
 pub(super) fn flags(spec: &LinuxSeccomp) -> u32 {
+    let notifies = is_notifying(spec);
+    let listener = if notifies { NEW_LISTENER } else { 0 };
     let Some(flags) = spec.flags() else {
-        return SPEC_ALLOW;
+        return SPEC_ALLOW | listener;
     };
     let bits = flags.iter().map(|flag| match flag {
         LinuxSeccompFilterFlag::SeccompFilterFlagLog => LOG,
-        LinuxSeccompFilterFlag::SeccompFilterFlagTsync => TSYNC,
         LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => SPEC_ALLOW,
-        // It is about notifications, and there are none.
-        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 0,
+        // The kernel takes it with a listener only.
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv if notifies => WAIT_KILLABLE_RECV,
+        // Who installs the filter has one thread: there is nobody to synchronize, and the kernel takes no listener then.
+        LinuxSeccompFilterFlag::SeccompFilterFlagTsync
+        | LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 0,
     });
-    bits.fold(0, |all, bit| all | bit)
+    bits.fold(listener, |all, bit| all | bit)
+}
+
+/// Who is to be told of system calls, if any rule says so.
+///
+/// # Errors
+/// Invalid input for a rule without somebody to tell, and for metadata for nobody.
+pub(super) fn listener(spec: &LinuxSeccomp) -> Result<Option<Listener>> {
+    let path = spec.listener_path().clone().unwrap_or_default();
+    let metadata = spec.listener_metadata().clone().unwrap_or_default();
+    if path.as_os_str().is_empty() {
+        if is_notifying(spec) {
+            return Err(Error::invalid(
+                "seccomp.listenerPath is not set, and a rule has SCMP_ACT_NOTIFY",
+            ));
+        }
+        if !metadata.is_empty() {
+            return Err(Error::invalid(
+                "seccomp.listenerMetadata is set without seccomp.listenerPath",
+            ));
+        }
+    }
+    Ok(is_notifying(spec).then_some(Listener { path, metadata }))
+}
+
+fn is_notifying(spec: &LinuxSeccomp) -> bool {
+    let mut rules = spec.syscalls().iter().flatten();
+    rules.any(|rule| rule.action() == LinuxSeccompAction::ScmpActNotify)
 }
 
 /// The host's own, always, and what else of the list this host runs. Calls of others cannot happen here.
@@ -108,13 +154,8 @@ fn architectures(spec: &LinuxSeccomp, native: Arch) -> Vec<Arch> {
     arches
 }
 
-/// What the filter returns for an action (seccomp(2)). `field` and `errno_field` are for messages.
-fn action(
-    action: LinuxSeccompAction,
-    errno: Option<u32>,
-    field: &str,
-    errno_field: &str,
-) -> Result<u32> {
+/// What the filter returns for an action (seccomp(2)). `field` is for messages.
+fn action(action: LinuxSeccompAction, errno: Option<u32>, field: &str) -> Result<u32> {
     let (value, most) = match action {
         LinuxSeccompAction::ScmpActKill | LinuxSeccompAction::ScmpActKillThread => (0, None),
         LinuxSeccompAction::ScmpActKillProcess => (0x8000_0000, None),
@@ -123,18 +164,15 @@ fn action(
         LinuxSeccompAction::ScmpActTrace => (0x7ff0_0000, Some(u32::from(u16::MAX))),
         LinuxSeccompAction::ScmpActLog => (0x7ffc_0000, None),
         LinuxSeccompAction::ScmpActAllow => (0x7fff_0000, None),
-        LinuxSeccompAction::ScmpActNotify => {
-            let message = format!("{field}: SCMP_ACT_NOTIFY is not supported");
-            return Err(Error::unsupported(message));
-        }
+        LinuxSeccompAction::ScmpActNotify => (0x7fc0_0000, None),
     };
     match (most, errno) {
         (None, None) => Ok(value),
         (None, Some(_)) => Err(Error::invalid(format!(
-            "{errno_field}: {action} takes no error number"
+            "{field}: {action} takes no error number"
         ))),
         (Some(most), Some(errno)) if errno > most => Err(Error::invalid(format!(
-            "{errno_field}: {errno} is more than {most}"
+            "{field}: {errno} is more than {most}"
         ))),
         (Some(_), errno) => Ok(value | errno.unwrap_or(DEFAULT_ERRNO)),
     }

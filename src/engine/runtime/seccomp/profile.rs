@@ -92,7 +92,7 @@ impl<'a> Profile<'a> {
     }
 
     /// What a container with these capabilities may do on a host of this architecture.
-    pub(super) fn plan(&self, table: &Table, native: Arch, caps: &[&str]) -> Plan {
+    pub(super) fn plan(&self, table: Table<'_>, native: Arch, caps: &[&str]) -> Plan {
         let default = ERRNO | u32::from(self.errno);
         let mut plan = Plan::new(default, native.family().to_vec());
         for group in self.groups.iter().filter(|g| g.counts(native, caps)) {

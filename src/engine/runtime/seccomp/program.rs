@@ -110,15 +110,17 @@ fn ranges(plan: &Plan, audit: u32) -> Vec<Range<'_>> {
             }
             continue;
         }
-        let newest = plan.newest.get(&arch).copied();
+        let newest = plan.newest(arch);
         let undecided = |number: u32| {
             let is_newer = newest.is_some_and(|newest| number > newest);
             let answer = if is_newer { plan.unknown } else { plan.default };
             Some((number, Leaf::Return(answer)))
         };
-        let calls = || plan.calls.range((arch, 0)..=(arch, u32::MAX));
-        let after = calls().filter_map(|(&(_, number), _)| undecided(number.checked_add(1)?));
-        let decided = calls().map(|(&(_, number), decision)| match decision {
+        let calls = plan.calls(arch);
+        let after = calls
+            .iter()
+            .filter_map(|&(number, _)| undecided(number.checked_add(1)?));
+        let decided = calls.iter().map(|&(number, decision)| match decision {
             Decision::Always(action) => (number, Leaf::Return(*action)),
             Decision::First(cases) => (number, Leaf::Cases(cases)),
         });

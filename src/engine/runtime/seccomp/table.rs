@@ -62,7 +62,8 @@ impl Arch {
         }
     }
 
-    fn column(self) -> usize {
+    /// Its place in [`Self::ALL`] and among the table's columns.
+    pub(super) fn column(self) -> usize {
         match self {
             Self::X86_64 => 0,
             Self::I386 => 1,
@@ -73,47 +74,77 @@ impl Arch {
     }
 }
 
-/// The system calls of all architectures.
-#[derive(Debug)]
-pub(super) struct Table {
+/// The system calls of all architectures. The build script reads it from the file and writes it down ([`Table::rows`]),
+/// the program takes what was written: rows without pointers, which need no relocation when a process starts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table<'a> {
+    /// All names, one after the other.
+    pub(super) names: &'a str,
     /// Sorted by name.
-    rows: Vec<(&'static str, Numbers)>,
+    pub(super) rows: &'a [Row],
 }
 
-/// The numbers of one system call.
+/// One system call.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Numbers([Option<u32>; 5]);
+pub(super) struct Row {
+    /// Where its name begins.
+    pub(super) at: u16,
+    /// How long that is, in bytes.
+    pub(super) length: u8,
+    pub(super) numbers: Numbers,
+}
+
+/// The numbers of one system call; [`MISSING`] where an architecture does not have it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers(pub(super) [u32; 5]);
+
+/// No number: the kernel's own "no system call".
+pub(super) const MISSING: u32 = u32::MAX;
 
 impl Numbers {
     /// The number on an architecture, if that has the system call.
     pub(super) fn on(self, arch: Arch) -> Option<u32> {
-        self.0[arch.column()]
+        Some(self.0[arch.column()]).filter(|number| *number != MISSING)
     }
 }
 
-impl Table {
-    /// Reads the table that is part of the program; some ten microseconds.
-    pub(super) fn new() -> Self {
-        let lines = SYSCALLS.lines().filter(|line| !line.starts_with('#'));
-        let rows = lines.skip(1).filter_map(|line| {
-            let mut fields = line.split('\t');
-            let name = fields.next()?;
-            let mut numbers = [None; 5];
-            for (number, field) in numbers.iter_mut().zip(fields) {
-                *number = field.parse().ok();
-            }
-            numbers[Arch::X32.column()] = numbers[Arch::X32.column()].map(|n| n | X32_BIT);
-            Some((name, Numbers(numbers)))
-        });
-        Self {
-            rows: rows.collect(),
+/// Reads the file; some ten microseconds.
+pub(super) fn read() -> (String, Vec<Row>) {
+    let mut names = String::new();
+    let lines = SYSCALLS.lines().filter(|line| !line.starts_with('#'));
+    let rows = lines.skip(1).filter_map(|line| {
+        let mut fields = line.split('\t');
+        let name = fields.next()?;
+        let at = u16::try_from(names.len()).ok()?;
+        names += name;
+        let mut numbers = [MISSING; 5];
+        for (number, field) in numbers.iter_mut().zip(fields) {
+            *number = field.parse().unwrap_or(MISSING);
         }
-    }
+        // All ones stay all ones.
+        numbers[Arch::X32.column()] |= X32_BIT;
+        let length = u8::try_from(name.len()).ok()?;
+        let numbers = Numbers(numbers);
+        Some(Row {
+            at,
+            length,
+            numbers,
+        })
+    });
+    let rows = rows.collect();
+    (names, rows)
+}
 
+impl Table<'_> {
     /// The numbers of a system call, if any architecture has it.
-    pub(super) fn find(&self, name: &str) -> Option<Numbers> {
-        let row = self.rows.binary_search_by_key(&name, |row| row.0).ok()?;
-        Some(self.rows[row].1)
+    pub(super) fn find(self, name: &str) -> Option<Numbers> {
+        let name_of = |row: &Row| {
+            let at = usize::from(row.at);
+            let bytes = self.names.as_bytes();
+            bytes.get(at..at + usize::from(row.length))
+        };
+        let found = (self.rows).binary_search_by(|row| name_of(row).cmp(&Some(name.as_bytes())));
+        Some(self.rows[found.ok()?].numbers)
     }
 }
 
