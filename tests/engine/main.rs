@@ -24,6 +24,7 @@ mod images;
 mod interrupted;
 mod keep;
 mod monitor;
+mod peers;
 mod push;
 mod registries;
 mod repair;

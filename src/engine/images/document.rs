@@ -405,7 +405,7 @@ pub struct RootFs {
     pub diff_ids: Vec<Digest>,
 }
 
-/// One step of a history.
+/// One step of a history; its fields are in Docker's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// When.
@@ -415,13 +415,6 @@ pub struct History {
         skip_serializing_if = "Option::is_none"
     )]
     pub created: Option<Timestamp>,
-    /// By which command.
-    #[serde(
-        default,
-        deserialize_with = "or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
-    pub created_by: String,
     /// By whom.
     #[serde(
         default,
@@ -429,6 +422,13 @@ pub struct History {
         skip_serializing_if = "String::is_empty"
     )]
     pub author: String,
+    /// By which command.
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub created_by: String,
     /// Comment.
     #[serde(
         default,
