@@ -147,8 +147,8 @@ pub fn start(launch: &Launch<'_>) -> Result<Process> {
     // The cgroup namespace is made by the child, once it is in its cgroups.
     let namespaces = init::new_namespaces(spec)? & !process::NEWCGROUP;
     let resources = spec.linux().as_ref().and_then(|l| l.resources().as_ref());
-    let unified = launch.cgroup.unified();
-    let group = match &unified {
+    let birthplace = launch.cgroup.birthplace();
+    let group = match &birthplace {
         None => None,
         Some(path) => {
             launch.cgroup.create(resources)?;
@@ -177,10 +177,10 @@ pub fn start(launch: &Launch<'_>) -> Result<Process> {
             timeline.push(("monitor: cloned", since.elapsed()));
             drop((theirs, child_io));
             // On v1 the groups are made while the child mounts: both take time, and neither needs the other.
-            let attached = match unified {
+            let attached = match birthplace {
                 None => launch
                     .cgroup
-                    .create(resources)
+                    .create_for(pid, resources)
                     .inspect(|()| timeline.push(("monitor: cgroups made", since.elapsed())))
                     .and_then(|()| launch.cgroup.attach(pid)),
                 Some(_) => Ok(()),

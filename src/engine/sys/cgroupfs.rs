@@ -3,8 +3,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::failed;
@@ -37,17 +37,44 @@ pub fn read(directory: &Path, name: &str) -> Result<Option<String>> {
     }
 }
 
-/// Makes a group; one that exists is fine.
+/// Makes a group: `true` if it is new, `false` if it was there.
 ///
 /// # Errors
 /// What mkdir(2) says; `NotFound` if the parent group is missing.
-pub fn make(directory: &Path) -> Result<()> {
+pub fn make(directory: &Path) -> Result<bool> {
     match std::fs::create_dir(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(error).attempt(|| format!("create cgroup {}", directory.display()))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error).attempt(|| format!("create cgroup {}", directory.display())),
     }
+}
+
+/// The groups right below one; none if it is gone. Costs one stat(2) if there are none: a cgroup file system counts them
+/// as links.
+///
+/// # Errors
+/// What reading the directory says.
+pub fn children(directory: &Path) -> Result<Vec<PathBuf>> {
+    let what = || format!("list the groups in {}", directory.display());
+    match std::fs::symlink_metadata(directory) {
+        Ok(of) if of.nlink() == 2 => return Ok(Vec::new()),
+        Ok(_) => {}
+        Err(error) if is_gone(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error).attempt(what),
+    }
+    let mut groups = Vec::new();
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if is_gone(&error) => return Ok(groups),
+        Err(error) => return Err(error).attempt(what),
+    };
+    for entry in entries {
+        let entry = entry.attempt(what)?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            groups.push(entry.path());
+        }
+    }
+    Ok(groups)
 }
 
 /// Removes a group; `false` if it still has tasks or children. One that is not there is fine.
@@ -158,20 +185,6 @@ pub fn v2_notice(directory: &Path, name: &str) -> Result<OwnedFd> {
     inotify::add_watch(&watch, directory.join(name), inotify::WatchFlags::MODIFY)
         .map_err(|errno| failed(errno, what()))?;
     Ok(watch)
-}
-
-/// SIGKILL to one process; one that is gone is fine.
-///
-/// # Errors
-/// What kill(2) says.
-pub fn kill(pid: i32) -> Result<()> {
-    let Some(target) = rustix::process::Pid::from_raw(pid) else {
-        return Ok(());
-    };
-    match rustix::process::kill_process(target, rustix::process::Signal::KILL) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(errno) => Err(failed(errno, format!("kill process {pid}"))),
-    }
 }
 
 /// Waits a little for something that the kernel does not announce.

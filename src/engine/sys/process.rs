@@ -206,6 +206,28 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     }
 }
 
+/// Sends a signal to a process that is no child of ours, by number. One that has ended is fine; zero and below, which
+/// kill(2) takes for many processes, are none.
+///
+/// # Errors
+/// What kill(2) says; `EINVAL` for a number that is no signal.
+pub fn kill(pid: i32, signal: i32) -> Result<()> {
+    if pid <= 0 {
+        return Ok(());
+    }
+    // SAFETY: both arguments are plain values.
+    match unsafe { libc::kill(pid, signal) } {
+        0 => Ok(()),
+        _ => match last_errno() {
+            Errno::SRCH => Ok(()),
+            e => Err(failed(
+                e,
+                format_args!("send signal {signal} to process {pid}"),
+            )),
+        },
+    }
+}
+
 /// Whether a wait may block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {

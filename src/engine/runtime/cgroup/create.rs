@@ -1,15 +1,14 @@
-//! Groups made, limited, entered and removed.
+//! Groups made, limited and entered.
 
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use oci_spec::runtime::LinuxResources;
 
-use super::limits::{self, Setting};
-use super::{Cgroup, PARENT, Version, devices};
+use super::apply::Devices;
+use super::settings::{self, Setting};
+use super::{Cgroup, Group, Version, tasks};
 use crate::engine::error::{Attempt, Error, Kind, Result};
-use crate::engine::sys::{bpf, cgroupfs, file};
+use crate::engine::sys::cgroupfs;
 
 /// v1 controllers that every container joins: those with figures, those that guard, and systemd's bookkeeping, so that
 /// a container is not ended together with the login session that started it.
@@ -25,106 +24,192 @@ const ALWAYS: &[&str] = &[
 ];
 
 /// v2 controllers that are switched on for containers where the host has them.
-const ENABLED: &[&str] = &["cpu", "cpuset", "io", "memory", "pids", "hugetlb"];
-
-/// How long a removal waits for tasks that are just ending.
-const ENDING: Duration = Duration::from_secs(1);
+const ENABLED: &[&str] = &["cpu", "cpuset", "io", "memory", "pids", "hugetlb", "rdma"];
 
 impl Cgroup {
+    /// Refuses groups that somebody uses: with processes in them, or frozen. For places that a bundle names; the engine's
+    /// own are its own.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`], beginning with `linux.cgroupsPath`.
+    pub fn ensure_vacant(&self) -> Result<()> {
+        let taken = |why: String| {
+            Err(Error::conflict(format!(
+                "linux.cgroupsPath: {} {why}",
+                self.label()
+            )))
+        };
+        for directory in self.directories() {
+            let text = cgroupfs::read(&directory, "cgroup.procs").unwrap_or_default();
+            match text.unwrap_or_default().lines().count() {
+                0 => {}
+                1 => return taken("has a process in it already".to_owned()),
+                count => return taken(format!("has {count} processes in it already")),
+            }
+        }
+        if self.is_frozen()? {
+            return taken("is frozen".to_owned());
+        }
+        Ok(())
+    }
+
     /// Makes the group and sets limits and the device list. One that exists is reused.
     ///
     /// # Errors
-    /// The limit and what the kernel says. What was made stays: [`Self::remove`].
+    /// The field and what the kernel says. What was made is removed again.
     pub fn create(&self, resources: Option<&LinuxResources>) -> Result<()> {
-        let settings = match (self.hierarchy.version, resources) {
-            (_, None) => Vec::new(),
-            (Version::V1, Some(resources)) => limits::v1(resources),
-            (Version::V2, Some(resources)) => limits::v2(resources),
-        };
-        for mount in self.mounts_needed(&settings) {
-            self.make(mount)?;
+        let settings = self.settings(resources)?;
+        let mut made = Vec::new();
+        let result = self.build(&settings, resources, &mut made);
+        if result.is_err() {
+            for directory in made.iter().rev() {
+                // The first error is the one to tell.
+                let _ = cgroupfs::remove(directory);
+            }
         }
-        for setting in &settings {
-            self.apply(setting)?;
-        }
-        match resources.and_then(|resources| resources.devices().as_deref()) {
-            Some(rules) => self.restrict_devices(rules),
-            None => Ok(()),
-        }
+        result
+    }
+
+    /// As [`Self::create`], for a process that is there already and is meant to be attached next: what systemd makes needs
+    /// one to begin with.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_for(&self, _pid: i32, resources: Option<&LinuxResources>) -> Result<()> {
+        self.create(resources)
     }
 
     /// Moves a process into the group.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// What the kernel says; [`Kind::NotFound`] if there is no group.
     pub fn attach(&self, pid: i32) -> Result<()> {
+        let mut entered = self.is_disabled();
         let pid = pid.to_string();
         for directory in self.directories() {
             match cgroupfs::write(&directory, "cgroup.procs", &pid) {
+                Ok(()) => entered = true,
                 // A hierarchy that this container does not need.
                 Err(error) if error.kind() == Kind::NotFound => {}
-                other => other?,
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        if entered { Ok(()) } else { Err(self.gone()) }
     }
 
-    /// Removes the group, and the common parent if it was the last. Idempotent. Waits up to one second for tasks that
-    /// are just ending.
+    /// Moves a process to where a container's main process is: into the group, or on v2 into the one below it, if the
+    /// container has handed its controllers down and its top takes no processes any more.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] if it still has tasks.
-    pub fn remove(&self) -> Result<()> {
-        let deadline = Instant::now() + ENDING;
-        let mut pause = Duration::from_micros(200);
-        for (_, mount) in &self.hierarchy.mounts {
-            while !cgroupfs::remove(&self.under(mount))? {
-                if Instant::now() > deadline {
-                    return Err(Error::conflict(format!(
-                        "remove cgroup {}: it still has tasks",
-                        self.under(mount).display()
-                    )));
-                }
-                cgroupfs::pause(pause);
-                pause = (pause * 2).min(Duration::from_millis(20));
+    /// As [`Self::attach`].
+    pub fn attach_beside(&self, pid: i32, main: i32) -> Result<()> {
+        let refused = match self.attach(pid) {
+            Err(error) if self.version == Version::V2 => error,
+            other => return other,
+        };
+        let is_closed = matches!(refused.raw_os_error(), Some(libc::EBUSY | libc::EOPNOTSUPP));
+        let group = self.groups.first().filter(|_| is_closed);
+        match group.map(|group| tasks::group_of(main, &group.mount)) {
+            Some(Ok(Some(there)))
+                if there.starts_with(group.map(Group::directory).unwrap_or_default()) =>
+            {
+                cgroupfs::write(&there, "cgroup.procs", &pid.to_string())
             }
-            // Stays while other containers are in it.
-            cgroupfs::remove(&mount.join(PARENT))?;
+            _ => Err(refused),
+        }
+    }
+
+    /// What is to be written for these resources.
+    pub(super) fn settings(&self, resources: Option<&LinuxResources>) -> Result<Vec<Setting>> {
+        let Some(resources) = resources else {
+            return Ok(Vec::new());
+        };
+        let settings = settings::list(self.version, resources)?;
+        match settings.first().filter(|_| self.is_disabled()) {
+            None => Ok(settings),
+            Some(setting) => Err(Error::unsupported(format!(
+                "{}: there are no limits without a cgroup manager",
+                setting.field
+            ))),
+        }
+    }
+
+    fn build(
+        &self,
+        settings: &[Setting],
+        resources: Option<&LinuxResources>,
+        made: &mut Vec<PathBuf>,
+    ) -> Result<()> {
+        for group in self.needed(settings) {
+            if self.make(group)? {
+                made.push(group.directory());
+            }
+        }
+        self.apply(settings)?;
+        match resources.and_then(|resources| resources.devices().as_deref()) {
+            Some(rules) if !self.is_disabled() => self.restrict_devices(rules, Devices::Set),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hierarchies in which the container needs a group: each costs a mkdir, an attach and an rmdir at every start.
+    fn needed(&self, settings: &[Setting]) -> Vec<&Group> {
+        let needed = |group: &&Group| {
+            let asked = |name: &String| settings.iter().any(|setting| setting.controller == *name);
+            let always = |name: &String| ALWAYS.contains(&name.as_str());
+            self.version == Version::V2
+                || group
+                    .controllers
+                    .iter()
+                    .any(|name| always(name) || asked(name))
+        };
+        self.groups.iter().filter(needed).collect()
+    }
+
+    /// Makes the groups that settings need and that the container is not in yet, and moves all its tasks there.
+    pub(super) fn join_further(&self, settings: &[Setting]) -> Result<()> {
+        let missing = |group: &&Group| !group.directory().exists();
+        for group in self.needed(settings).into_iter().filter(missing) {
+            self.make(group)?;
+            // A task that is born meanwhile is in its parent's group: look until there is nobody new.
+            let mut moved = Vec::new();
+            loop {
+                let mut fresh = self.pids()?;
+                fresh.retain(|pid| !moved.contains(pid));
+                if fresh.is_empty() {
+                    break;
+                }
+                for pid in fresh {
+                    match cgroupfs::write(&group.directory(), "cgroup.procs", &pid.to_string()) {
+                        // It has ended.
+                        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                        other => other?,
+                    }
+                    moved.push(pid);
+                }
+            }
         }
         Ok(())
     }
 
-    /// Mounts in which the container needs a group: each hierarchy costs a mkdir, an attach and an rmdir at every start.
-    fn mounts_needed(&self, settings: &[Setting]) -> Vec<&Path> {
-        let needed = |(controllers, _): &&(Vec<String>, PathBuf)| {
-            let asked = |name: &String| settings.iter().any(|setting| setting.controller == *name);
-            self.hierarchy.version == Version::V2
-                || controllers
-                    .iter()
-                    .any(|name| ALWAYS.contains(&name.as_str()) || asked(name))
-        };
-        self.hierarchy
-            .mounts
-            .iter()
-            .filter(needed)
-            .map(|(_, mount)| mount.as_path())
-            .collect()
-    }
-
-    /// Makes parent and group below one mount. The parent may be removed by another container's end at any moment.
-    fn make(&self, mount: &Path) -> Result<()> {
-        let (parent, directory) = (mount.join(PARENT), self.under(mount));
+    /// Makes a group with its ancestors: `true` if it is new. An ancestor may be removed by another container's end at any
+    /// moment.
+    pub(super) fn make(&self, group: &Group) -> Result<bool> {
+        let directory = group.directory();
+        let is_foreign = group.engines_parent().is_none();
+        if self.version == Version::V2 && is_foreign {
+            // Ancestors that are there need not hand down what we need.
+            ancestors(group).for_each(|ancestor| enable_controllers(&ancestor));
+        }
         for _ in 0..100 {
             match cgroupfs::make(&directory) {
-                Err(error) if error.kind() == Kind::NotFound => self.make_parent(mount, &parent)?,
-                Err(error) => return Err(error),
-                Ok(()) => {
-                    let cpuset = self.hierarchy.mount("cpuset") == Some(mount);
-                    return if cpuset && self.hierarchy.version == Version::V1 {
-                        inherit_cpuset(&parent, &directory)
-                    } else {
-                        Ok(())
-                    };
+                Err(error) if error.kind() == Kind::NotFound => self.make_ancestors(group)?,
+                Err(error) => return Err(error).attempt(|| "linux.cgroupsPath"),
+                Ok(is_new) => {
+                    if self.has_plain_cpuset(group) {
+                        inherit_cpuset(&group.mount, &directory)?;
+                    }
+                    return Ok(is_new);
                 }
             }
         }
@@ -134,92 +219,208 @@ impl Cgroup {
         )))
     }
 
-    fn make_parent(&self, mount: &Path, parent: &Path) -> Result<()> {
-        if self.hierarchy.version == Version::V2 {
-            enable_controllers(mount)?;
-        }
-        cgroupfs::make(parent)?;
-        let result = match self.hierarchy.version {
-            Version::V2 => enable_controllers(parent),
-            Version::V1 if self.hierarchy.mount("cpuset") == Some(mount) => {
-                inherit_cpuset(mount, parent)
-            }
-            Version::V1 => Ok(()),
-        };
-        match result {
-            // Removed meanwhile: the caller's loop makes it again.
-            Err(error) if error.kind() == Kind::NotFound => Ok(()),
-            other => other,
-        }
-    }
-
-    fn apply(&self, setting: &Setting) -> Result<()> {
-        let what = || format!("set {} to {}", setting.file, setting.value);
-        let Some(directory) = self.directory(setting.controller) else {
-            return Err(Error::unsupported(format!(
-                "{}: the host has no {} controller",
-                what(),
-                setting.controller
-            )));
-        };
-        match cgroupfs::write(&directory, &setting.file, &setting.value) {
-            Err(error) if setting.optional && error.kind() == Kind::NotFound => Ok(()),
-            Err(error) if error.kind() == Kind::NotFound || error.kind() == Kind::Denied => {
-                Err(error.with_kind(Kind::Unsupported)).attempt(what)
-            }
-            other => other.attempt(what),
-        }
-    }
-
-    fn restrict_devices(&self, rules: &[oci_spec::runtime::LinuxDeviceCgroup]) -> Result<()> {
-        match self.hierarchy.version {
-            Version::V1 => {
-                let Some(directory) = self.directory("devices") else {
-                    return Err(Error::unsupported(
-                        "restrict devices: the host has no devices controller",
-                    ));
+    fn make_ancestors(&self, group: &Group) -> Result<()> {
+        for ancestor in ancestors(group) {
+            if ancestor != group.mount {
+                match cgroupfs::make(&ancestor) {
+                    // Removed meanwhile: the caller's loop makes it again.
+                    Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+                    other => other.attempt(|| "linux.cgroupsPath")?,
                 };
-                for (file, line) in devices::v1_lines(rules) {
-                    cgroupfs::write(&directory, file, &line)?;
-                }
-                Ok(())
             }
-            Version::V2 => {
-                let directory = self.unified().ok_or_else(|| self.gone())?;
-                let group = file::open_dir(&directory)?;
-                bpf::attach_device_filter(group.as_fd(), &devices::v2_program(rules))
+            if self.version == Version::V2 {
+                enable_controllers(&ancestor);
             }
         }
+        Ok(())
+    }
+
+    fn has_plain_cpuset(&self, group: &Group) -> bool {
+        self.version == Version::V1 && group.has("cpuset")
     }
 }
 
-/// v1's cpuset starts empty and then takes no task (cgroup-v1/cpusets.rst): it gets what the parent has.
-fn inherit_cpuset(parent: &Path, child: &Path) -> Result<()> {
+/// The groups above one, from the mount point down.
+fn ancestors(group: &Group) -> impl Iterator<Item = PathBuf> {
+    let parent = group.path.parent().unwrap_or_else(|| Path::new(""));
+    let mut place = group.mount.clone();
+    let below = parent
+        .iter()
+        .map(std::ffi::OsStr::to_owned)
+        .collect::<Vec<_>>();
+    std::iter::once(group.mount.clone()).chain(below.into_iter().map(move |name| {
+        place.push(name);
+        place.clone()
+    }))
+}
+
+/// v1's cpuset starts empty and then takes no task (cgroup-v1/cpusets.rst): it gets what the parent has, and so do
+/// ancestors that somebody made and left empty.
+fn inherit_cpuset(mount: &Path, directory: &Path) -> Result<()> {
     for name in ["cpuset.cpus", "cpuset.mems"] {
-        let own = cgroupfs::read(child, name)?.unwrap_or_default();
-        if own.trim().is_empty() {
-            let value = cgroupfs::read(parent, name)?.unwrap_or_default();
-            cgroupfs::write(child, name, value.trim())?;
-        }
+        inherit_one(mount, directory, name)?;
     }
     Ok(())
 }
 
-/// Hands controllers down to children (cgroup-v2.rst, "Enabling and Disabling").
-fn enable_controllers(directory: &Path) -> Result<()> {
-    let offered = cgroupfs::read(directory, "cgroup.controllers")?.unwrap_or_default();
-    let active = cgroupfs::read(directory, "cgroup.subtree_control")?.unwrap_or_default();
+fn inherit_one(mount: &Path, directory: &Path, name: &str) -> Result<String> {
+    let own = cgroupfs::read(directory, name)?.unwrap_or_default();
+    let own = own.trim();
+    let parent = directory.parent().filter(|_| directory != mount);
+    match parent {
+        Some(parent) if own.is_empty() => {
+            let value = inherit_one(mount, parent, name)?;
+            cgroupfs::write(directory, name, &value)?;
+            Ok(value)
+        }
+        _ => Ok(own.to_owned()),
+    }
+}
+
+/// Hands controllers down to children (cgroup-v2.rst, "Enabling and Disabling"). A setting that misses one says so itself.
+fn enable_controllers(directory: &Path) {
+    let list = |name: &str| {
+        cgroupfs::read(directory, name)
+            .ok()
+            .flatten()
+            .unwrap_or_default()
+    };
+    let (offered, active) = (list("cgroup.controllers"), list("cgroup.subtree_control"));
     let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
-    for name in ENABLED
+    let missing: Vec<_> = ENABLED
         .iter()
         .filter(|name| has(&offered, name) && !has(&active, name))
-    {
-        // One by one: a controller that cannot be handed down must not hold back the others.
-        if let Err(error) =
-            cgroupfs::write(directory, "cgroup.subtree_control", &format!("+{name}"))
-        {
+        .map(|name| format!("+{name}"))
+        .collect();
+    let enable = |names: &str| cgroupfs::write(directory, "cgroup.subtree_control", names);
+    if missing.is_empty() || enable(&missing.join(" ")).is_ok() {
+        return;
+    }
+    // One by one: a controller that cannot be handed down must not hold back the others.
+    for name in missing {
+        if let Err(error) = enable(&name) {
             tracing::warn!(%error, "a cgroup controller is not available to containers");
         }
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::settings::tests::resources;
+    use super::super::tests::group;
+    use super::*;
+
+    #[test]
+    fn a_group_that_cannot_be_limited_is_not_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = group(Version::V1, dir.path(), &["memory", "pids"]);
+        for name in ["memory", "pids"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let error = group
+            .create(Some(&resources(r#"{"cpu":{"shares":5}}"#)))
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("linux.resources.cpu.shares: "),
+            "{error}"
+        );
+        assert!(!group.exists());
+    }
+
+    #[test]
+    fn a_contradiction_is_found_before_anything_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = group(Version::V2, dir.path(), &[""]);
+        let resources = resources(r#"{"memory":{"swap":5}}"#);
+        assert_eq!(
+            group.create(Some(&resources)).unwrap_err().kind(),
+            Kind::InvalidInput
+        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn groups_in_use_are_not_for_a_new_container() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = group(Version::V1, dir.path(), &["memory", "freezer"]);
+        group.ensure_vacant().unwrap();
+        for name in ["memory", "freezer"] {
+            fs::create_dir_all(dir.path().join(name).join("wharf/x")).unwrap();
+        }
+        let put = |file: &str, text: &str| fs::write(dir.path().join(file), text).unwrap();
+        put("freezer/wharf/x/freezer.state", "FROZEN\n");
+        let error = group.ensure_vacant().unwrap_err().to_string();
+        assert_eq!(error, "linux.cgroupsPath: cgroup wharf/x is frozen");
+        put("memory/wharf/x/cgroup.procs", "1\n2\n");
+        let error = group.ensure_vacant().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "linux.cgroupsPath: cgroup wharf/x has 2 processes in it already"
+        );
+    }
+
+    #[test]
+    fn empty_cpusets_inherit_from_the_nearest_ancestor_that_has_some() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut group = group(Version::V1, dir.path(), &["cpuset"]);
+        group.groups.first_mut().unwrap().path = PathBuf::from("a/b/c");
+        for (place, cpus) in [("", "0-7"), ("a", "2-3"), ("a/b", ""), ("a/b/c", "")] {
+            let place = dir.path().join("cpuset").join(place);
+            fs::create_dir_all(&place).unwrap();
+            fs::write(place.join("cpuset.cpus"), cpus).unwrap();
+            fs::write(place.join("cpuset.mems"), "0").unwrap();
+        }
+        group.make(group.groups.first().unwrap()).unwrap();
+        let cpus = |place: &str| {
+            fs::read_to_string(dir.path().join("cpuset").join(place).join("cpuset.cpus")).unwrap()
+        };
+        assert_eq!(
+            [cpus(""), cpus("a"), cpus("a/b"), cpus("a/b/c")],
+            ["0-7", "2-3", "2-3", "2-3"]
+        );
+    }
+
+    #[test]
+    fn ancestors_hand_their_controllers_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut group = group(Version::V2, dir.path(), &[""]);
+        group.groups.first_mut().unwrap().path = PathBuf::from("a/b");
+        for place in ["", "a"] {
+            let place = dir.path().join(place);
+            fs::create_dir_all(&place).unwrap();
+            fs::write(place.join("cgroup.controllers"), "cpuset cpu io misc").unwrap();
+            fs::write(place.join("cgroup.subtree_control"), "").unwrap();
+        }
+        group.make(group.groups.first().unwrap()).unwrap();
+        for place in ["", "a"] {
+            let text = fs::read_to_string(dir.path().join(place).join("cgroup.subtree_control"));
+            assert_eq!(text.unwrap(), "+cpu +cpuset +io");
+        }
+    }
+
+    #[test]
+    fn without_a_manager_there_is_nothing_to_make_and_no_limit() {
+        let group = Cgroup {
+            version: Version::V1,
+            groups: Vec::new(),
+            unit: None,
+        };
+        group
+            .create(Some(&resources(r#"{"devices":[{"allow":false}]}"#)))
+            .unwrap();
+        group.attach(1).unwrap();
+        let error = group
+            .create(Some(&resources(r#"{"pids":{"limit":5}}"#)))
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("linux.resources.pids.limit: "),
+            "{error}"
+        );
+    }
 }

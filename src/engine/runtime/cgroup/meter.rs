@@ -76,11 +76,11 @@ impl Cgroup {
     /// # Errors
     /// As [`Self::figures`].
     pub fn meter(&self) -> Result<Meter> {
-        let open = |controller: &str, name: &str| match self.hierarchy.mount(controller) {
-            Some(mount) => cgroupfs::Control::open(&self.under(mount), name),
+        let open = |controller: &str, name: &str| match self.directory(controller) {
+            Some(directory) => cgroupfs::Control::open(&directory, name),
             None => Ok(None),
         };
-        let source = match self.hierarchy.version {
+        let source = match self.version {
             Version::V1 => Source::V1 {
                 usage: open("cpuacct", "cpuacct.usage")?,
                 user: open("cpuacct", "cpuacct.usage_user")?,
@@ -202,7 +202,7 @@ impl Meter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Hierarchy;
+    use super::super::tests::group;
     use super::*;
 
     #[test]
@@ -224,16 +224,7 @@ mod tests {
         ] {
             std::fs::write(group_dir.join(name), text).unwrap();
         }
-        let hierarchy = Hierarchy {
-            version: Version::V2,
-            mounts: vec![(Vec::new(), dir.path().to_owned())],
-        };
-        let now = Cgroup {
-            hierarchy,
-            name: "x".to_owned(),
-        }
-        .figures()
-        .unwrap();
+        let now = group(Version::V2, dir.path(), &[""]).figures().unwrap();
         let expected = Figures {
             cpu_total: 5000,
             cpu_user: 3000,

@@ -1,132 +1,276 @@
 //! Control groups: limits, figures, freezing and killing, on v1 (also hybrid) and v2 alike.
 //!
-//! A container's group is `wharf/<id>` below every controller's mount (v1) or below `/sys/fs/cgroup` (v2).
+//! A container of the engine is in `wharf/<id>` below every controller's mount (v1) or below `/sys/fs/cgroup` (v2). One
+//! that a bundle describes is where its `linux.cgroupsPath` says: [`Hierarchy::locate`].
+//!
+//! The life of a group, for the runtime's other parts:
+//!
+//! 1. [`Hierarchy::detect`], then [`Hierarchy::container`] or [`Hierarchy::locate`]: which groups, nothing is made yet.
+//! 2. [`Cgroup::ensure_vacant`]: refuses groups that have processes or are frozen, as a strange `cgroupsPath` may.
+//! 3. [`Cgroup::birthplace`] says whether the child can be born in the group. If so: [`Cgroup::create`], then clone into it.
+//!    If not: clone, [`Cgroup::create_for`] the child, [`Cgroup::attach`] it.
+//! 4. [`Cgroup::update`], [`Cgroup::freeze`], [`Cgroup::thaw`], [`Cgroup::report`], [`Cgroup::pids`], [`Cgroup::oom_watch`].
+//! 5. [`Cgroup::kill_all`], [`Cgroup::remove`].
 
+mod apply;
 mod create;
 mod devices;
 mod figures;
 mod hierarchy;
-mod limits;
 mod meter;
 mod notice;
+mod place;
+mod remove;
+mod report;
+mod settings;
 mod tasks;
+mod update;
 
 use std::path::{Path, PathBuf};
 
+pub use devices::with_default_devices;
 pub use hierarchy::{Hierarchy, Version};
 pub use meter::{Figures, Meter};
 pub use notice::OomWatch;
+pub use place::Driver;
+pub use report::{Interface, Report};
 
-use crate::engine::error::{Error, Kind};
+use crate::engine::error::{Error, Kind, Result};
+use place::Unit;
 
-/// The common parent of all containers' groups.
+/// The common parent of all containers' groups, and the prefix of their units.
 const PARENT: &str = "wharf";
 
-/// One container's group, existing or not.
-#[derive(Debug, Clone)]
+/// One container's group, existing or not. Can be stored: whoever reads it back means the same group.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Cgroup {
-    hierarchy: Hierarchy,
-    name: String,
+    version: Version,
+    /// One for each hierarchy; none with [`Driver::Disabled`].
+    groups: Vec<Group>,
+    /// The unit, if systemd makes the group.
+    unit: Option<Unit>,
+}
+
+/// The group in one hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Group {
+    /// v1: the controllers, or `name=…`.
+    controllers: Vec<String>,
+    /// Where the hierarchy is mounted.
+    mount: PathBuf,
+    /// The group below that.
+    path: PathBuf,
+}
+
+impl Group {
+    fn directory(&self) -> PathBuf {
+        self.mount.join(&self.path)
+    }
+
+    fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|name| name == controller)
+    }
 }
 
 impl Cgroup {
-    /// The directory of the unified tree, for `CLONE_INTO_CGROUP`; `None` on v1.
+    /// Which interface it is.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether there is no group at all ([`Driver::Disabled`]).
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The directory of the unified tree; `None` on v1.
     #[must_use]
     pub fn unified(&self) -> Option<PathBuf> {
-        match self.hierarchy.version {
+        match self.version {
             Version::V1 => None,
-            Version::V2 => self
-                .hierarchy
-                .mounts
-                .first()
-                .map(|(_, mount)| self.under(mount)),
+            Version::V2 => self.groups.first().map(Group::directory),
         }
+    }
+
+    /// The directory for `CLONE_INTO_CGROUP`, if a child can be born in the group: on v2, unless systemd makes it, which
+    /// only takes processes that are there already.
+    #[must_use]
+    pub fn birthplace(&self) -> Option<PathBuf> {
+        self.unified().filter(|_| self.unit.is_none())
+    }
+
+    /// Where the group is for each controller, as runc's state has it: `cpu` to `/sys/fs/cgroup/cpu/…`; on v2 the empty
+    /// name alone.
+    #[must_use]
+    pub fn paths(&self) -> std::collections::BTreeMap<String, PathBuf> {
+        let mut paths = std::collections::BTreeMap::new();
+        for group in &self.groups {
+            if group.controllers.is_empty() {
+                paths.insert(String::new(), group.directory());
+            }
+            for controller in &group.controllers {
+                paths.insert(controller.clone(), group.directory());
+            }
+        }
+        paths
     }
 
     /// The v1 hierarchies that the group was made in: controllers (or `name=…`), and the name of the mount point. `None`
     /// on v2.
     #[must_use]
     pub fn v1_hierarchies(&self) -> Option<Vec<(Vec<&str>, &str)>> {
-        if self.hierarchy.version == Version::V2 {
+        if self.version == Version::V2 {
             return None;
         }
-        let list = self.hierarchy.mounts.iter().filter_map(|(options, mount)| {
-            let controllers = options
-                .iter()
-                .map(String::as_str)
-                .filter(|option| is_controller(option))
-                .collect();
-            let name = mount.file_name()?.to_str()?;
-            self.under(mount).exists().then_some((controllers, name))
+        let list = self.groups.iter().filter_map(|group| {
+            let controllers = group.controllers.iter().map(String::as_str).collect();
+            let name = group.mount.file_name()?.to_str()?;
+            group.directory().exists().then_some((controllers, name))
         });
         Some(list.collect())
     }
 
-    /// The group's directory below one mount.
-    fn under(&self, mount: &Path) -> PathBuf {
-        mount.join(PARENT).join(&self.name)
+    /// A group below this one, as `exec --cgroup` names it: a path, on v1 also `controller,controller:path` for those alone.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidInput`] for a path that climbs; [`Kind::NotFound`] if it is not there in any hierarchy.
+    pub fn subgroup(&self, text: &str) -> Result<Self> {
+        let (controllers, path) = match text.split_once(':') {
+            Some((controllers, path)) if self.version == Version::V1 => (controllers, path),
+            _ => ("", text),
+        };
+        let wrong = |why: &str| Error::invalid(format!("join the sub-cgroup {text:?}: {why}"));
+        let below = match path.trim_matches('/') {
+            "" | "." => PathBuf::new(),
+            _ => place::plain(Path::new(path))
+                .map_err(|error| wrong("it is not below the container's").caused_by(error))?,
+        };
+        let mut sub = self.clone();
+        let chosen = |group: &Group| {
+            let names = controllers.split(',');
+            controllers.is_empty() || names.into_iter().any(|name| group.has(name))
+        };
+        for group in sub.groups.iter_mut().filter(|group| chosen(group)) {
+            // Pushing an empty path would add a slash.
+            if !below.as_os_str().is_empty() {
+                group.path.push(&below);
+            }
+        }
+        let unknown = |name: &&str| !self.groups.iter().any(|group| group.has(name));
+        if !controllers.is_empty()
+            && let Some(name) = controllers.split(',').find(unknown)
+        {
+            return Err(wrong(&format!("the host has no {name} controller")));
+        }
+        if sub.exists() {
+            Ok(sub)
+        } else {
+            Err(wrong("it does not exist").with_kind(Kind::NotFound))
+        }
+    }
+
+    /// The group in the hierarchy that has a v1 controller, or in the unified tree.
+    fn group(&self, controller: &str) -> Option<&Group> {
+        match self.version {
+            Version::V1 => self.groups.iter().find(|group| group.has(controller)),
+            Version::V2 => self.groups.first(),
+        }
     }
 
     /// The group's directory for one controller.
     fn directory(&self, controller: &str) -> Option<PathBuf> {
-        self.hierarchy
-            .mount(controller)
-            .map(|mount| self.under(mount))
+        self.group(controller).map(Group::directory)
     }
 
     /// The group's possible directories.
     fn directories(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        self.hierarchy
-            .mounts
-            .iter()
-            .map(|(_, mount)| self.under(mount))
+        self.groups.iter().map(Group::directory)
     }
 
     fn exists(&self) -> bool {
         self.directories().any(|directory| directory.exists())
     }
 
-    fn gone(&self) -> Error {
-        Error::new(Kind::NotFound, format!("cgroup {} is gone", self.name))
+    /// What it is called in messages.
+    fn label(&self) -> String {
+        match self.groups.first() {
+            Some(group) => format!("cgroup {}", group.path.display()),
+            None => "the disabled cgroup".to_owned(),
+        }
     }
-}
 
-/// What says which hierarchy a v1 mount is, among its other options.
-fn is_controller(option: &str) -> bool {
-    const OTHERS: &[&str] = &[
-        "rw",
-        "ro",
-        "xattr",
-        "noprefix",
-        "clone_children",
-        "cpuset_v2_mode",
-        "favordynmods",
-    ];
-    option.starts_with("name=") || !(option.contains('=') || OTHERS.contains(&option))
+    fn gone(&self) -> Error {
+        Error::new(Kind::NotFound, format!("{} is gone", self.label()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A group on a host whose hierarchies are directories of the test's.
+    pub(super) fn group(version: Version, root: &Path, hierarchies: &[&str]) -> Cgroup {
+        let groups = hierarchies.iter().map(|list| Group {
+            controllers: list
+                .split(',')
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            mount: root.join(list),
+            path: PathBuf::from("wharf/x"),
+        });
+        Cgroup {
+            version,
+            groups: groups.collect(),
+            unit: None,
+        }
+    }
+
     #[test]
     fn a_group_that_is_not_there_has_no_tasks_and_is_removed_already() {
         let dir = tempfile::tempdir().unwrap();
-        let mounts = vec![(
-            vec!["memory".to_owned(), "pids".to_owned()],
-            dir.path().to_owned(),
-        )];
-        let group = Cgroup {
-            hierarchy: Hierarchy {
-                version: Version::V1,
-                mounts,
-            },
-            name: "x".to_owned(),
-        };
+        let group = group(Version::V1, dir.path(), &["memory,pids"]);
         assert_eq!(group.pids().unwrap(), Vec::<i32>::new());
         assert_eq!(group.oom_kills().unwrap(), 0);
         group.kill_all().unwrap();
         group.remove().unwrap();
         assert_eq!(group.figures().unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn a_subgroup_is_below_its_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = group(Version::V1, dir.path(), &["cpu,cpuacct", "memory"]);
+        std::fs::create_dir_all(dir.path().join("memory/wharf/x/sub")).unwrap();
+        let paths = |text: &str| {
+            let group = group.subgroup(text).unwrap();
+            let paths = group
+                .groups
+                .iter()
+                .map(|group| group.path.to_str().unwrap().to_owned());
+            paths.collect::<Vec<_>>()
+        };
+        assert_eq!(paths("/sub"), ["wharf/x/sub", "wharf/x/sub"]);
+        assert_eq!(paths("memory:sub"), ["wharf/x", "wharf/x/sub"]);
+        assert_eq!(paths("/"), ["wharf/x", "wharf/x"]);
+        for text in ["..", "sub/../..", "memory:../y", "/../../x"] {
+            let error = group.subgroup(text).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidInput, "{text}");
+        }
+        assert!(group.subgroup("hugetlb:sub").is_err());
+        assert_eq!(group.subgroup("none").unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn paths_are_listed_by_controller() {
+        let group = group(Version::V1, Path::new("/m"), &["cpu,cpuacct"]);
+        let paths = group.paths();
+        assert_eq!(paths.len(), 2);
+        assert_eq!(
+            paths.get("cpuacct").unwrap(),
+            Path::new("/m/cpu,cpuacct/wharf/x")
+        );
     }
 }

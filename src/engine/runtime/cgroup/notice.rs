@@ -21,7 +21,7 @@ impl Cgroup {
         let Some(directory) = self.directory("memory") else {
             return Ok(0);
         };
-        let name = match self.hierarchy.version {
+        let name = match self.version {
             Version::V1 => "memory.oom_control",
             Version::V2 => "memory.events",
         };
@@ -36,7 +36,7 @@ impl Cgroup {
         let directory = self
             .directory("memory")
             .ok_or_else(|| Error::unsupported("watch memory: the host has no memory controller"))?;
-        let notice = match self.hierarchy.version {
+        let notice = match self.version {
             Version::V1 => cgroupfs::v1_oom_notice(&directory)?,
             Version::V2 => cgroupfs::v2_notice(&directory, "memory.events")?,
         };
