@@ -14,6 +14,7 @@ use wharf::engine::model::{Container, ContainerConfig, ContainerId, HostConfig, 
 use wharf::engine::runtime::cgroup::Hierarchy;
 use wharf::engine::runtime::launch::{self, Io, Launch, Rootfs};
 use wharf::engine::runtime::spec::{self, Host, SpecInput};
+use wharf::engine::runtime::terms::Terms;
 
 const ROUNDS: usize = 200;
 
@@ -57,6 +58,7 @@ fn main() {
             rootfs: &rootfs,
             cgroup: &cgroup,
             io: Io::Inherit,
+            terms: Terms::default(),
         })
         .unwrap();
         assert_eq!(process.wait().unwrap(), 0);

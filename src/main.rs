@@ -13,7 +13,9 @@ fn main() -> ExitCode {
     let name = arguments.next().unwrap_or_default();
     let mut live = || arguments.next().unwrap_or_default();
     // The engine's own processes come first: nothing of the command line may cost them time or memory.
+    let called = Path::new(&name).file_name().unwrap_or_default();
     match name.as_bytes() {
+        _ if called == "wharf-oci" => wharf::cli::oci::main(arguments),
         b"wharf-monitor" => ExitCode::from(monitor::main(Path::new(&live()))),
         b"wharf-exec" => ExitCode::from(exec::main(Path::new(&live()))),
         // The demo's containers have nothing but this program in them: it is their shell, too.
@@ -22,6 +24,9 @@ fn main() -> ExitCode {
         }
         _ => {
             let mut arguments = arguments.peekable();
+            if arguments.next_if(|verb| verb == "oci").is_some() {
+                return wharf::cli::oci::main(arguments);
+            }
             if arguments
                 .next_if(|verb| verb == demo::WORKLOAD_VERB)
                 .is_some()

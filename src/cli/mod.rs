@@ -17,6 +17,7 @@ pub mod list;
 pub mod login;
 pub mod manifest;
 pub mod missing;
+pub mod oci;
 pub mod output;
 pub mod parse;
 pub mod progress;

@@ -15,6 +15,7 @@ use super::launch::{Io, Process, Streams};
 use super::monitor::{self, Plan};
 use super::seal;
 use super::switchboard::Switchboard;
+use super::terms::Terms;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::Status;
 use crate::engine::sys::own;
@@ -166,6 +167,7 @@ fn join_process(
         process: &request.process,
         cgroup: &Hierarchy::detect()?.container(&plan.id),
         io,
+        terms: Terms::default(),
     })
 }
 

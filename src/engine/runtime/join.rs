@@ -13,6 +13,7 @@ use oci_spec::runtime::{Process as ProcessSpec, Spec};
 use super::cgroup::Cgroup;
 use super::init::{self, Init};
 use super::launch::{Io, Process, Started, make_streams};
+use super::terms::{Attendant, Nobody, Terms};
 use crate::engine::error::{Error, Result};
 use crate::engine::sys::process::{self, Cloned};
 use crate::engine::sys::{file, namespace};
@@ -32,6 +33,8 @@ pub struct Join<'a> {
     pub cgroup: &'a Cgroup,
     /// Its standard streams.
     pub io: Io,
+    /// Whether it outlives us, and what it inherits.
+    pub terms: Terms<'a>,
 }
 
 /// Starts the process and returns once it was executed. Afterwards this process itself is still outside, except that
@@ -40,6 +43,14 @@ pub struct Join<'a> {
 /// # Errors
 /// As [`super::launch::start`]; [`Kind::Conflict`](crate::engine::error::Kind::Conflict) if the container is not running.
 pub fn start(join: &Join<'_>) -> Result<Process> {
+    start_attended(join, &mut Nobody)
+}
+
+/// The same, with something to do before the process is executed.
+///
+/// # Errors
+/// As [`start`], and what the attendant says.
+pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<Process> {
     let since = Instant::now();
     let not_running = |_| Error::conflict("the container is not running");
     let target = process::open_pidfd(join.pid).map_err(not_running)?;
@@ -68,6 +79,7 @@ pub fn start(join: &Join<'_>) -> Result<Process> {
                 socket: theirs,
                 io: child_io,
                 since,
+                terms: join.terms,
                 state: init::State::default(),
             },
             init::JOIN,
@@ -87,8 +99,9 @@ pub fn start(join: &Join<'_>) -> Result<Process> {
                 socket: ours,
                 since,
                 timeline: Vec::new(),
+                terms: join.terms,
             };
-            started.finish(attached, init::JOIN)
+            started.finish(attached, init::JOIN, attendant)
         }
     }
 }

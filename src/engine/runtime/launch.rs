@@ -3,7 +3,7 @@
 //!
 //! Must be called by a single-threaded process: the child is a copy that goes on running Rust code.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use oci_spec::runtime::Spec;
 
 use super::cgroup::Cgroup;
 use super::init::{self, ChildIo, Init, Step};
+use super::terms::{Attendant, Nobody, Terms, Waiting};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::request::TerminalSize;
 use crate::engine::sys::file;
@@ -27,6 +28,8 @@ pub struct Launch<'a> {
     pub cgroup: &'a Cgroup,
     /// Its standard streams.
     pub io: Io,
+    /// Whether it outlives us, and what it waits for.
+    pub terms: Terms<'a>,
 }
 
 /// The root file system. It is mounted in the container's own mount namespace; the host's table never shows it.
@@ -131,13 +134,21 @@ impl Process {
 
 /// Starts the container's main process and returns once the payload was executed.
 ///
-/// The process dies with its parent (parent-death signal). The cgroup is created here and stays: [`Cgroup::remove`] is
-/// the caller's, also after a failure.
+/// The process dies with its parent (parent-death signal) unless its terms say otherwise. The cgroup is created here and
+/// stays: [`Cgroup::remove`] is the caller's, also after a failure.
 ///
 /// # Errors
 /// The step that failed and the kernel's reason. [`Kind::CommandNotFound`] and [`Kind::CommandNotRunnable`] if it was
 /// the command's fault. The child is then gone and waited for.
 pub fn start(launch: &Launch<'_>) -> Result<Process> {
+    start_attended(launch, &mut Nobody)
+}
+
+/// The same, with something to do while the child waits. With a gate it returns when the child waits there.
+///
+/// # Errors
+/// As [`start`], and what the attendant says.
+pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Result<Process> {
     let since = Instant::now();
     let spec = launch.spec;
     let main = spec
@@ -169,6 +180,7 @@ pub fn start(launch: &Launch<'_>) -> Result<Process> {
                 socket: theirs,
                 io: child_io,
                 since,
+                terms: launch.terms,
                 state: init::State::default(),
             },
             init::LAUNCH,
@@ -195,26 +207,33 @@ pub fn start(launch: &Launch<'_>) -> Result<Process> {
                 socket: ours,
                 since,
                 timeline,
+                terms: launch.terms,
             };
-            started.finish(attached, init::LAUNCH)
+            started.finish(attached, init::LAUNCH, attendant)
         }
     }
 }
 
 /// A child on its way to exec.
-pub(super) struct Started {
+pub(super) struct Started<'a> {
     pub(super) pid: i32,
     pub(super) pidfd: OwnedFd,
     pub(super) streams: Option<Streams>,
     pub(super) socket: OwnedFd,
     pub(super) since: Instant,
     pub(super) timeline: Vec<(&'static str, Duration)>,
+    pub(super) terms: Terms<'a>,
 }
 
-impl Started {
+impl Started<'_> {
     /// Listens until the child has executed, or says why not; then it is ended and collected. `before` is what happened
     /// on our side meanwhile: a failure of ours counts, unless the child has a better one.
-    pub(super) fn finish(self, before: Result<()>, steps: &[Step]) -> Result<Process> {
+    pub(super) fn finish(
+        self,
+        before: Result<()>,
+        steps: &[Step],
+        attendant: &mut dyn Attendant,
+    ) -> Result<Process> {
         let Self {
             pid,
             pidfd,
@@ -222,6 +241,7 @@ impl Started {
             socket,
             since,
             mut timeline,
+            terms,
         } = self;
         let abandon = |error: Error| {
             let _ = process::send_signal(pidfd.as_fd(), libc::SIGKILL);
@@ -245,6 +265,26 @@ impl Started {
             match (message.first(), fd) {
                 (Some(&init::TERMINAL), Some(master)) => {
                     streams = Some(Streams::Terminal(master));
+                }
+                (Some(&at @ (init::MOUNTED | init::PREPARED)), _) => {
+                    let terminal = match &streams {
+                        Some(Streams::Terminal(master)) => Some(master.as_fd()),
+                        Some(Streams::Pipes { .. } | Streams::Inherited) | None => None,
+                    };
+                    let waiting = Waiting {
+                        pid,
+                        pidfd: pidfd.as_fd(),
+                        terminal,
+                    };
+                    let done = match at {
+                        init::MOUNTED => attendant.mounted(waiting),
+                        _ => attendant.prepared(waiting),
+                    };
+                    done.and_then(|()| process::send_message(socket.as_fd(), &[init::GO_ON], None))
+                        .map_err(abandon)?;
+                    if at == init::PREPARED && terms.gate.is_some() {
+                        break;
+                    }
                 }
                 (Some(&init::READY), _) => {
                     ready = true;
@@ -281,13 +321,36 @@ impl Started {
     }
 }
 
+/// Listens at the other end of a gate's connection until the child has executed the program.
+///
+/// # Errors
+/// The step that failed; the child is then gone, or about to be.
+pub(super) fn await_execution(connection: BorrowedFd<'_>) -> Result<()> {
+    let mut buffer = vec![0; init::MAX_MESSAGE];
+    let mut ready = false;
+    loop {
+        let (length, _) = process::receive_message(connection, &mut buffer)?;
+        let message = buffer.get(..length).unwrap_or_default();
+        match message.first() {
+            Some(&init::READY) => ready = true,
+            Some(&init::FAILED) => return Err(init::decode_failure(message, init::LAUNCH)),
+            None if ready => return Ok(()),
+            None => return Err(died_early(None)),
+            Some(_) => return Err(Error::new(Kind::Internal, "unknown message from init")),
+        }
+    }
+}
+
 fn died_early(code: Option<i32>) -> Error {
-    let code = code.unwrap_or(0);
+    let what = "container init ended before the command was executed";
     let error = Error::new(
         Kind::Internal,
-        format!("container init ended before the command was executed (exit code {code})"),
+        match code {
+            Some(code) => format!("{what} (exit code {code})"),
+            None => what.to_owned(),
+        },
     );
-    if code == 128 + libc::SIGKILL {
+    if code == Some(128 + libc::SIGKILL) {
         error.with_hint("it was killed: the memory limit may be too small to start anything")
     } else {
         error

@@ -19,6 +19,9 @@ pub mod join;
 pub mod launch;
 pub mod seal;
 pub mod seccomp;
+pub mod terms;
+
+pub mod oci;
 
 pub mod channel;
 mod client;

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
@@ -30,6 +30,42 @@ pub fn create_private_dir(path: &Path) -> Result<()> {
         .mode(0o700)
         .create(path)
         .attempt(|| format!("create directory {}", path.display()))
+}
+
+/// Creates a directory with mode 0700 in one that exists.
+///
+/// # Errors
+/// [`Kind::AlreadyExists`](crate::engine::error::Kind::AlreadyExists) if there is something; otherwise what mkdir(2) says.
+pub fn make_private_dir(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .attempt(|| format!("create directory {}", path.display()))
+}
+
+/// Writes a new file that nobody else looks at yet. Mode 0600.
+///
+/// # Errors
+/// What open(2) and write(2) say, also if there is one already.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    let what = || format!("write {}", path.display());
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .attempt(what)?;
+    file.write_all(content).attempt(what)
+}
+
+/// Writes a file of the user that must not exist yet. The usual mode.
+///
+/// # Errors
+/// What open(2) and write(2) say.
+pub fn write_new(path: &Path, content: &[u8]) -> Result<()> {
+    File::create_new(path)
+        .and_then(|mut file| file.write_all(content))
+        .attempt(|| format!("write {}", path.display()))
 }
 
 /// Creates a directory and its missing parents with the usual mode 0755; one that exists is left as it is.
@@ -127,6 +163,38 @@ pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).attempt(|| format!("read {}", path.display())),
     }
+}
+
+/// The absolute path without links.
+///
+/// # Errors
+/// What realpath(3) says.
+pub fn canonical(path: &Path) -> Result<PathBuf> {
+    fs::canonicalize(path).attempt(|| format!("look at {}", path.display()))
+}
+
+/// Writes a process id for somebody who waits for the file: it appears with its whole content. Mode 0644.
+///
+/// # Errors
+/// What the system calls say.
+pub fn write_pid(path: &Path, pid: i32) -> Result<()> {
+    write_atomic(path, pid.to_string().as_bytes(), Durability::Unsynced)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+        .attempt(|| format!("write {}", path.display()))
+}
+
+/// The name of the user that owns a file, from `/etc/passwd`; `#` and the number without an entry. `None` if there is no
+/// such file.
+#[must_use]
+pub fn owner(path: &Path) -> Option<String> {
+    let uid = fs::metadata(path).ok()?.uid().to_string();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    });
+    Some(name.unwrap_or_else(|| format!("#{uid}")))
 }
 
 /// Renames, replacing an empty directory or a file (rename(2)).

@@ -12,10 +12,12 @@ pub mod lock_record;
 pub mod measure;
 pub mod new_file;
 pub mod own;
+pub mod pattern;
 pub mod poll;
 pub mod rooted;
 pub mod signal;
 pub mod socket;
+pub mod stdio;
 pub mod stream;
 
 pub mod bpf;

@@ -282,6 +282,47 @@ fn parse_start_time(stat: &[u8]) -> Option<u64> {
     rest.split(' ').nth(19)?.trim_end().parse().ok()
 }
 
+/// Whether a process runs that was started at that time: neither gone nor ended and only not yet collected.
+///
+/// # Errors
+/// What reading its state says otherwise.
+pub fn is_alive(pid: i32, start: u64) -> Result<bool> {
+    let path = format!("/proc/{pid}/stat");
+    let mut buffer = [0u8; 1024];
+    let length = match std::fs::File::open(&path).and_then(|mut file| file.read(&mut buffer)) {
+        Ok(length) => length,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        // Ended between open and read.
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(false),
+        Err(error) => return Err(Error::io(format!("read {path}"), error)),
+    };
+    let stat = buffer.get(..length).unwrap_or_default();
+    Ok(parse_start_time(stat) == Some(start) && !has_ended(stat))
+}
+
+/// Third field: a letter. `Z` is a zombie, `X` and `x` are on their way out (proc(5)).
+fn has_ended(stat: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(stat);
+    text.rsplit_once(") ")
+        .is_none_or(|(_, rest)| rest.starts_with(['Z', 'X', 'x']))
+}
+
+/// This process is to outlive its parent: takes [`die_with_parent`] back.
+///
+/// # Errors
+/// None in practice.
+pub fn outlive_parent() -> Result<()> {
+    rustix::process::set_parent_process_death_signal(None)
+        .map_err(|e| failed(e, "take the parent-death signal back"))
+}
+
+/// Whether a descriptor of that number is open.
+#[must_use]
+pub fn is_open(number: RawFd) -> bool {
+    // SAFETY: plain values; F_GETFD looks at the number only.
+    unsafe { libc::fcntl(number, libc::F_GETFD) >= 0 }
+}
+
 /// The signal that this process gets when its parent ends.
 ///
 /// # Errors
@@ -308,16 +349,16 @@ pub fn close_on_exec_from(first: RawFd) -> Result<()> {
     close_range(first, libc::CLOSE_RANGE_CLOEXEC.cast_signed())
 }
 
-/// Closes every descriptor from 3 on but those given. Whoever owns one of the others must not use or drop it any more:
+/// Closes every descriptor from `first` on but those given. Whoever owns one of the others must not use or drop it any more:
 /// this is for a child that ends by exec or `_exit`.
 ///
 /// # Errors
 /// What close_range(2) says.
-pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<()> {
+pub fn close_all_but(first: RawFd, keep: &[BorrowedFd<'_>]) -> Result<()> {
     let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
     kept.sort_unstable();
     kept.dedup();
-    let mut first = 3;
+    let mut first = first;
     for fd in kept {
         if fd > first {
             close_span(first, fd - 1)?;
@@ -640,6 +681,8 @@ mod tests {
     fn a_name_with_parentheses_does_not_move_the_start_time() {
         let stat = b"7 (a) b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20\n";
         assert_eq!(parse_start_time(stat), Some(4242));
+        assert!(!has_ended(stat));
+        assert!(has_ended(b"7 (a) Z) Z 1 2"));
         assert_eq!(parse_start_time(b"7 (x"), None);
         assert!(start_time(std::process::id().cast_signed()).is_ok());
     }

@@ -54,6 +54,16 @@ pub fn set_size(terminal: BorrowedFd<'_>, size: TerminalSize) -> Result<()> {
     .map_err(|e| failed(e, "set the terminal's size"))
 }
 
+/// Lines and columns; `None` where there is no terminal or it does not know.
+#[must_use]
+pub fn size(terminal: BorrowedFd<'_>) -> Option<TerminalSize> {
+    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
+    (size.ws_row > 0 && size.ws_col > 0).then_some(TerminalSize {
+        rows: size.ws_row,
+        cols: size.ws_col,
+    })
+}
+
 /// Makes a terminal the controlling one of this session.
 ///
 /// # Errors

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
+    SocketAddrUnix, SocketFlags, SocketType,
+};
 
 use crate::engine::error::{Attempt, Error, Kind, Result};
 
@@ -89,6 +92,69 @@ pub fn connect(path: &Path) -> Result<Option<OwnedFd>> {
         }
         Err(error) => Err(error).attempt(|| format!("connect to {}", path.display())),
     }
+}
+
+/// Listens at `path`, which must not exist, for connections that keep messages apart (`SOCK_SEQPACKET`). Accepting blocks.
+///
+/// # Errors
+/// What bind(2) and listen(2) say.
+pub fn listen_for_messages(path: &Path) -> Result<OwnedFd> {
+    let what = || format!("listen at {}", path.display());
+    let (_directory, short) = shortened(path)?;
+    let socket = message_socket().attempt(what)?;
+    let address = SocketAddrUnix::new(short)
+        .map_err(io::Error::from)
+        .attempt(what)?;
+    rustix::net::bind(&socket, &address)
+        .and_then(|()| rustix::net::listen(&socket, 1))
+        .map_err(io::Error::from)
+        .attempt(what)?;
+    Ok(socket)
+}
+
+/// Connects to a socket of [`listen_for_messages`]; `None` if there is none or nobody listens any more.
+///
+/// # Errors
+/// What connect(2) says otherwise.
+pub fn connect_for_messages(path: &Path) -> Result<Option<OwnedFd>> {
+    let what = || format!("connect to {}", path.display());
+    let (_directory, short) = shortened(path)?;
+    let socket = message_socket().attempt(what)?;
+    let address = SocketAddrUnix::new(short)
+        .map_err(io::Error::from)
+        .attempt(what)?;
+    loop {
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => return Ok(Some(socket)),
+            Err(Errno::INTR) => {}
+            Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
+            Err(errno) => return Err(io::Error::from(errno)).attempt(what),
+        }
+    }
+}
+
+/// Waits for a connection to a socket of [`listen_for_messages`]. Close-on-exec.
+///
+/// # Errors
+/// What accept4(2) says.
+pub fn accept_messages(listener: &impl AsFd) -> Result<OwnedFd> {
+    loop {
+        match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+            Ok(connection) => return Ok(connection),
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            Err(errno) => return Err(io::Error::from(errno)).attempt(|| "accept a connection"),
+        }
+    }
+}
+
+fn message_socket() -> io::Result<OwnedFd> {
+    rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(io::Error::from)
 }
 
 /// Sends everything, blocking.

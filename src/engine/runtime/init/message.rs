@@ -18,8 +18,17 @@ pub(in crate::engine::runtime) const READY: u8 = b'R';
 /// First byte: a step failed; see [`decode_failure`].
 pub(in crate::engine::runtime) const FAILED: u8 = b'E';
 
-/// The parent's only message: the child is in its cgroups.
+/// First byte: namespaces and mounts exist, and the child waits for [`GO_ON`].
+pub(in crate::engine::runtime) const MOUNTED: u8 = b'M';
+
+/// First byte: all is done but the execution, and the child waits for [`GO_ON`].
+pub(in crate::engine::runtime) const PREPARED: u8 = b'P';
+
+/// The parent's message: the child is in its cgroups.
 pub(in crate::engine::runtime) const ATTACHED: u8 = b'A';
+
+/// The parent's message: what it had to do meanwhile is done.
+pub(in crate::engine::runtime) const GO_ON: u8 = b'G';
 
 /// Longest message.
 pub(in crate::engine::runtime) const MAX_MESSAGE: usize = 8192;

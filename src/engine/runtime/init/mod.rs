@@ -4,7 +4,7 @@
 //! `launch.rs` runs [`LAUNCH`], `join.rs` runs [`JOIN`]; both are the parent's side.
 
 use std::ffi::CString;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use super::cgroup::Cgroup;
 use super::launch::Rootfs;
 use super::mounts::{Made, Source};
 use super::seccomp::Filter;
+use super::terms::Terms;
 use super::user::Identity;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::sys::rooted::Rooted;
@@ -21,6 +22,7 @@ use crate::engine::sys::{cred, process};
 
 mod attributes;
 mod files;
+mod gate;
 mod message;
 mod namespaces;
 mod program;
@@ -28,7 +30,8 @@ mod steps;
 mod streams;
 
 pub(super) use message::{
-    ATTACHED, FAILED, MAX_MESSAGE, READY, TERMINAL, decode_failure, decode_marks,
+    ATTACHED, FAILED, GO_ON, MAX_MESSAGE, MOUNTED, PREPARED, READY, TERMINAL, decode_failure,
+    decode_marks,
 };
 pub(super) use namespaces::{all_namespaces, new_namespaces};
 pub(super) use steps::{JOIN, LAUNCH};
@@ -56,6 +59,8 @@ pub(super) struct Init<'a> {
     pub(super) io: ChildIo,
     /// When the start began.
     pub(super) since: Instant,
+    /// Whether it outlives its parent, and what it waits for.
+    pub(super) terms: Terms<'a>,
     /// What earlier steps made for later ones.
     pub(super) state: State,
 }
@@ -127,6 +132,12 @@ impl Init<'_> {
             .identity
             .as_ref()
             .ok_or_else(|| Error::new(Kind::Internal, "the user is not known yet"))
+    }
+
+    /// Descriptors below it go to the program.
+    fn first_private_fd(&self) -> RawFd {
+        let preserved = RawFd::try_from(self.terms.preserved_fds).unwrap_or(RawFd::MAX - 3);
+        preserved.saturating_add(3)
     }
 
     fn is_joining(&self) -> bool {

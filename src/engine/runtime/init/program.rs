@@ -56,7 +56,7 @@ pub(super) fn make_filter(init: &mut Init<'_>) -> Result<()> {
 
 /// The last step: only capset(2), execve(2) and the report come after the filter.
 pub(super) fn install_filter(init: &mut Init<'_>) -> Result<()> {
-    process::close_on_exec_from(3)?;
+    process::close_on_exec_from(init.first_private_fd())?;
     let mut message = vec![READY];
     for mark in &init.state.marks {
         let micros = mark.saturating_duration_since(init.since).as_micros();

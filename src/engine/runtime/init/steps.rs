@@ -8,6 +8,7 @@ use super::files::{
     copy_sources, make_devices, make_mounts, make_paths_readonly, make_root_readonly,
     make_working_dir, mask_paths, mount_root, open_root, pivot, set_kernel_parameters,
 };
+use super::gate::{await_hooks, await_start};
 use super::namespaces::{
     await_cgroups, bring_up_loopback, enter_cgroup_namespace, enter_namespaces,
     join_given_namespaces, set_names,
@@ -41,6 +42,7 @@ pub(in crate::engine::runtime) const LAUNCH: &[Step] = &[
     ("user", find_user),
     ("working directory", make_working_dir),
     ("read-only root", make_root_readonly),
+    ("host's hooks", await_hooks),
     // Afterwards nothing of the host is in reach.
     ("pivot root", pivot),
     ("standard streams", set_streams),
@@ -51,6 +53,7 @@ pub(in crate::engine::runtime) const LAUNCH: &[Step] = &[
     ("command", find_command),
     // Again, because a change of user clears it (prctl(2), PR_SET_PDEATHSIG).
     ("parent", die_with_parent),
+    ("gate", await_start),
     ("seccomp", install_filter),
 ];
 
@@ -71,5 +74,6 @@ pub(in crate::engine::runtime) const JOIN: &[Step] = &[
     ("rights", drop_rights),
     ("command", find_command),
     ("parent", die_with_parent),
+    ("gate", await_start),
     ("seccomp", install_filter),
 ];

@@ -33,6 +33,7 @@ pub(in crate::engine::runtime) enum ChildIo {
 pub(super) fn close_inherited(init: &mut Init<'_>) -> Result<()> {
     let mut keep = vec![init.socket.as_fd()];
     keep.extend(init.target);
+    keep.extend(init.terms.gate);
     if let ChildIo::Pipes {
         stdin,
         stdout,
@@ -42,7 +43,7 @@ pub(super) fn close_inherited(init: &mut Init<'_>) -> Result<()> {
         keep.extend(stdin.as_ref().map(AsFd::as_fd));
         keep.extend([stdout.as_fd(), stderr.as_fd()]);
     }
-    process::close_all_but(&keep)
+    process::close_all_but(init.first_private_fd(), &keep)
 }
 
 pub(super) fn open_terminal(init: &mut Init<'_>) -> Result<()> {

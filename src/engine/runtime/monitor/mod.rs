@@ -33,6 +33,7 @@ use super::log_file::LogFile;
 use super::restart::{self, Ended};
 use super::seal;
 use super::switchboard::{Asked, Switchboard};
+use super::terms::Terms;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::request::{AttachTo, TerminalSize};
 use crate::engine::model::signal;
@@ -298,6 +299,7 @@ impl Monitor {
             rootfs: &self.plan.rootfs,
             cgroup: &self.cgroup,
             io,
+            terms: Terms::default(),
         })
     }
 

@@ -1,0 +1,137 @@
+//! `wharf oci …`, also `wharf-oci …`: the OCI runtime with runc's commands and flags, for those who drive a runtime
+//! (podman, containerd). `table.rs` is the list of commands, `grammar.rs` reads them, one file per family does the work.
+//!
+//! It stands apart from the other verbs, because what is in the way of a start is measured in microseconds here: no clap,
+//! no tokio, no subscriber for logs.
+
+mod grammar;
+mod lifecycle;
+mod look;
+mod report;
+mod table;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::engine::runtime::oci::{Driver, Runtime};
+use grammar::Parsed;
+use report::{Failure, Log};
+use table::{Command, GLOBAL};
+
+/// What a command returns: the exit code.
+type Outcome = Result<u8, Failure>;
+
+/// What every command may know.
+struct Context {
+    runtime: Runtime,
+    log: Log,
+}
+
+impl Context {
+    /// Something that is told but changes nothing.
+    fn warn(&self, error: &crate::engine::Error) {
+        self.log.warn(error);
+    }
+}
+
+/// Runs the command line; `words` are what follows `oci`.
+pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
+    let mut log = Log::default();
+    let outcome = words
+        .map(|word| {
+            word.into_string().map_err(|bytes| {
+                Failure::usage(format!("argument {} is not valid UTF-8", bytes.display()))
+            })
+        })
+        .collect::<Result<Vec<String>, Failure>>()
+        .and_then(|words| dispatch(&words, &mut log));
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => ExitCode::from(log.fail(&failure)),
+    }
+}
+
+fn dispatch(words: &[String], log: &mut Log) -> Outcome {
+    let Some((global, rest)) = grammar::parse_global(GLOBAL, words)? else {
+        return say(&table::overview());
+    };
+    if global.has("version") {
+        return say(&table::version());
+    }
+    *log = Log::new(&global)?;
+    let Some((name, words)) = rest.split_first() else {
+        return say(&table::overview());
+    };
+    if name == "help" {
+        return match words.first() {
+            Some(name) => say(&table::find(name)?.help()),
+            None => say(&table::overview()),
+        };
+    }
+    let command = table::find(name)?;
+    let Some(parsed) = grammar::parse(&command.grammar, command.name, words)? else {
+        return say(&command.help());
+    };
+    run(command, &global, &parsed, log.clone())
+}
+
+fn run(command: &Command, global: &Parsed, parsed: &Parsed, log: Log) -> Outcome {
+    let context = Context {
+        runtime: Runtime {
+            root: root(global)?,
+            driver: driver(global)?,
+        },
+        log,
+    };
+    (command.run)(&context, parsed)
+}
+
+/// Where containers are kept: absolute, because commands may change the directory.
+fn root(global: &Parsed) -> Result<PathBuf, Failure> {
+    let path = match global.value("root") {
+        Some(path) => PathBuf::from(path),
+        None => default_root(),
+    };
+    let path = absolute(&path)?;
+    if path.parent().is_none() {
+        return Err(Failure::usage("--root: must not be /"));
+    }
+    Ok(path)
+}
+
+fn default_root() -> PathBuf {
+    let base = std::env::var_os("XDG_RUNTIME_DIR")
+        .filter(|dir| !dir.is_empty() && !rustix::process::geteuid().is_root());
+    Path::new(base.as_deref().unwrap_or("/run".as_ref())).join("wharf/oci")
+}
+
+fn driver(global: &Parsed) -> Result<Driver, Failure> {
+    if global.has("systemd-cgroup") {
+        return Ok(Driver::Systemd);
+    }
+    match global.value("cgroup-manager") {
+        None | Some("cgroupfs") => Ok(Driver::Cgroupfs),
+        Some("systemd") => Ok(Driver::Systemd),
+        Some("disabled") => Ok(Driver::Disabled),
+        Some(other) => Err(Failure::usage(format!(
+            "--cgroup-manager: {other:?} is not cgroupfs, systemd or disabled"
+        ))),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| {
+        crate::engine::Error::io(format!("resolve {}", path.display()), error).into()
+    })
+}
+
+/// Writes to standard output.
+fn say(text: &str) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| crate::engine::Error::io("write to standard output", error))?;
+    Ok(0)
+}

@@ -1,0 +1,301 @@
+//! The list of commands: what they are called, what they accept, what they do.
+
+use std::fmt::Write;
+
+use super::grammar::{self, Flag, Grammar, Order, Parsed};
+use super::report::Failure;
+use super::{Context, Outcome, lifecycle, look};
+use crate::engine::runtime::oci::example;
+
+/// One command.
+pub(super) struct Command {
+    pub(super) name: &'static str,
+    /// What it does, in one line.
+    about: &'static str,
+    /// Its operands in help.
+    operands: &'static str,
+    pub(super) grammar: Grammar,
+    pub(super) run: fn(&Context, &Parsed) -> Outcome,
+}
+
+const fn switch(long: &'static str, short: Option<char>, help: &'static str) -> Flag {
+    Flag {
+        long,
+        short,
+        value: None,
+        help,
+    }
+}
+
+const fn value(
+    long: &'static str,
+    short: Option<char>,
+    value: &'static str,
+    help: &'static str,
+) -> Flag {
+    Flag {
+        long,
+        short,
+        value: Some(value),
+        help,
+    }
+}
+
+const fn mixed(flags: &'static [Flag], least: usize, most: usize) -> Grammar {
+    Grammar {
+        flags,
+        order: Order::Mixed,
+        operands: (least, most),
+    }
+}
+
+/// What may stand before the command.
+pub(super) const GLOBAL: &[Flag] = &[
+    value(
+        "root",
+        None,
+        "DIR",
+        "where containers are kept (default /run/wharf/oci)",
+    ),
+    value("log", None, "FILE", "append errors to this file, too"),
+    value(
+        "log-format",
+        None,
+        "FORMAT",
+        "of the log: text (default) or json",
+    ),
+    value("log-level", None, "LEVEL", "accepted for crun's callers"),
+    value(
+        "cgroup-manager",
+        None,
+        "MANAGER",
+        "cgroupfs (default), systemd or disabled",
+    ),
+    switch(
+        "systemd-cgroup",
+        None,
+        "the same as --cgroup-manager systemd",
+    ),
+    value(
+        "rootless",
+        None,
+        "WHEN",
+        "accepted for runc's callers: true, false or auto",
+    ),
+    switch("debug", None, "log more"),
+    switch("version", Some('v'), "print the version"),
+];
+
+const BUNDLE: Flag = value(
+    "bundle",
+    Some('b'),
+    "DIR",
+    "the bundle (default: the current directory)",
+);
+const CONFIG: Flag = value(
+    "config",
+    Some('f'),
+    "FILE",
+    "the configuration in the bundle (default config.json)",
+);
+const CONSOLE_SOCKET: Flag = value(
+    "console-socket",
+    None,
+    "SOCKET",
+    "send the terminal's master to this socket",
+);
+const PIDFD_SOCKET: Flag = value(
+    "pidfd-socket",
+    None,
+    "SOCKET",
+    "send a descriptor of the process to this socket",
+);
+const PID_FILE: Flag = value(
+    "pid-file",
+    None,
+    "FILE",
+    "write the process id to this file",
+);
+const PRESERVE_FDS: Flag = value(
+    "preserve-fds",
+    None,
+    "N",
+    "pass N more descriptors on, from 3",
+);
+const NO_PIVOT: Flag = switch(
+    "no-pivot",
+    None,
+    "do not use pivot_root, for a root on a ramdisk",
+);
+const NO_NEW_KEYRING: Flag = switch("no-new-keyring", None, "keep the caller's session keyring");
+
+const CREATE: &[Flag] = &[
+    BUNDLE,
+    CONFIG,
+    CONSOLE_SOCKET,
+    PIDFD_SOCKET,
+    PID_FILE,
+    PRESERVE_FDS,
+    NO_PIVOT,
+    NO_NEW_KEYRING,
+];
+
+const RUN: &[Flag] = &[
+    BUNDLE,
+    CONFIG,
+    switch("detach", Some('d'), "do not wait for its end"),
+    switch("keep", None, "do not remove it after its end"),
+    CONSOLE_SOCKET,
+    PIDFD_SOCKET,
+    PID_FILE,
+    PRESERVE_FDS,
+    NO_PIVOT,
+    NO_NEW_KEYRING,
+    switch(
+        "no-subreaper",
+        None,
+        "accepted for runc's callers: there is none",
+    ),
+];
+
+const REGEX: Flag = switch(
+    "regex",
+    Some('r'),
+    "CONTAINER is a regular expression: all that match",
+);
+
+/// All commands, in the order of help.
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "create",
+        about: "Make a container that waits for start",
+        operands: "CONTAINER",
+        grammar: mixed(CREATE, 1, 1),
+        run: lifecycle::create,
+    },
+    Command {
+        name: "start",
+        about: "Execute the program of a created container",
+        operands: "CONTAINER",
+        grammar: mixed(&[], 1, 1),
+        run: lifecycle::start,
+    },
+    Command {
+        name: "run",
+        about: "Make and start a container",
+        operands: "CONTAINER",
+        grammar: mixed(RUN, 1, 1),
+        run: lifecycle::run,
+    },
+    Command {
+        name: "state",
+        about: "Print a container's state",
+        operands: "CONTAINER",
+        grammar: mixed(&[], 1, 1),
+        run: look::state,
+    },
+    Command {
+        name: "kill",
+        about: "Send a signal (default SIGTERM) to a container's first process",
+        operands: "CONTAINER [SIGNAL]",
+        grammar: mixed(
+            &[switch("all", Some('a'), "to all of its processes"), REGEX],
+            1,
+            2,
+        ),
+        run: lifecycle::kill,
+    },
+    Command {
+        name: "delete",
+        about: "Remove a container that has ended",
+        operands: "CONTAINER",
+        grammar: mixed(
+            &[switch("force", Some('f'), "kill it if it runs"), REGEX],
+            1,
+            1,
+        ),
+        run: lifecycle::delete,
+    },
+    Command {
+        name: "list",
+        about: "List containers",
+        operands: "",
+        grammar: mixed(
+            &[
+                switch("quiet", Some('q'), "names only"),
+                value("format", Some('f'), "FORMAT", "table (default) or json"),
+            ],
+            0,
+            0,
+        ),
+        run: look::list,
+    },
+    Command {
+        name: "spec",
+        about: "Write a config.json to begin with",
+        operands: "",
+        grammar: mixed(
+            &[
+                BUNDLE,
+                switch("rootless", None, "for a caller without privileges"),
+            ],
+            0,
+            0,
+        ),
+        run: lifecycle::spec,
+    },
+];
+
+/// Finds a command.
+pub(super) fn find(name: &str) -> Result<&'static Command, Failure> {
+    COMMANDS
+        .iter()
+        .find(|command| command.name == name)
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "unknown command: {name}; 'wharf oci --help' lists them"
+            ))
+        })
+}
+
+impl Command {
+    /// Its help page.
+    pub(super) fn help(&self) -> String {
+        let mut text = format!("Usage:  wharf oci {}", self.name);
+        if !self.grammar.flags.is_empty() {
+            text.push_str(" [OPTIONS]");
+        }
+        if !self.operands.is_empty() {
+            text.push(' ');
+            text.push_str(self.operands);
+        }
+        let _ = write!(text, "\n\n{}\n", self.about);
+        if !self.grammar.flags.is_empty() {
+            let _ = write!(text, "\nOptions:\n{}", grammar::help(self.grammar.flags));
+        }
+        text
+    }
+}
+
+/// The help page of all of it.
+pub(super) fn overview() -> String {
+    let mut text = "Usage:  wharf oci [OPTIONS] COMMAND\n\nAn OCI runtime with runc's commands and flags\n\nCommands:\n".to_owned();
+    for command in COMMANDS {
+        let _ = writeln!(text, "  {:10}{}", command.name, command.about);
+    }
+    let _ = write!(
+        text,
+        "\nOptions:\n{}\nRun 'wharf oci COMMAND --help' for more information on a command.\n",
+        grammar::help(GLOBAL)
+    );
+    text
+}
+
+/// What `--version` prints: drivers look for the line with `spec:`.
+pub(super) fn version() -> String {
+    format!(
+        "wharf-oci version {}\nspec: {}\n",
+        crate::cli::VERSION,
+        example::VERSION
+    )
+}

@@ -1,0 +1,41 @@
+//! Where the child waits for its parent, and for `start`.
+
+use std::os::fd::AsFd;
+
+use super::Init;
+use super::message::{GO_ON, MOUNTED, PREPARED};
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::sys::{process, socket};
+
+/// Lets the parent run hooks that need the namespaces and the host's root.
+pub(super) fn await_hooks(init: &mut Init<'_>) -> Result<()> {
+    if init.terms.stops_when_mounted {
+        ask(init, MOUNTED)
+    } else {
+        Ok(())
+    }
+}
+
+/// Lets the parent write down what it must know, and go away; then waits at the gate, if there is one. What is reported
+/// from then on goes to whoever opened it.
+pub(super) fn await_start(init: &mut Init<'_>) -> Result<()> {
+    if !init.terms.outlives_parent {
+        return Ok(());
+    }
+    ask(init, PREPARED)?;
+    process::outlive_parent()?;
+    if let Some(gate) = init.terms.gate {
+        init.socket = socket::accept_messages(&gate)?;
+    }
+    Ok(())
+}
+
+fn ask(init: &Init<'_>, what: u8) -> Result<()> {
+    process::send_message(init.socket.as_fd(), &[what], None)?;
+    let mut byte = [0];
+    let (length, _) = process::receive_message(init.socket.as_fd(), &mut byte)?;
+    if length == 0 || byte != [GO_ON] {
+        return Err(Error::new(Kind::Cancelled, "the parent gave up"));
+    }
+    Ok(())
+}

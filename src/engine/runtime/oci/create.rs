@@ -1,0 +1,286 @@
+//! `create` and `run`: from a bundle to a container. Whatever fails, nothing of it is left.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+
+use super::bundle::Bundle;
+use super::foreground::Foreground;
+use super::hooks::{self, Moment};
+use super::id::Id;
+use super::state::{First, Place, Record};
+use super::{Runtime, console, gate, teardown};
+use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::runtime::cgroup::{Driver, Hierarchy};
+use crate::engine::runtime::launch::{self, Io, Launch, Process, Rootfs};
+use crate::engine::runtime::terms::{Attendant, Terms, Waiting};
+use crate::engine::sys::file::{self, Lock};
+use crate::engine::sys::process;
+
+/// What to make, of what.
+#[derive(Debug, Clone, Default)]
+pub struct Create {
+    /// The container's name.
+    pub id: String,
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// The configuration, relative to the bundle.
+    pub config: PathBuf,
+    /// Who gets the terminal.
+    pub console_socket: Option<PathBuf>,
+    /// Who gets a descriptor of the first process.
+    pub pidfd_socket: Option<PathBuf>,
+    /// File to write the first process's id to.
+    pub pid_file: Option<PathBuf>,
+    /// So many descriptors from 3 on go to the program.
+    pub preserved_fds: u32,
+    /// How many of them are sockets of sd_listen_fds(3).
+    pub listen_fds: u32,
+    /// Without pivot_root(2).
+    pub no_pivot: bool,
+    /// With the caller's session keyring.
+    pub no_new_keyring: bool,
+}
+
+/// What `run` does with the container that it has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// Leaves it alone.
+    Detached,
+    /// Waits for its end and removes it.
+    Foreground,
+    /// Waits for its end and leaves it stopped.
+    Kept,
+}
+
+impl Runtime {
+    /// Makes a container that waits for `start`.
+    ///
+    /// # Errors
+    /// What is wrong with the bundle, or which step failed.
+    pub fn create(&self, request: &Create) -> Result<()> {
+        let mut making = self.begin(request, Run::Detached)?;
+        let made = gate::make(&making.place.gate())
+            .and_then(|gate| making.launch(request, Some(&gate), Run::Detached));
+        making.settle(made.map(drop))
+    }
+
+    /// Makes and starts a container: its exit code, or 0 if it is left alone.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn run(&self, request: &Create, run: Run) -> Result<i32> {
+        let mut making = self.begin(request, run)?;
+        let started = making.start(request, run);
+        let Some((process, foreground)) = making.settle(started)? else {
+            return Ok(0);
+        };
+        // `exec`, `kill` and `delete` have work to do meanwhile.
+        making.lock = None;
+        let code = foreground.supervise(process);
+        match (run, code) {
+            (Run::Kept | Run::Detached, Ok(code)) => Ok(code),
+            (Run::Foreground, Ok(code)) => making.remove().map(|()| code),
+            (_, Err(error)) => making.settle(Err(error)),
+        }
+    }
+
+    fn begin(&self, request: &Create, run: Run) -> Result<Making> {
+        let id = Id::parse(&request.id)?;
+        let bundle = request.load()?;
+        request.check_terminal(&bundle, run)?;
+        let place = Place::of(self, &id);
+        place.make(&self.root)?;
+        let mut making = Making {
+            record: Record::new(id, &bundle),
+            place,
+            bundle,
+            lock: None,
+        };
+        let begun = making.write_down(self.driver);
+        making.settle(begun)?;
+        Ok(making)
+    }
+}
+
+impl Create {
+    fn load(&self) -> Result<Bundle> {
+        let mut bundle = Bundle::load(&self.bundle, &self.config)?;
+        let preserved = 3..3_u32.saturating_add(self.inherited());
+        for (number, fd) in preserved.enumerate() {
+            if !i32::try_from(fd).is_ok_and(process::is_open) {
+                return Err(Error::invalid(format!(
+                    "--preserve-fds: unable to stat preserved-fd {number} (of {}): descriptor {fd} is not open",
+                    self.inherited()
+                )));
+            }
+        }
+        if self.listen_fds > 0 {
+            let variables = [
+                format!("LISTEN_FDS={}", self.listen_fds),
+                "LISTEN_PID=1".to_owned(),
+            ];
+            bundle.add_environment(variables);
+        }
+        Ok(bundle)
+    }
+
+    fn inherited(&self) -> u32 {
+        self.listen_fds.saturating_add(self.preserved_fds)
+    }
+
+    fn check_terminal(&self, bundle: &Bundle, run: Run) -> Result<()> {
+        let detached = run == Run::Detached;
+        match (bundle.wants_terminal(), &self.console_socket) {
+            (true, None) if detached => Err(Error::invalid(
+                "cannot allocate tty if wharf will detach without setting console socket",
+            )),
+            (true, Some(_)) if detached => Ok(()),
+            (_, Some(_)) => Err(Error::invalid(
+                "cannot use console socket if wharf will not detach or allocate tty",
+            )),
+            (_, None) => Ok(()),
+        }
+    }
+}
+
+/// A container that is being made.
+struct Making {
+    place: Place,
+    record: Record,
+    bundle: Bundle,
+    lock: Option<Lock>,
+}
+
+impl Making {
+    fn write_down(&mut self, driver: Driver) -> Result<()> {
+        self.lock = Some(self.place.lock()?);
+        let linux = self.bundle.spec.linux().as_ref();
+        let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
+        let cgroup = Hierarchy::detect()?.locate(driver, path, self.record.id.as_str())?;
+        cgroup.ensure_vacant()?;
+        self.record.cgroup = Some(cgroup);
+        self.place.keep_config(&self.bundle.content)?;
+        // Before anything is made: whoever finds it abandoned knows what to remove.
+        self.place.write(&self.record)
+    }
+
+    fn start(&mut self, request: &Create, run: Run) -> Result<Option<(Process, Foreground)>> {
+        let foreground = match run {
+            Run::Detached => None,
+            Run::Foreground | Run::Kept => Some(Foreground::prepare()?),
+        };
+        let process = self.launch(request, None, run)?;
+        let hooks = self.bundle.spec.hooks().as_ref();
+        hooks::run(hooks, Moment::Poststart, &self.record)?;
+        Ok(foreground.map(|foreground| (process, foreground)))
+    }
+
+    fn launch(&mut self, request: &Create, gate: Option<&OwnedFd>, run: Run) -> Result<Process> {
+        let spec = &self.bundle.spec;
+        let connect = |path: &Option<PathBuf>, flag| {
+            let path = path.as_deref();
+            path.map(|path| console::connect(path, flag)).transpose()
+        };
+        let mut witness = Witness {
+            place: &self.place,
+            record: &mut self.record,
+            spec,
+            console: connect(&request.console_socket, "--console-socket")?,
+            pidfd: connect(&request.pidfd_socket, "--pidfd-socket")?,
+            pid_file: request.pid_file.as_deref(),
+        };
+        let hooks = spec.hooks().as_ref();
+        let cgroup = witness.record.cgroup.clone();
+        let cgroup =
+            cgroup.ok_or_else(|| Error::new(Kind::Internal, "the cgroup is not known yet"))?;
+        let rootfs = Rootfs::Dir {
+            path: self.bundle.rootfs.clone(),
+        };
+        let terminal = self.bundle.wants_terminal();
+        let launch = Launch {
+            spec,
+            rootfs: &rootfs,
+            cgroup: &cgroup,
+            io: if terminal {
+                Io::Terminal(console::size(self.bundle.process()?, run))
+            } else {
+                Io::Inherit
+            },
+            terms: Terms {
+                outlives_parent: true,
+                gate: gate.map(AsFd::as_fd),
+                stops_when_mounted: hooks::any(hooks, Moment::Prestart)
+                    || hooks::any(hooks, Moment::CreateRuntime),
+                preserved_fds: request.inherited(),
+                no_pivot: request.no_pivot,
+                no_new_keyring: request.no_new_keyring,
+            },
+        };
+        launch::start_attended(&launch, &mut witness)
+    }
+
+    /// Passes a result on; after a failure nothing of the container is left.
+    fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
+        result.inspect_err(|_| {
+            if let Some(first) = self.record.process {
+                let _ = teardown::end(first);
+            }
+            // What failed first is what is told.
+            let _ = teardown::remove(&self.place, &self.record, Some(&self.bundle.spec));
+        })
+    }
+
+    /// After its end. Somebody else may have removed it meanwhile.
+    fn remove(&mut self) -> Result<()> {
+        let Ok(_lock) = self.place.lock() else {
+            return Ok(());
+        };
+        // A failed poststop hook changes nothing any more.
+        teardown::remove(&self.place, &self.record, Some(&self.bundle.spec)).map(drop)
+    }
+}
+
+/// Writes down and hands over what is known at each point.
+struct Witness<'a> {
+    place: &'a Place,
+    record: &'a mut Record,
+    spec: &'a Spec,
+    console: Option<OwnedFd>,
+    pidfd: Option<OwnedFd>,
+    pid_file: Option<&'a Path>,
+}
+
+impl Witness<'_> {
+    fn note(&mut self, pid: i32) -> Result<()> {
+        let start = process::start_time(pid)?;
+        self.record.process = Some(First { pid, start });
+        Ok(())
+    }
+}
+
+impl Attendant for Witness<'_> {
+    fn mounted(&mut self, waiting: Waiting<'_>) -> Result<()> {
+        self.note(waiting.pid)?;
+        let hooks = self.spec.hooks().as_ref();
+        hooks::run(hooks, Moment::Prestart, self.record)?;
+        hooks::run(hooks, Moment::CreateRuntime, self.record)
+    }
+
+    fn prepared(&mut self, waiting: Waiting<'_>) -> Result<()> {
+        self.note(waiting.pid)?;
+        self.place.write(self.record)?;
+        if let Some(socket) = self.pidfd.take() {
+            console::send(&socket, "pidfd", waiting.pidfd).attempt(|| "--pidfd-socket")?;
+        }
+        if let (Some(socket), Some(master)) = (self.console.take(), waiting.terminal) {
+            console::send(&socket, "terminal", master).attempt(|| "--console-socket")?;
+        }
+        // Last: who waits for the file finds everything else done.
+        match self.pid_file {
+            Some(path) => file::write_pid(path, waiting.pid).attempt(|| "--pid-file"),
+            None => Ok(()),
+        }
+    }
+}

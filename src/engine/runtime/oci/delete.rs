@@ -1,0 +1,77 @@
+//! `delete`: removes what a container has left.
+
+use super::id::Id;
+use super::state::{Known, Place, Status};
+use super::{Runtime, teardown};
+use crate::engine::error::{Error, Kind, Result};
+
+/// What to do with a container that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Running {
+    /// Leave it, and say so.
+    Refuse,
+    /// Kill it. One that does not exist is then fine, too.
+    Kill,
+}
+
+impl Runtime {
+    /// Removes a container. What failed without keeping it from being removed (`poststop` hooks) is returned.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Conflict`] if it runs, or what could not be removed.
+    pub fn delete(&self, id: &str, running: Running) -> Result<Vec<Error>> {
+        let place = Place::of(self, &Id::parse(id)?);
+        let known = match place.read() {
+            Ok(record) => Known { place, record },
+            Err(error) => return abandoned(&place, running, error),
+        };
+        if running == Running::Refuse {
+            refuse_running(&known)?;
+        } else if let Some(first) = known.record.process {
+            // Before the lock is waited for: who holds it may be waiting for the container.
+            teardown::end(first)?;
+        }
+        let _lock = match known.place.lock() {
+            Err(error) if error.kind() == Kind::NotFound && running == Running::Kill => {
+                return Ok(Vec::new());
+            }
+            other => other?,
+        };
+        if let Some(first) = known.record.process {
+            teardown::end(first)?;
+        }
+        let spec = known.place.spec().ok();
+        teardown::remove(&known.place, &known.record, spec.as_ref())
+    }
+}
+
+fn refuse_running(known: &Known) -> Result<()> {
+    match known.status()? {
+        Status::Stopped | Status::Created => Ok(()),
+        // Somebody is at it, unless the lock is free.
+        Status::Creating if known.place.try_lock()?.is_some() => Ok(()),
+        status @ (Status::Running | Status::Paused | Status::Creating) => {
+            Err(Error::conflict(format!(
+                "cannot delete container {} that is not stopped: {}",
+                known.record.id,
+                status.as_str()
+            )))
+        }
+    }
+}
+
+/// A directory without a record that can be read: a `create` that was killed at once, or damage.
+fn abandoned(place: &Place, running: Running, error: Error) -> Result<Vec<Error>> {
+    let missing = error.kind() == Kind::NotFound;
+    if place.exists() && (missing || running == Running::Kill) {
+        // A `create` that is still at work holds it.
+        if place.try_lock()?.is_some() {
+            place.remove()?;
+        }
+    }
+    if running == Running::Kill {
+        Ok(Vec::new())
+    } else {
+        Err(error)
+    }
+}

@@ -1,0 +1,189 @@
+//! The configuration that `spec` writes: a shell on a terminal, with what most programs expect around it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::sys::file;
+
+/// Version of the specification that this runtime follows.
+pub const VERSION: &str = "1.2.1";
+
+/// Whose container it is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum For {
+    /// A caller with all privileges.
+    Root,
+    /// A caller without, who becomes root of a user namespace.
+    Rootless {
+        /// The caller.
+        uid: u32,
+        /// The caller's group.
+        gid: u32,
+    },
+}
+
+/// Writes it to a bundle that has none.
+///
+/// # Errors
+/// [`Kind::AlreadyExists`] if it has one; otherwise what the system calls say.
+pub fn write(bundle: &Path, whom: For) -> Result<()> {
+    let path = bundle.join("config.json");
+    file::write_new(&path, document(whom).as_bytes()).map_err(|error| match error.kind() {
+        Kind::AlreadyExists => Error::new(
+            Kind::AlreadyExists,
+            "File config.json exists. Remove it first",
+        ),
+        _ => error,
+    })
+}
+
+/// Makes the document, indented with tabs.
+#[must_use]
+pub fn document(whom: For) -> String {
+    let mut spec = json!({
+        "ociVersion": VERSION,
+        "process": process(),
+        "root": { "path": "rootfs", "readonly": true },
+        "hostname": "wharf",
+        "mounts": mounts(whom),
+        "linux": linux(whom),
+    });
+    if let Some(map) = spec.as_object_mut() {
+        map.retain(|_, value| !value.is_null());
+    }
+    let mut text = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
+    // A value in memory is written to memory: nothing can fail.
+    let _ = serde::Serialize::serialize(&spec, &mut serializer);
+    text.push(b'\n');
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn process() -> Value {
+    let capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
+    json!({
+        "terminal": true,
+        "user": { "uid": 0, "gid": 0 },
+        "args": ["sh"],
+        "env": [super::super::spec::DEFAULT_PATH, "TERM=xterm"],
+        "cwd": "/",
+        "capabilities": {
+            "bounding": capabilities,
+            "effective": capabilities,
+            "permitted": capabilities,
+        },
+        "rlimits": [{ "type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024 }],
+        "noNewPrivileges": true,
+    })
+}
+
+fn mounts(whom: For) -> Value {
+    let mount = |target: &str, kind: &str, source: &str, options: &[&str]| json!({ "destination": target, "type": kind, "source": source, "options": options });
+    let mut devpts = vec![
+        "nosuid",
+        "noexec",
+        "newinstance",
+        "ptmxmode=0666",
+        "mode=0620",
+    ];
+    let sys = match whom {
+        For::Root => {
+            // Group 5 is tty; a rootless container has but one group.
+            devpts.push("gid=5");
+            mount(
+                "/sys",
+                "sysfs",
+                "sysfs",
+                &["nosuid", "noexec", "nodev", "ro"],
+            )
+        }
+        For::Rootless { .. } => mount(
+            "/sys",
+            "none",
+            "/sys",
+            &["rbind", "nosuid", "noexec", "nodev", "ro"],
+        ),
+    };
+    let none = ["nosuid", "noexec", "nodev"];
+    let shm = ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"];
+    let dev = ["nosuid", "strictatime", "mode=755", "size=65536k"];
+    let cgroup = ["nosuid", "noexec", "nodev", "relatime", "ro"];
+    json!([
+        { "destination": "/proc", "type": "proc", "source": "proc" },
+        mount("/dev", "tmpfs", "tmpfs", &dev),
+        mount("/dev/pts", "devpts", "devpts", &devpts),
+        mount("/dev/shm", "tmpfs", "shm", &shm),
+        mount("/dev/mqueue", "mqueue", "mqueue", &none),
+        sys,
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &cgroup),
+    ])
+}
+
+fn linux(whom: For) -> Value {
+    let namespace = |name: &str| json!({ "type": name });
+    let mut namespaces = vec![namespace("pid")];
+    let mut linux = serde_json::Map::new();
+    match whom {
+        For::Root => {
+            namespaces.push(namespace("network"));
+            linux.insert(
+                "resources".to_owned(),
+                json!({ "devices": [{ "allow": false, "access": "rwm" }] }),
+            );
+        }
+        For::Rootless { uid, gid } => {
+            let map = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
+            linux.insert("uidMappings".to_owned(), map(uid));
+            linux.insert("gidMappings".to_owned(), map(gid));
+            namespaces.push(namespace("user"));
+        }
+    }
+    namespaces.extend(["ipc", "uts", "mount", "cgroup"].map(namespace));
+    linux.insert("namespaces".to_owned(), Value::Array(namespaces));
+    linux.insert(
+        "maskedPaths".to_owned(),
+        json!([
+            "/proc/acpi",
+            "/proc/asound",
+            "/proc/kcore",
+            "/proc/keys",
+            "/proc/latency_stats",
+            "/proc/timer_list",
+            "/proc/timer_stats",
+            "/proc/sched_debug",
+            "/sys/firmware",
+            "/proc/scsi",
+        ]),
+    );
+    linux.insert(
+        "readonlyPaths".to_owned(),
+        json!([
+            "/proc/bus",
+            "/proc/fs",
+            "/proc/irq",
+            "/proc/sys",
+            "/proc/sysrq-trigger",
+        ]),
+    );
+    Value::Object(linux)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for whom in [For::Root, For::Rootless { uid: 7, gid: 8 }] {
+            let text = document(whom);
+            let spec = super::super::bundle::parse(text.as_bytes()).unwrap();
+            assert_eq!(spec.process().as_ref().unwrap().terminal(), Some(true));
+            let linux = spec.linux().as_ref().unwrap();
+            let mapped = linux.uid_mappings().as_ref().map(|list| list[0].host_id());
+            assert_eq!(mapped, (whom != For::Root).then_some(7));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `kill`: a signal for a container's first process, or for all of its processes.
+
+use std::os::fd::AsFd;
+
+use super::state::{Known, Status};
+use super::{Runtime, teardown};
+use crate::engine::error::{Error, Result};
+use crate::engine::sys::process;
+
+/// Who gets a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The first process.
+    First,
+    /// Every process in the container's cgroup, also after the first one has ended.
+    All,
+}
+
+impl Runtime {
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`](crate::engine::error::Kind::Conflict) if the container is not running.
+    pub fn kill(&self, id: &str, signal: i32, target: Target) -> Result<()> {
+        let known = self.find(id)?;
+        let not_running = || Error::conflict("container not running");
+        match (target, known.status()?) {
+            (_, Status::Creating) | (Target::First, Status::Stopped) => Err(not_running()),
+            (Target::First, Status::Created | Status::Running | Status::Paused) => {
+                to_first(&known, signal)
+            }
+            (Target::All, Status::Created | Status::Running | Status::Paused | Status::Stopped) => {
+                to_all(&known, signal)
+            }
+        }
+    }
+}
+
+fn to_first(known: &Known, signal: i32) -> Result<()> {
+    let not_running = || Error::conflict("container not running");
+    let first = known.record.process.ok_or_else(not_running)?;
+    let pidfd = process::open_pidfd(first.pid).map_err(|gone| not_running().caused_by(gone))?;
+    // Asked after the descriptor was opened: it and the number now mean the same process.
+    if !first.is_alive()? {
+        return Err(not_running());
+    }
+    process::send_signal(pidfd.as_fd(), signal)?;
+    match &known.record.cgroup {
+        // On v1 a frozen process does not die of it (cgroup-v1/freezer-subsystem.rst).
+        Some(cgroup) if signal == teardown::KILL && cgroup.is_frozen()? => cgroup.thaw(),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn to_all(known: &Known, signal: i32) -> Result<()> {
+    match &known.record.cgroup {
+        Some(cgroup) if !cgroup.is_disabled() => cgroup.signal_all(signal),
+        Some(_) | None => to_first(known, signal),
+    }
+}

@@ -1,0 +1,49 @@
+//! Removing what is left of a container. It needs only the record and can be done twice: a failed `create`, `delete` and
+//! the end of `run` are one path.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use oci_spec::runtime::Spec;
+
+use super::hooks::{self, Moment};
+use super::state::{First, Place, Record};
+use crate::engine::error::{Error, Kind, Result};
+use crate::engine::sys::process;
+
+/// How long a process may take to end after SIGKILL.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// SIGKILL.
+pub(super) const KILL: i32 = 9;
+
+/// Ends the first process if it runs, and waits until it has ended.
+pub(super) fn end(first: First) -> Result<()> {
+    let pidfd = match process::open_pidfd(first.pid) {
+        Ok(pidfd) => pidfd,
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    // Asked after the descriptor was opened: it and the number now mean the same process.
+    if !first.is_alive()? {
+        return Ok(());
+    }
+    process::send_signal(pidfd.as_fd(), KILL)?;
+    if process::wait_ended(pidfd.as_fd(), ENDING)? {
+        Ok(())
+    } else {
+        Err(Error::new(Kind::Timeout, "container init still running"))
+    }
+}
+
+/// Removes cgroups and directory, then runs the `poststop` hooks. Its first process must have ended; others in its
+/// cgroup are killed. The hooks' failures are returned, they keep nothing from being removed.
+pub(super) fn remove(place: &Place, record: &Record, spec: Option<&Spec>) -> Result<Vec<Error>> {
+    if let Some(cgroup) = &record.cgroup {
+        cgroup.kill_all()?;
+        cgroup.remove()?;
+    }
+    place.remove()?;
+    let hooks = spec.and_then(|spec| spec.hooks().as_ref());
+    Ok(hooks::run_all(hooks, Moment::Poststop, record))
+}

@@ -1,0 +1,64 @@
+//! On what terms a process is started: whether it outlives its parent, what it waits for, what it inherits. A monitor's
+//! containers live as long as the monitor; those of `oci` live on their own.
+
+use std::os::fd::BorrowedFd;
+
+use crate::engine::error::Result;
+
+/// The terms. The default is a monitor's: the process dies with its parent, and nothing is inherited.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms<'a> {
+    /// It stays when its parent ends. Until [`Attendant::prepared`] has returned it does not.
+    pub outlives_parent: bool,
+    /// A listening socket; the program is executed after somebody has connected to it.
+    pub gate: Option<BorrowedFd<'a>>,
+    /// The parent has something to do between the mounts and the change of root: [`Attendant::mounted`].
+    pub stops_when_mounted: bool,
+    /// So many descriptors from 3 on go to the program.
+    pub preserved_fds: u32,
+    /// The root is moved to, not pivoted to: for a root that cannot be (initramfs).
+    pub no_pivot: bool,
+    /// The session keyring stays that of the caller.
+    pub no_new_keyring: bool,
+}
+
+/// The first process as its parent sees it while it waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting<'a> {
+    /// Its id in our pid namespace.
+    pub pid: i32,
+    /// Its descriptor.
+    pub pidfd: BorrowedFd<'a>,
+    /// Its terminal's master, if it has one and is that far.
+    pub terminal: Option<BorrowedFd<'a>>,
+}
+
+/// What the parent does at the points where a child with such [`Terms`] waits for it. An error ends the child.
+pub trait Attendant {
+    /// Namespaces and mounts exist, the root is still the host's. Only with [`Terms::stops_when_mounted`].
+    ///
+    /// # Errors
+    /// What ends the start.
+    fn mounted(&mut self, waiting: Waiting<'_>) -> Result<()>;
+
+    /// Nothing is left to do but to execute the program. Afterwards this process is not needed any more. Only with
+    /// [`Terms::outlives_parent`].
+    ///
+    /// # Errors
+    /// What ends the start.
+    fn prepared(&mut self, waiting: Waiting<'_>) -> Result<()>;
+}
+
+/// For children that wait for nothing.
+#[derive(Debug)]
+pub(super) struct Nobody;
+
+impl Attendant for Nobody {
+    fn mounted(&mut self, _waiting: Waiting<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn prepared(&mut self, _waiting: Waiting<'_>) -> Result<()> {
+        Ok(())
+    }
+}
