@@ -216,7 +216,7 @@ impl Client {
             return Err(answer::refused(answer, &About::Other(&what)).await);
         }
         let body = answer.body(PAGE).await?;
-        let found: Found = parse(&body, "what search found")?;
+        let found: Found = parse(&body, &format!("what search found at {host}"))?;
         let mut hits = found.results.unwrap_or_default();
         hits.truncate(limit as usize);
         Ok(hits)

@@ -202,6 +202,24 @@ pub(super) fn shown(url: &Url) -> Url {
     url
 }
 
+/// What makes a certificate good that was not.
+fn mend(host: &str, reason: &rustls::CertificateError) -> String {
+    use rustls::CertificateError as Reason;
+    match reason {
+        Reason::NotValidForName | Reason::NotValidForNameContext { .. } => {
+            "call it by a name that its certificate is for".to_owned()
+        }
+        Reason::Expired
+        | Reason::ExpiredContext { .. }
+        | Reason::NotValidYet
+        | Reason::NotValidYetContext { .. } => {
+            "have its certificate renewed, or this host's clock set".to_owned()
+        }
+        // Of others it cannot be told (the enum is open): most often nobody here knows who signed it.
+        _ => format!("put its authority's certificate into certs.d/{host}/ca.crt"),
+    }
+}
+
 fn explain(asked: String, error: &reqwest::Error) -> Failure {
     let unconnected = error.is_connect();
     let failure = |kind, why: String, hint: Option<String>| {
@@ -226,10 +244,11 @@ fn explain(asked: String, error: &reqwest::Error) -> Failure {
                     "http: server gave HTTP response to HTTPS client".to_owned(),
                     list_it(&host),
                 ),
-                rustls::Error::InvalidCertificate(_) => (
+                rustls::Error::InvalidCertificate(reason) => (
                     format!("tls: failed to verify certificate: {tls}"),
                     format!(
-                        "put its authority's certificate into certs.d/{host}/ca.crt, or list {host:?} under insecure in registries.toml"
+                        "{}, or list {host:?} under insecure in registries.toml",
+                        mend(&host, reason)
                     ),
                 ),
                 other => (
@@ -271,5 +290,23 @@ fn as_tls<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls
             return Some(tls);
         }
         cause = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_for_another_name_is_not_mended_by_an_authority() {
+        use rustls::CertificateError as Reason;
+        for (reason, advice) in [
+            (Reason::UnknownIssuer, "certs.d/r.lan/ca.crt"),
+            (Reason::NotValidForName, "call it by a name"),
+            (Reason::Expired, "renewed"),
+        ] {
+            let text = mend("r.lan", &reason);
+            assert!(text.contains(advice), "{reason:?}: {text}");
+        }
     }
 }
