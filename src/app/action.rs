@@ -203,12 +203,12 @@ pub const ACTIONS: &[Entry] = &[
     entry(Scope::Global, Action::ScrollUp, "scroll-up", "Scroll the details up without leaving the list", ""),
     entry(Scope::Global, Action::ScrollDown, "scroll-down", "Scroll the details down without leaving the list", ""),
     entry(Scope::Global, Action::CommandLog, "command-log", "Show what was done, as commands to copy", ""),
-    entry(Scope::Global, Action::Jobs, "jobs", "Show work that runs and that is done, layer by layer, and cancel it", ""),
+    entry(Scope::Global, Action::Jobs, "jobs", "Show running and finished work by layer; cancel it", ""),
     entry(Scope::Global, Action::DiskUsage, "disk-usage", "Show what images and containers take on disk", ""),
     entry(Scope::Global, Action::Notice, "notice", "Show the last message in full", ""),
     entry(Scope::Global, Action::Redraw, "redraw", "Draw the screen again", ""),
     entry(Scope::Global, Action::Suspend, "suspend", "Stop wharf and return to the shell that started it", ""),
-    entry(Scope::Global, Action::ToggleMouse, "mouse", "Turn the mouse on or off (off: the terminal selects text)", ""),
+    entry(Scope::Global, Action::ToggleMouse, "mouse", "Turn the mouse on, or off to select text", ""),
 
     entry(Scope::List, Action::Open, "open", "Go to the details", "details"),
     entry(Scope::List, Action::Filter, "filter", "Filter: words, status: image: label: id: size:", "filter"),
@@ -300,5 +300,13 @@ mod tests {
         assert_eq!(actions.len(), ACTIONS.len());
         // `LeaveShell` is the last variant: the list has no holes up to it.
         assert_eq!(ACTIONS.len(), Action::LeaveShell as usize + 1);
+    }
+
+    /// What `?` has room for: its window is 74 wide, the keys take 22, and two stay free.
+    #[test]
+    fn no_title_is_cut_off_in_the_help() {
+        for entry in ACTIONS {
+            assert!(entry.title.chars().count() <= 50, "{}", entry.title);
+        }
     }
 }
