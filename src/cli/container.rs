@@ -169,7 +169,11 @@ pub fn ps(context: &Context, args: &args::Ps) -> Outcome {
     }
     shown.truncate(last.unwrap_or(usize::MAX));
     let look = Look::new(!args.no_trunc);
-    let rows: Vec<Row> = shown.iter().map(|c| list::container(c, &look)).collect();
+    let meanings = list::meanings(&engine, &shown);
+    let rows: Vec<Row> = shown
+        .iter()
+        .map(|c| list::container(c, meanings.as_ref(), &look))
+        .collect();
     print_rows(
         &format,
         args.format.is_some(),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::format::{Format, Headings, Row};
 use super::interrupt::Interrupt;
-use super::list::{self, Look};
+use super::list::{self, Look, Meanings};
 use super::output::Out;
 use super::progress::{Mode, Progress, Target};
 use super::report::{Failure, Outcome};
@@ -57,14 +57,16 @@ pub fn df(context: &Context, args: &args::Df) -> Outcome {
         return Ok(0);
     }
     let containers = engine.containers()?;
+    let meanings = list::meanings(&engine, &containers);
     match args.format.as_deref() {
         None | Some("" | "table") => {
             let look = Look::new(true);
-            let details = Details::new(&usage, &containers, &look);
+            let details = Details::new(&usage, &containers, meanings.as_ref(), &look);
             out.write_all(details.text()?.as_bytes())?;
         }
         Some(text) => {
-            let value = Details::new(&usage, &containers, &Look::new(false)).json();
+            let value =
+                Details::new(&usage, &containers, meanings.as_ref(), &Look::new(false)).json();
             let template = if text == "json" { "{{json .}}" } else { text };
             let filled = Template::parse(template)
                 .and_then(|template| template.execute(&value, &Map::new()))
@@ -140,12 +142,17 @@ struct Details {
 }
 
 impl Details {
-    fn new(usage: &DiskUsage, containers: &[ContainerSummary], look: &Look) -> Self {
+    fn new(
+        usage: &DiskUsage,
+        containers: &[ContainerSummary],
+        meanings: Option<&Meanings<'_>>,
+        look: &Look,
+    ) -> Self {
         let row = |used: &ContainerUsage| {
             // One that has gone since is not shown.
             let summary = containers.iter().find(|c| c.container.id == used.id)?;
             let size = units::human_size(used.size);
-            Some(list::container(summary, look).with("Size", size))
+            Some(list::container(summary, meanings, look).with("Size", size))
         };
         Self {
             images: usage
@@ -465,7 +472,7 @@ mod tests {
 
     #[test]
     fn the_details_show_each_image_once() {
-        let text = Details::new(&usage(), &[], &Look::new(true))
+        let text = Details::new(&usage(), &[], None, &Look::new(true))
             .text()
             .unwrap();
         assert!(

@@ -44,12 +44,13 @@ pub struct Format {
 pub type Headings = &'static [(&'static str, &'static str)];
 
 impl Format {
-    /// Reads `--format`; `table` is the template of the verb's usual table.
+    /// Reads `--format`; `table` is the template of the verb's usual table, which an empty text means, too.
     ///
     /// # Errors
     /// What is wrong with the template.
     pub fn parse(given: Option<&str>, table: &str) -> Result<Self, Failure> {
-        let given = given.unwrap_or("table").trim();
+        let given = given.map_or("table", str::trim);
+        let given = if given.is_empty() { "table" } else { given };
         if given == "json" {
             return Ok(Self {
                 template: None,

@@ -73,9 +73,7 @@ pub fn load(context: &Context, args: &args::Load) -> Outcome {
 }
 
 fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
-    text.map(value::platform)
-        .transpose()
-        .map_err(Failure::plain)
+    value::wanted_platform(text).map_err(Failure::plain)
 }
 
 /// An image has one platform: another one is not there.
@@ -314,13 +312,12 @@ pub fn history(context: &Context, args: &args::History) -> Outcome {
     let image = context.engine()?.image(name)?;
     check_platform(&image, name, wanted.as_ref())?;
     let rows = list::history(&image, args.human, &Look::new(!args.no_trunc));
-    container::print_rows(
-        &format,
-        args.format.is_some(),
-        args.quiet,
-        list::HISTORY_HEADINGS,
-        &rows,
-    )
+    let headings = if args.human {
+        list::HISTORY_HEADINGS
+    } else {
+        list::HISTORY_HEADINGS_EXACT
+    };
+    container::print_rows(&format, args.format.is_some(), args.quiet, headings, &rows)
 }
 
 /// `image inspect`.

@@ -11,7 +11,7 @@ use super::output::Out;
 use super::report::Failure;
 use super::template::Template;
 use crate::engine::model::container::ContainerConfig;
-use crate::engine::model::image::Image;
+use crate::engine::model::image::{Image, Stated};
 use crate::engine::model::{ContainerSummary, HostConfig, Mount, RestartPolicy, Status, Timestamp};
 use crate::engine::store::Roots;
 
@@ -345,9 +345,9 @@ pub fn image(image: &Image, roots: &Roots) -> Value {
         "Parent": "",
         "Comment": image.comment,
         "Created": time(summary.created),
-        "DockerVersion": "",
+        "DockerVersion": image.stated.docker_version,
         "Author": image.author,
-        "Config": image_config(&image.config),
+        "Config": image_config(&image.config, &image.stated),
         "Architecture": summary.platform.architecture,
         "Os": summary.platform.os,
         "Size": summary.size,
@@ -361,7 +361,7 @@ pub fn image(image: &Image, roots: &Roots) -> Value {
     value
 }
 
-fn image_config(config: &ContainerConfig) -> Value {
+fn image_config(config: &ContainerConfig, stated: &Stated) -> Value {
     let mut value = container_config(config);
     if let Some(object) = value.as_object_mut() {
         // These belong to a container, not to an image.
@@ -374,6 +374,13 @@ fn image_config(config: &ContainerConfig) -> Value {
             "StdinOnce",
         ] {
             object.insert(name.to_owned(), json!(false));
+        }
+        object.insert("OnBuild".to_owned(), list_or_null(&stated.on_build));
+        if let Some(probe) = &stated.healthcheck {
+            object.insert("Healthcheck".to_owned(), probe.clone());
+        }
+        if !stated.shell.is_empty() {
+            object.insert("Shell".to_owned(), json!(stated.shell));
         }
     }
     value

@@ -9,10 +9,14 @@ use serde_json::{Map, Value};
 
 use super::format::{Headings, Row};
 use super::output::ellipsis;
+use super::pattern::Pattern;
 use super::value::Filter;
+use crate::engine::Engine;
+use crate::engine::model::digest::ImageId;
 use crate::engine::model::image::{HistoryEntry, Image};
 use crate::engine::model::{
-    ContainerSummary, ImageSummary, Mount, Reference, State, Stats, Status, Timestamp, units,
+    Container, ContainerSummary, ImageSummary, Mount, Reference, State, Stats, Status, Timestamp,
+    units,
 };
 
 /// What rows are made with.
@@ -102,7 +106,7 @@ pub const PS_HEADINGS: Headings = &[
 
 /// A row of `ps`.
 #[must_use]
-pub fn container(summary: &ContainerSummary, look: &Look) -> Row {
+pub fn container(summary: &ContainerSummary, meanings: Option<&Meanings<'_>>, look: &Look) -> Row {
     let container = &summary.container;
     let command = command(&container.config.args());
     let command = if look.truncate {
@@ -122,7 +126,7 @@ pub fn container(summary: &ContainerSummary, look: &Look) -> Row {
         .collect();
     Row::default()
         .with("ID", look.id(container.id.as_str()))
-        .with("Image", image_name(&container.config.image, look))
+        .with("Image", image_of(container, meanings, look))
         .with("Command", quote(&command))
         .with("CreatedAt", look.date(container.created))
         .with("RunningFor", look.ago(container.created))
@@ -138,6 +142,29 @@ pub fn container(summary: &ContainerSummary, look: &Look) -> Row {
         .with("Networks", container.host.network.as_str())
         .with("Platform", container.platform.to_string())
         .asked("Label", label_map(&container.config.labels))
+}
+
+/// What names of images mean now.
+pub type Meanings<'a> = BTreeMap<&'a str, ImageId>;
+
+/// What the names mean that these containers were made by; a damaged store is no reason to hide what runs.
+#[must_use]
+pub fn meanings<'a>(engine: &Engine, containers: &'a [ContainerSummary]) -> Option<Meanings<'a>> {
+    let names = containers.iter();
+    engine
+        .image_meanings(names.map(|c| c.container.config.image.as_str()))
+        .ok()
+}
+
+/// The name that the container was made by; its image's id, once the name means another image or nothing.
+fn image_of(container: &Container, meanings: Option<&Meanings<'_>>, look: &Look) -> String {
+    let name = container.config.image.as_str();
+    match meanings {
+        Some(known) if known.get(name) != Some(&container.image) => {
+            look.id(container.image.as_str())
+        }
+        Some(_) | None => image_name(name, look),
+    }
 }
 
 fn image_name(name: &str, look: &Look) -> String {
@@ -526,12 +553,13 @@ pub fn filter_images(
             _ => return Err(format!("invalid filter '{key}'")),
         }
     }
-    let patterns: Vec<&str> = filters
+    let patterns: Vec<Pattern> = filters
         .iter()
         .filter(|f| f.key == "reference")
         .map(|f| f.value.as_str())
         .chain(reference)
-        .collect();
+        .map(Pattern::parse)
+        .collect::<Result<_, _>>()?;
     Ok(all
         .iter()
         .filter(|image| conditions.iter().all(|fits| fits(image)))
@@ -551,45 +579,12 @@ pub fn filter_images(
 /// What an image must fulfil.
 type Condition = Box<dyn Fn(&ImageSummary) -> bool>;
 
-/// Go's `path.Match` on the name with and without its tag (distribution/reference, `FamiliarMatch`).
-fn reference_fits(name: &str, pattern: &str) -> bool {
+/// The name with or without its tag (distribution/reference, `FamiliarMatch`).
+fn reference_fits(name: &str, pattern: &Pattern) -> bool {
     let bare = name
         .split_once('@')
         .map_or_else(|| split_tag(name).0, |(bare, _)| bare);
-    wildcard(pattern, name) || wildcard(pattern, bare)
-}
-
-/// `*` and `?` stop at a slash.
-fn wildcard(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
-    // Row by row over the pattern: which beginnings of the text it matches.
-    let mut matched = vec![false; text.len() + 1];
-    if let Some(first) = matched.first_mut() {
-        *first = true;
-    }
-    for p in pattern {
-        let mut next = vec![false; text.len() + 1];
-        let mut carried = false;
-        for (n, slot) in next.iter_mut().enumerate() {
-            let here = matched.get(n).copied().unwrap_or(false);
-            let before = n.checked_sub(1);
-            let c = before.and_then(|b| text.get(b)).copied();
-            if p == '*' {
-                carried = here || (carried && c != Some('/'));
-                *slot = carried;
-            } else {
-                let fits = c.is_some_and(|c| if p == '?' { c != '/' } else { c == p });
-                *slot = fits
-                    && before
-                        .and_then(|b| matched.get(b))
-                        .copied()
-                        .unwrap_or(false);
-            }
-        }
-        matched = next;
-    }
-    matched.last().copied().unwrap_or(false)
+    pattern.fits(name) || pattern.fits(bare)
 }
 
 /// The usual table of `history`.
@@ -598,6 +593,16 @@ pub const HISTORY: &str = "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}
 pub const HISTORY_HEADINGS: Headings = &[
     ("ID", "IMAGE"),
     ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("CreatedBy", "CREATED BY"),
+    ("Size", "SIZE"),
+    ("Comment", "COMMENT"),
+];
+
+/// Headings of `history --human=false`, which shows times and not how long ago they were.
+pub const HISTORY_HEADINGS_EXACT: Headings = &[
+    ("ID", "IMAGE"),
+    ("CreatedSince", "CREATED AT"),
     ("CreatedAt", "CREATED AT"),
     ("CreatedBy", "CREATED BY"),
     ("Size", "SIZE"),
@@ -705,7 +710,6 @@ mod tests {
     use crate::engine::model::{
         Container, ContainerConfig, ContainerId, Digest, HostConfig, Platform,
     };
-    use proptest::prelude::*;
     use std::sync::Arc;
 
     fn now() -> Timestamp {
@@ -801,7 +805,7 @@ mod tests {
 
     #[test]
     fn a_row_of_ps_is_dockers() {
-        let row = container(&container_named("web", 'a', running()), &look(true));
+        let row = container(&container_named("web", 'a', running()), None, &look(true));
         for (name, text) in [
             ("ID", "aaaaaaaaaaaa"),
             ("Image", "busybox"),
@@ -816,7 +820,7 @@ mod tests {
         ] {
             assert_eq!(field(&row, name), text, "{name}");
         }
-        let whole = container(&container_named("web", 'a', running()), &look(false));
+        let whole = container(&container_named("web", 'a', running()), None, &look(false));
         assert_eq!(field(&whole, "ID").len(), 64);
         assert_eq!(
             field(&whole, "Command"),
@@ -946,7 +950,8 @@ mod tests {
             ("busybo?", "busybox:1", true),
             ("box", "busybox:1", false),
         ] {
-            assert_eq!(reference_fits(name, pattern), fits, "{pattern} {name}");
+            let read = Pattern::parse(pattern).unwrap();
+            assert_eq!(reference_fits(name, &read), fits, "{pattern} {name}");
         }
     }
 
@@ -985,22 +990,5 @@ mod tests {
             field(&stats(&summary, "web", None, &look(true)), "CPUPerc"),
             "--"
         );
-    }
-
-    proptest! {
-        #[test]
-        fn a_pattern_without_wildcards_fits_itself_alone(text in "[a-z/.:]{0,12}", other in "[a-z/.:]{0,12}") {
-            prop_assert!(wildcard(&text, &text));
-            prop_assert_eq!(wildcard(&text, &other), text == other);
-        }
-
-        #[test]
-        fn a_star_never_crosses_a_slash(left in "[a-z]{0,5}", right in "[a-z]{0,5}") {
-            let text = format!("{left}{right}");
-            let pattern = format!("{left}*");
-            prop_assert!(wildcard(&pattern, &text));
-            let with_slash = format!("{left}/{right}");
-            prop_assert!(!wildcard(&pattern, &with_slash));
-        }
     }
 }

@@ -20,6 +20,7 @@ pub mod missing;
 pub mod oci;
 pub mod output;
 pub mod parse;
+pub mod pattern;
 pub mod progress;
 pub mod registry;
 pub mod report;

@@ -17,9 +17,7 @@ fn reference(text: &str) -> Result<Reference, Failure> {
 }
 
 fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
-    text.map(value::platform)
-        .transpose()
-        .map_err(Failure::plain)
+    value::wanted_platform(text).map_err(Failure::plain)
 }
 
 /// The name with the tag that it has or means; of all tags, without one.
@@ -89,7 +87,7 @@ fn pull_it(
         progress.settle();
         match turn {
             Turn::Begun(name) => progress.preface(
-                &tag_or_digest(name),
+                &tag_or_whole(name),
                 &format!("Pulling from {}", name.path()),
             ),
             Turn::Done(image) => progress.line(&format!("Digest: {}", image.digest)),
@@ -115,10 +113,19 @@ fn pull_it(
     }
 }
 
-fn tag_or_digest(name: &Reference) -> String {
+/// What Docker puts before `Pulling from`: a tag alone, a digest with the repository and without the tag.
+fn tag_or_whole(name: &Reference) -> String {
     match (name.digest(), name.tag()) {
-        (Some(digest), _) => digest.to_string(),
+        (Some(_), _) => without_useless_tag(name.clone()).to_string(),
         (None, tag) => tag.unwrap_or_default().to_owned(),
+    }
+}
+
+/// With a digest the tag means nothing.
+fn without_useless_tag(name: Reference) -> Reference {
+    match name.digest() {
+        Some(digest) => name.repository().with_digest(digest.clone()),
+        None => name,
     }
 }
 
@@ -130,7 +137,8 @@ fn tell_pulled(progress: &Progress, name: &Reference, pulled: &[Pulled]) {
     } else {
         "Image is up to date for"
     };
-    progress.line(&format!("Status: {status} {}", name.familiar()));
+    let shown = without_useless_tag(name.clone());
+    progress.line(&format!("Status: {status} {}", shown.familiar()));
     for image in pulled {
         progress.object(&json!({ "aux": {
             "ID": image.id.to_string(),

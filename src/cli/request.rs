@@ -82,7 +82,7 @@ pub fn create(
                 .map(|text| value::signal_number(text).map(|_| text.clone()))
                 .transpose()?,
             stop_timeout: args.stop_timeout,
-            platform: args.platform.as_deref().map(value::platform).transpose()?,
+            platform: value::wanted_platform(args.platform.as_deref())?,
             cap_add: value::capabilities(&args.cap_add, "CapAdd")?,
             cap_drop: value::capabilities(&args.cap_drop, "CapDrop")?,
             shm_size: args.shm_size,

@@ -88,12 +88,48 @@ const MAPS: &[&str] = &[
     "Volumes",
 ];
 
+/// Fields that are lists in Docker's types: `null` is an empty one, and reads so.
+const LISTS: &[&str] = &[
+    "Aliases",
+    "Binds",
+    "CapAdd",
+    "CapDrop",
+    "Cmd",
+    "DNSNames",
+    "Entrypoint",
+    "Env",
+    "ExecIDs",
+    "ExtraHosts",
+    "GroupAdd",
+    "Links",
+    "OnBuild",
+    "SecurityOpt",
+    "Shell",
+    "VolumesFrom",
+];
+
+/// Fields of Docker's types that JSON leaves out when they are empty, and what `%v` makes of that. They are below the
+/// object that is inspected, never of it.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("ExposedPorts", "map[]"),
+    ("Health", NIL),
+    ("Healthcheck", NIL),
+    ("Shell", "[]"),
+    ("StopSignal", ""),
+    ("StopTimeout", NIL),
+];
+
+const NIL: &str = "<nil>";
+const NO_VALUE: &str = "<no value>";
+
 /// A value at work.
 #[derive(Debug, Clone)]
 struct Val {
     value: Value,
     is_map: bool,
     is_root: bool,
+    /// What it reads as when it is `null`.
+    null: &'static str,
 }
 
 impl From<Value> for Val {
@@ -102,6 +138,7 @@ impl From<Value> for Val {
             value,
             is_map: false,
             is_root: false,
+            null: NO_VALUE,
         }
     }
 }
@@ -159,6 +196,7 @@ impl Template {
             value: value.clone(),
             is_map: false,
             is_root: true,
+            null: NO_VALUE,
         };
         let mut run = Run {
             out: String::new(),
@@ -818,7 +856,10 @@ impl Run<'_> {
             Node::Action(pipe) => {
                 let value = self.pipe(pipe, dot)?;
                 if pipe.variables.is_empty() {
-                    print_value(&mut self.out, &value.value);
+                    match value.value {
+                        Value::Null => self.out.push_str(value.null),
+                        other => print_value(&mut self.out, &other),
+                    }
                 }
             }
             Node::If(arms, otherwise) => return self.choose(arms, otherwise, dot, false),
@@ -1017,7 +1058,9 @@ impl Run<'_> {
         let found = match &of.value {
             Value::Object(map) => map
                 .get(name)
-                .or_else(|| self.methods.get(name).filter(|_| of.is_root)),
+                .or_else(|| self.methods.get(name).filter(|_| of.is_root))
+                // What JSON calls so is named differently in Docker's types.
+                .or_else(|| map.get("Id").filter(|_| of.is_root && name == "ID")),
             Value::Null => {
                 return Err((at, format!("nil data; no entry for key {name:?}")));
             }
@@ -1033,9 +1076,16 @@ impl Run<'_> {
                 is_map: value.is_object() && MAPS.contains(&name),
                 value: value.clone(),
                 is_root: false,
+                null: null_of(name),
             }),
             None if of.is_map => Ok(Value::Null.into()),
-            None => Err((at, format!("map has no entry for key {name:?}"))),
+            None => match LEFT_OUT.iter().find(|(known, _)| *known == name) {
+                Some((_, null)) if !of.is_root => Ok(Val {
+                    null,
+                    ..Value::Null.into()
+                }),
+                Some(_) | None => Err((at, format!("map has no entry for key {name:?}"))),
+            },
         }
     }
 }
@@ -1131,6 +1181,8 @@ fn call(name: &str, arguments: &[Val]) -> Result<Val, String> {
                 Some(Value::String(text)) => text.len(),
                 Some(Value::Array(list)) => list.len(),
                 Some(Value::Object(map)) => map.len(),
+                // A list or a map of Docker's types.
+                Some(Value::Null) if arguments.iter().all(|a| a.null.ends_with("[]")) => 0,
                 other => {
                     return Err(format!(
                         "len of {}",
@@ -1334,9 +1386,20 @@ fn print(values: &[&Value]) -> String {
 /// As an operand of `fmt`: nil is `<nil>`.
 fn printed(value: &Value) -> String {
     if value.is_null() {
-        "<nil>".to_owned()
+        NIL.to_owned()
     } else {
         plain(value)
+    }
+}
+
+/// What a field of Docker's types reads as when it is `null`.
+fn null_of(name: &str) -> &'static str {
+    if LISTS.contains(&name) {
+        "[]"
+    } else if MAPS.contains(&name) {
+        "map[]"
+    } else {
+        NO_VALUE
     }
 }
 
@@ -1349,7 +1412,7 @@ fn plain(value: &Value) -> String {
 
 fn print_value(out: &mut String, value: &Value) {
     match value {
-        Value::Null => out.push_str("<no value>"),
+        Value::Null => out.push_str(NO_VALUE),
         Value::String(text) => out.push_str(text),
         Value::Bool(_) | Value::Number(_) => {
             let _ = write!(out, "{value}");
@@ -1596,6 +1659,32 @@ mod tests {
         gives("{{.None}}", "<no value>");
         gives("{{(index .Mounts 0).Source}}", "/a");
         gives("{{$}}{{/* nothing */}}", &plain(&row()));
+    }
+
+    /// Docker fills in its types, which know of more than their JSON shows.
+    #[test]
+    fn what_json_leaves_out_or_calls_null_reads_as_in_dockers_types() {
+        let object = serde_json::json!({
+            "Id": "sha256:1",
+            "Config": {"Cmd": null, "Volumes": null, "Labels": null, "Env": ["A=b"]},
+        });
+        let check = |template: &str, expected: &str| {
+            let filled = Template::parse(template)
+                .and_then(|template| template.execute(&object, &Map::new()));
+            assert_eq!(filled.as_deref(), Ok(expected), "{template}");
+        };
+        check("{{.ID}} {{.Id}}", "sha256:1 sha256:1");
+        check("{{.Config.Cmd}} {{.Config.Volumes}}", "[] map[]");
+        check("{{json .Config.Cmd}}", "null");
+        check("{{len .Config.Cmd}}{{range .Config.Cmd}}x{{end}}", "0");
+        check("{{.Config.Healthcheck}}", "<nil>");
+        check("{{if .Config.Healthcheck}}y{{else}}n{{end}}", "n");
+        check("{{.Config.Shell}}{{.Config.StopSignal}}", "[]");
+        assert!(
+            Template::parse("{{.Config.Healthcheck.Test}}")
+                .and_then(|template| template.execute(&object, &Map::new()))
+                .is_err()
+        );
     }
 
     #[test]

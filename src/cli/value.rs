@@ -494,6 +494,13 @@ pub fn platform(text: &str) -> Result<Platform, String> {
         .map_err(|error| format!("error parsing specified platform: {error}"))
 }
 
+/// `--platform`; an empty one, as of a variable that is not set, is none.
+pub fn wanted_platform(text: Option<&str>) -> Result<Option<Platform>, String> {
+    text.filter(|text| !text.is_empty())
+        .map(platform)
+        .transpose()
+}
+
 /// `--log-driver` and its `--log-opt`s.
 pub fn log(driver: Option<&str>, options: &[String]) -> Result<LogConfig, String> {
     let driver = driver.unwrap_or("json-file");

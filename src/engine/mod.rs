@@ -29,12 +29,14 @@ pub mod manifests;
 pub mod stats;
 pub mod system;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use error::{Error, Kind, Result};
 use images::{Images, InUse};
+use model::digest::ImageId;
 use model::image::{Image, Loaded, Removed};
 use model::manifest::{Listed, PushedList, Trust};
 use model::progress::Report;
@@ -275,6 +277,17 @@ impl Engine {
     /// A damaged store.
     pub fn images(&self) -> Result<Vec<ImageSummary>> {
         self.inner.images.list()
+    }
+
+    /// What each of these names of images means now; those that mean nothing are left out.
+    ///
+    /// # Errors
+    /// A damaged store.
+    pub fn image_meanings<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<BTreeMap<&'a str, ImageId>> {
+        self.inner.images.meanings(names)
     }
 
     /// One image by reference, id or id prefix.

@@ -6,7 +6,11 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::process::Stdio;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::json;
 
+use crate::registry::Registry;
+use crate::registry::image::{Form, Made, Packing, layer};
+use crate::registry::random::Random;
 use crate::support::{Host, privileged};
 
 /// A host with the small image.
@@ -98,4 +102,144 @@ fn save_tells_of_each_layer_where_somebody_looks_and_of_nothing_else() {
     );
     let wrong = host.wharf(["save", "--progress", "loud", "-o", &path, "busybox"]);
     assert_eq!(wrong.code, 1, "{wrong:#?}");
+}
+
+/// A registry with one image of two layers named `app:1`, and its digest.
+fn with_app(host: &Host) -> Option<(Registry, String)> {
+    let registry = Registry::open(host)?;
+    let made = Made::random(1, 2, 2000);
+    made.put(&registry, "app", "1");
+    Some((registry, made.digest()))
+}
+
+#[test]
+fn a_pull_of_what_is_there_says_so_and_names_no_layer() {
+    let Some(host) = privileged() else { return };
+    let Some((registry, digest)) = with_app(&host) else {
+        return;
+    };
+    let name = registry.reference("app:1");
+    host.ok(["pull", &name]);
+    assert_eq!(
+        host.ok(["pull", &name]),
+        format!(
+            "1: Pulling from app\nDigest: {digest}\nStatus: Image is up to date for {name}\n{name}"
+        )
+    );
+}
+
+#[test]
+fn a_pull_by_digest_names_the_repository_and_forgets_the_tag() {
+    let Some(host) = privileged() else { return };
+    let Some((registry, digest)) = with_app(&host) else {
+        return;
+    };
+    let whole = registry.reference(&format!("app@{digest}"));
+    let tagged = registry.reference(&format!("app:1@{digest}"));
+    host.ok(["pull", &whole]);
+    assert_eq!(
+        host.ok(["pull", &tagged]),
+        format!(
+            "{whole}: Pulling from app\nDigest: {digest}\nStatus: Image is up to date for {whole}\n{tagged}"
+        )
+    );
+}
+
+#[test]
+fn an_empty_platform_is_none_and_scratch_is_nobodys() {
+    let Some(host) = privileged() else { return };
+    let Some((registry, _)) = with_app(&host) else {
+        return;
+    };
+    let name = registry.reference("app:1");
+    host.ok(["pull", "-q", "--platform=", &name]);
+    host.ok(["image", "inspect", "--platform=", &name]);
+    let scratch = host.wharf(["pull", "scratch"]);
+    assert_eq!(scratch.code, 1);
+    assert!(
+        scratch
+            .stderr
+            .ends_with("wharf: 'scratch' is a reserved name\n"),
+        "{scratch:#?}"
+    );
+}
+
+#[test]
+fn image_inspect_shows_what_the_configuration_states() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let mut random = Random(7);
+    let layers = [(layer(&mut random, 500), Packing::Gzip)];
+    let made = Made::with_config(Form::Docker, &layers, |config| {
+        config["docker_version"] = "20.10".into();
+        config["config"] = json!({
+            "Healthcheck": {"Test": ["CMD", "true"], "Interval": 5_000_000_000_u64},
+            "OnBuild": ["RUN x"],
+            "Shell": ["/bin/bash", "-c"],
+        });
+    });
+    made.put(&registry, "stated", "1");
+    let name = registry.reference("stated:1");
+    host.ok(["pull", "-q", &name]);
+    for (template, expected) in [
+        (
+            "{{json .Config.Healthcheck}}",
+            "{\"Test\":[\"CMD\",\"true\"],\"Interval\":5000000000}",
+        ),
+        (
+            "{{.Config.OnBuild}} {{.Config.Shell}}",
+            "[RUN x] [/bin/bash -c]",
+        ),
+        ("{{.DockerVersion}} {{.Config.Cmd}}", "20.10 []"),
+    ] {
+        assert_eq!(
+            host.ok(["image", "inspect", "-f", template, &name]),
+            expected
+        );
+    }
+}
+
+#[test]
+fn ps_shows_the_id_once_the_name_means_something_else() {
+    let Some(host) = host() else { return };
+    host.ok([
+        "create",
+        "--name",
+        "made",
+        "--network",
+        "none",
+        "busybox",
+        "true",
+    ]);
+    let image = || host.ok(["ps", "-a", "--format", "{{.Image}}"]);
+    assert_eq!(image(), "busybox");
+    let id = host.ok(["images", "-q", "busybox"]);
+    host.ok(["tag", "busybox", "other"]);
+    host.ok(["rmi", "busybox"]);
+    assert_eq!(image(), id);
+    host.ok(["tag", "other", "busybox"]);
+    assert_eq!(image(), "busybox");
+}
+
+#[test]
+fn an_empty_format_is_the_usual_table() {
+    let Some(host) = host() else { return };
+    assert_eq!(host.ok(["images", "--format", ""]), host.ok(["images"]));
+    let exact = host.ok(["history", "--human=false", "busybox"]);
+    assert!(exact.starts_with("IMAGE          CREATED AT"), "{exact}");
+}
+
+#[test]
+fn images_by_a_pattern_with_a_class_and_by_a_broken_one() {
+    let Some(host) = host() else { return };
+    let found = |pattern: &str| {
+        let filter = format!("reference={pattern}");
+        host.wharf(["images", "--format", "{{.Tag}}", "--filter", &filter])
+    };
+    assert_eq!(found("[a-c]usybox:[^0-9]*").stdout, "latest\n");
+    let broken = found("[");
+    assert_eq!(broken.code, 1);
+    assert_eq!(broken.stderr, "wharf: syntax error in pattern\n");
 }

@@ -12,7 +12,7 @@ use wharf::app::role::Glyphs;
 use wharf::app::{Answer, DirectoryEntry, Effect, Host, Msg, Query, Settings, State, update};
 use wharf::engine::error::Kind;
 use wharf::engine::model::container::{Container, ContainerConfig, HostConfig, Status};
-use wharf::engine::model::image::{HistoryEntry, Image, Layer};
+use wharf::engine::model::image::{HistoryEntry, Image, Layer, Stated};
 use wharf::engine::model::registry::{
     ContainerUsage, ContainersUsage, DiskUsage, ImageUsage, ImagesUsage, Prunable, PrunePlan,
 };
@@ -270,6 +270,7 @@ fn image(summary: &ImageSummary) -> Image {
             entry("COPY app /app", 261_550, false),
         ],
         manifest: digest(13),
+        stated: Stated::default(),
         tagged: None,
     }
 }

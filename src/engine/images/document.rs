@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::codec::Compression;
 use crate::engine;
+use crate::engine::model::image::Stated;
 use crate::engine::model::{ContainerConfig, Digest, Platform, Timestamp};
 
 /// Largest document that is read. Real ones are a few kilobytes.
@@ -316,6 +317,13 @@ pub struct Config {
         skip_serializing_if = "String::is_empty"
     )]
     pub author: String,
+    /// The Docker that made it.
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub docker_version: String,
     /// The process.
     #[serde(default, deserialize_with = "or_default")]
     pub config: Process,
@@ -382,6 +390,9 @@ pub struct Process {
     /// Instructions for builds on top of it.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub on_build: Vec<String>,
+    /// The shell of instructions in shell form.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub shell: Vec<String>,
 }
 
 /// Docker writes its sets as objects of empty objects.
@@ -475,6 +486,17 @@ impl Config {
             ..ContainerConfig::default()
         }
     }
+
+    /// What is shown only.
+    #[must_use]
+    pub fn stated(&self) -> Stated {
+        Stated {
+            docker_version: self.docker_version.clone(),
+            healthcheck: self.config.healthcheck.clone(),
+            on_build: self.config.on_build.clone(),
+            shell: self.config.shell.clone(),
+        }
+    }
 }
 
 impl Process {
@@ -494,6 +516,7 @@ impl Process {
             stop_signal: config.stop_signal.clone().unwrap_or_default(),
             healthcheck: None,
             on_build: Vec::new(),
+            shell: Vec::new(),
         }
     }
 }

@@ -33,7 +33,7 @@ mod usage;
 mod verify;
 mod workspace;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -381,11 +381,25 @@ impl Images {
             author: config.author.clone(),
             comment: newest.map(|step| step.comment.clone()).unwrap_or_default(),
             config: config.container_config(),
+            stated: config.stated(),
             layers,
             history,
             manifest: stored.manifest.clone(),
             tagged: catalog.tagged.get(&id).copied(),
         })
+    }
+
+    /// What each of these names means now; those that mean nothing are left out.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn meanings<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<BTreeMap<&'a str, ImageId>> {
+        let catalog = self.catalog()?;
+        let meant = |name: &'a str| catalog.resolve(name).ok().map(|id| (name, id));
+        Ok(names.into_iter().filter_map(meant).collect())
     }
 
     /// Unpacked layers of an image, topmost first, as overlayfs wants them.
@@ -581,6 +595,7 @@ fn configuration(
         os_features: platform.os_features.clone(),
         created: Some(created),
         author: String::new(),
+        docker_version: String::new(),
         config: process,
         rootfs: RootFs {
             kind: "layers".to_owned(),

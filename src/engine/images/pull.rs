@@ -27,6 +27,8 @@ use crate::engine::model::progress::Report;
 use crate::engine::model::registry::{Pulled, Turn};
 use crate::engine::model::{Cancel, Digest, Platform, Progress, Reference, request};
 
+/// What a Dockerfile calls the image without anything in it: no registry has it.
+const NOTHING: &str = "scratch";
 /// Indexes inside of indexes that are followed.
 const MAX_NESTING: usize = 4;
 /// Between two looks at a lock that another process holds.
@@ -47,6 +49,9 @@ impl Images {
         report: Report<'_>,
         cancel: &Cancel,
     ) -> Result<Vec<Pulled>> {
+        if request.reference.familiar_name() == NOTHING {
+            return Err(Error::invalid(format!("'{NOTHING}' is a reserved name")));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -180,14 +185,6 @@ impl Pulling<'_> {
         let platform = self.images.read_config(id, stored)?.platform();
         if self.platform.rank(&platform) != Some(0) {
             return Ok(None);
-        }
-        for layer in &stored.layers {
-            self.tell(
-                &layer.blob,
-                "Already exists",
-                layer.blob_size,
-                layer.blob_size,
-            );
         }
         Ok(Some(Pulled {
             reference: name.clone(),

@@ -35,6 +35,8 @@ pub struct Image {
     pub comment: String,
     /// The process part of the configuration (cmd, env, user …).
     pub config: ContainerConfig,
+    /// What else the configuration states.
+    pub stated: Stated,
     /// Layers, bottom first.
     pub layers: Vec<Layer>,
     /// History, oldest first.
@@ -43,6 +45,19 @@ pub struct Image {
     pub manifest: Digest,
     /// When it was last given a name by hand.
     pub tagged: Option<Timestamp>,
+}
+
+/// What a configuration states for others than this engine: it is shown as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stated {
+    /// Version of the Docker that made the image.
+    pub docker_version: String,
+    /// Health probe, as Docker writes it.
+    pub healthcheck: Option<serde_json::Value>,
+    /// Instructions for builds on top of it.
+    pub on_build: Vec<String>,
+    /// The shell of instructions in shell form.
+    pub shell: Vec<String>,
 }
 
 /// One unpacked layer.
