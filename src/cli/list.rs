@@ -518,7 +518,10 @@ pub fn filter_images(
 ) -> Result<Vec<ImageSummary>, String> {
     let created = |name: &str| {
         all.iter()
-            .find(|image| names_image(image, name) || image.id.hex().starts_with(name))
+            .find(|image| {
+                let id = name.strip_prefix("sha256:").unwrap_or(name);
+                names_image(image, name) || (!id.is_empty() && image.id.hex().starts_with(id))
+            })
             .map(|image| image.created)
             .ok_or_else(|| match name.parse::<Reference>() {
                 Ok(name) => format!("No such image: {}", name.with_default_tag().familiar()),
@@ -532,7 +535,14 @@ pub fn filter_images(
             "dangling" => {
                 let wanted = super::value::boolean(&value)
                     .map_err(|_e| format!("invalid filter 'dangling=[{value}]'"))?;
-                conditions.push(Box::new(move |image| image.tags.is_empty() == wanted));
+                // One that is known by its digest alone is both: it has no tag, and it has a name.
+                conditions.push(Box::new(move |image| {
+                    if wanted {
+                        image.tags.is_empty()
+                    } else {
+                        !(image.tags.is_empty() && image.digests.is_empty())
+                    }
+                }));
             }
             "label" => conditions.push(Box::new(move |image| has_label(&image.labels, &value))),
             "before" => {
@@ -990,5 +1000,32 @@ mod tests {
             field(&stats(&summary, "web", None, &look(true)), "CPUPerc"),
             "--"
         );
+    }
+
+    fn shown(images: &[ImageSummary], filter: &str) -> usize {
+        filter_images(images, &filters(&[filter]), None)
+            .unwrap()
+            .len()
+    }
+
+    #[test]
+    fn an_image_known_by_its_digest_alone_is_shown_by_either_filter_for_dangling() {
+        let by_digest = [image_with(&[], &["app@sha256:1"])];
+        assert_eq!(shown(&by_digest, "dangling=true"), 1);
+        assert_eq!(shown(&by_digest, "dangling=false"), 1);
+        let nameless = [image_with(&[], &[])];
+        assert_eq!(shown(&nameless, "dangling=false"), 0);
+        let tagged = [image_with(&["app:1"], &[])];
+        assert_eq!(shown(&tagged, "dangling=true"), 0);
+    }
+
+    #[test]
+    fn an_image_is_found_by_an_id_with_its_algorithm() {
+        let images = [image_with(&["app:1"], &[])];
+        let by = |name: &str| filter_images(&images, &filters(&[&format!("since={name}")]), None);
+        assert!(by("sha256:999").is_ok());
+        assert!(by("999").is_ok());
+        assert!(by("sha256:").is_err());
+        assert!(by("sha256:1").is_err());
     }
 }
