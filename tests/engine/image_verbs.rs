@@ -55,13 +55,19 @@ fn save_writes_into_a_pipe_and_leaves_it_a_pipe() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut archive = Vec::new();
-    fs::File::open(&pipe)
-        .unwrap()
-        .read_to_end(&mut archive)
-        .unwrap();
+    // On its own: it waits for ever if the pipe is taken away.
+    let path = pipe.clone();
+    let reader = std::thread::spawn(move || {
+        let mut archive = Vec::new();
+        fs::File::open(path)
+            .unwrap()
+            .read_to_end(&mut archive)
+            .unwrap();
+        archive
+    });
     assert!(writer.wait().unwrap().success());
     assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    let archive = reader.join().unwrap();
     host.ok(["rmi", "busybox"]);
     let loaded = host.wharf_with(["load"], &archive);
     assert_eq!(loaded.stdout, "Loaded image: busybox:latest\n");
