@@ -50,7 +50,7 @@ fn image_with(host: &Host, tag: &str, fill: impl FnOnce(&mut Archive)) {
 }
 
 /// A directory of the host that nothing may change, with what it looks like.
-fn decoy(host: &Host) -> (String, String) {
+pub fn decoy(host: &Host) -> (String, String) {
     let dir = host.dir().join("decoy");
     fs::create_dir_all(dir.join("sub")).unwrap();
     for name in ["null", "ptmx", "file", "hosts", "resolv.conf", "hostname"] {
@@ -62,7 +62,7 @@ fn decoy(host: &Host) -> (String, String) {
 }
 
 /// Everything below a directory, as text.
-fn look(dir: &str) -> String {
+pub fn look(dir: &str) -> String {
     let list = collect(
         Command::new("find").args([dir, "-printf", "%P %y %m %u %s %l\\n"]),
         &[],

@@ -1,12 +1,18 @@
-//! The container's private `/dev`: nodes, links, and the proof that the null device is the null device.
+//! The container's `/dev`: nodes, links, and the proof that the null device is the null device.
+//!
+//! Everything is made in a directory that is held open, by names that are not followed: no path of the image leads
+//! elsewhere (CVE-2026-41579, CVE-2026-47766).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use crate::engine::error::{Error, Kind, Result};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, LinuxNamespaceType, Spec};
+
+use super::mounts::Made;
+use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::sys::mount::{self, Depth};
 use crate::engine::sys::node::{self, Node};
 use crate::engine::sys::rooted::Rooted;
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
 
 /// Character devices that every container has: name, major, minor.
 const NODES: &[(&str, u32, u32)] = &[
@@ -24,25 +30,88 @@ const LINKS: &[(&str, &str)] = &[
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
 ];
 
-/// Fills a fresh `/dev`, given by the descriptor of its own mount: no path of the image is walked
-/// (CVE-2026-41579, CVE-2026-47766). The umask must be 0. `has_kcore`: the kernel shows its memory as a file, which
-/// `core` leads to.
+/// Where the master of the container's own terminals is.
+const PTMX: (&str, &str) = ("ptmx", "pts/ptmx");
+
+/// How device nodes come to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nodes {
+    /// By mknod(2), unless that is forbidden.
+    Made,
+    /// By mounting the host's: in a user namespace nodes cannot be made, and would not work.
+    TheHosts,
+}
+
+impl Nodes {
+    /// What a container needs.
+    #[must_use]
+    pub fn of(spec: &Spec) -> Self {
+        let mut namespaces = spec
+            .linux()
+            .iter()
+            .flat_map(|linux| linux.namespaces().iter().flatten());
+        if namespaces.any(|namespace| namespace.typ() == LinuxNamespaceType::User) {
+            Self::TheHosts
+        } else {
+            Self::Made
+        }
+    }
+}
+
+/// A device that is wanted.
+#[derive(Debug)]
+struct Wanted<'a> {
+    node: Node,
+    /// Permission bits.
+    mode: u32,
+    owner: (Option<u32>, Option<u32>),
+    /// Where the host has it.
+    path: &'a Path,
+}
+
+/// The container's `/dev`, made if it is missing: its own mount, or a directory of the image.
+///
+/// # Errors
+/// What the kernel says.
+pub fn directory(root: &Rooted, made: &Made) -> Result<OwnedFd> {
+    match &made.dev {
+        Some(dev) => dev
+            .try_clone()
+            .map_err(|e| Error::io("duplicate a descriptor", e)),
+        None => root.make_dirs(Path::new("/dev")),
+    }
+}
+
+/// Fills `/dev`. What is there already stays, if it is what it should be. The umask must be 0. `has_kcore`: the kernel
+/// shows its memory as a file, which `core` leads to.
 ///
 /// # Errors
 /// The node and what the kernel says.
-pub fn populate(dev: BorrowedFd<'_>, has_kcore: bool) -> Result<()> {
+pub fn populate(dev: BorrowedFd<'_>, nodes: Nodes, has_kcore: bool) -> Result<()> {
     for (name, major, minor) in NODES {
-        node::make(dev, name, Node::Character(*major, *minor), 0o666)?;
+        let wanted = Wanted {
+            node: Node::Character(*major, *minor),
+            mode: 0o666,
+            owner: (None, None),
+            path: &Path::new("/dev").join(name),
+        };
+        provide(dev, name, nodes, &wanted)?;
     }
     if has_kcore {
-        node::link(dev, "core", "/proc/kcore")?;
+        node::link_unless_there(dev, "core", "/proc/kcore")?;
     }
-    LINKS
-        .iter()
-        .try_for_each(|(name, to)| node::link(dev, name, to))
+    for (name, to) in LINKS {
+        node::link_unless_there(dev, name, to)?;
+    }
+    let (name, to) = PTMX;
+    // The image's own would lead to the host's terminals.
+    if !node::link_unless_there(dev, name, to)? && !node::leads_to(dev, name, to) {
+        node::remove(dev, name)?;
+        node::link(dev, name, to)?;
+    }
+    Ok(())
 }
 
 /// Makes an empty file in `/dev` to mount the console on.
@@ -50,7 +119,7 @@ pub fn populate(dev: BorrowedFd<'_>, has_kcore: bool) -> Result<()> {
 /// # Errors
 /// What mknodat(2) and open(2) say.
 pub fn console_place(dev: BorrowedFd<'_>) -> Result<OwnedFd> {
-    node::make(dev, "console", Node::File, 0o600)?;
+    node::make_unless_there(dev, "console", Node::File, 0o600)?;
     node::place(dev, "console")
 }
 
@@ -58,44 +127,90 @@ pub fn console_place(dev: BorrowedFd<'_>) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// The path and what the kernel says.
-pub fn make_extra(root: &Rooted, devices: &[LinuxDevice]) -> Result<()> {
-    for device in devices {
+pub fn make_extra(root: &Rooted, devices: &[LinuxDevice], nodes: Nodes) -> Result<()> {
+    devices.iter().try_for_each(|device| {
         let path = device.path();
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
-        else {
-            return Err(Error::invalid(format!(
-                "{} cannot be a device",
-                path.display()
-            )));
-        };
-        let number = |part: i64| {
-            u32::try_from(part).map_err(|e| {
-                Error::invalid(format!("{}: bad device number", path.display())).caused_by(e)
-            })
-        };
-        let (major, minor) = (number(device.major())?, number(device.minor())?);
-        let node = match device.typ() {
-            LinuxDeviceType::B => Node::Block(major, minor),
-            LinuxDeviceType::C | LinuxDeviceType::U => Node::Character(major, minor),
-            LinuxDeviceType::P => Node::Fifo,
-            LinuxDeviceType::A => {
-                return Err(Error::invalid(format!(
-                    "{}: a device is a block or character device",
-                    path.display()
-                )));
-            }
-        };
-        let dir = root.make_dirs(parent)?;
-        // The default devices may be listed again: that is no error.
-        if node::is(dir.as_fd(), name, node) {
-            continue;
-        }
-        node::make(dir.as_fd(), name, node, device.file_mode().unwrap_or(0o666))?;
-        if device.uid().is_some() || device.gid().is_some() {
-            node::give(dir.as_fd(), name, device.uid(), device.gid())?;
-        }
+        make_one(root, device, nodes).attempt(|| format!("make device {}", path.display()))
+    })
+}
+
+fn make_one(root: &Rooted, device: &LinuxDevice, nodes: Nodes) -> Result<()> {
+    let path = device.path();
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
+    else {
+        return Err(Error::invalid("this path cannot be a device"));
+    };
+    // It is the link that `populate` makes.
+    if path == Path::new("/dev/ptmx") {
+        return Ok(());
     }
-    Ok(())
+    let wanted = Wanted {
+        node: kind(device)?,
+        // Some write the type of the file into the mode, too.
+        mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+        owner: (device.uid(), device.gid()),
+        path,
+    };
+    let dir = root.make_dirs(parent)?;
+    provide(dir.as_fd(), name, nodes, &wanted)
+}
+
+fn kind(device: &LinuxDevice) -> Result<Node> {
+    let number = |part: i64| {
+        u32::try_from(part)
+            .map_err(|e| Error::invalid(format!("bad device number {part}")).caused_by(e))
+    };
+    Ok(match device.typ() {
+        LinuxDeviceType::B => Node::Block(number(device.major())?, number(device.minor())?),
+        LinuxDeviceType::C | LinuxDeviceType::U => {
+            Node::Character(number(device.major())?, number(device.minor())?)
+        }
+        LinuxDeviceType::P => Node::Fifo,
+        LinuxDeviceType::A => {
+            return Err(Error::invalid(
+                "type a stands for all devices: b, c, u or p is needed",
+            ));
+        }
+    })
+}
+
+/// Makes a node, or mounts the host's where none can be made or something else has the name.
+fn provide(dir: BorrowedFd<'_>, name: &str, nodes: Nodes, wanted: &Wanted<'_>) -> Result<()> {
+    if nodes == Nodes::TheHosts && wanted.node != Node::Fifo {
+        return mount_hosts(dir, name, wanted);
+    }
+    match node::make_unless_there(dir, name, wanted.node, wanted.mode) {
+        Ok(true) => {
+            let (uid, gid) = wanted.owner;
+            if uid.is_some() || gid.is_some() {
+                node::give(dir, name, uid, gid)?;
+            }
+            Ok(())
+        }
+        // The default devices may be listed again: that is no error.
+        Ok(false) if node::is(dir, name, wanted.node) => Ok(()),
+        Ok(false) if wanted.node == Node::Fifo => Err(Error::new(
+            Kind::Conflict,
+            format!("{name} is there already, and no FIFO"),
+        )),
+        Ok(false) => mount_hosts(dir, name, wanted),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => mount_hosts(dir, name, wanted),
+        Err(error) => Err(error),
+    }
+}
+
+/// Mounts the device of the host, if it is the one that is wanted: what was looked at is what is mounted.
+fn mount_hosts(dir: BorrowedFd<'_>, name: &str, wanted: &Wanted<'_>) -> Result<()> {
+    let copy = mount::clone_path(wanted.path, Depth::One)?;
+    if !node::is_open(copy.as_fd(), wanted.node)? {
+        return Err(Error::new(
+            Kind::Denied,
+            format!("{} of the host is another device", wanted.path.display()),
+        ));
+    }
+    node::make_unless_there(dir, name, Node::File, 0o600)?;
+    let place = node::place(dir, name)?;
+    mount::attach(copy.as_fd(), place.as_fd(), wanted.path.display())
 }
 
 /// `/dev/null` below the root, if it is what it claims to be: character device 1:3. Masks are copies of it, so a false

@@ -12,6 +12,7 @@ use oci_spec::runtime::Spec;
 use super::cgroup::Cgroup;
 use super::init::{self, ChildIo, Init, Step};
 use super::terms::{Attendant, Nobody, Terms, Waiting};
+use super::{mounts, rootfs};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::request::TerminalSize;
 use crate::engine::sys::file;
@@ -168,6 +169,11 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
     };
     let (ours, theirs) = process::message_pair()?;
     let (streams, child_io) = make_streams(launch.io)?;
+    let mut state = init::State::default();
+    if mounts::is_parents_work(spec) {
+        let dir = rootfs::directory(launch.rootfs);
+        state.mounts = Some(mounts::prepare(spec, dir)?);
+    }
     let mut timeline = vec![("monitor: prepared", since.elapsed())];
     match process::clone_process(namespaces, group.as_ref().map(AsFd::as_fd))? {
         Cloned::Child => init::run(
@@ -181,13 +187,13 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
                 io: child_io,
                 since,
                 terms: launch.terms,
-                state: init::State::default(),
+                state,
             },
             init::LAUNCH,
         ),
         Cloned::Parent { pid, pidfd } => {
             timeline.push(("monitor: cloned", since.elapsed()));
-            drop((theirs, child_io));
+            drop((theirs, child_io, state));
             // On v1 the groups are made while the child mounts: both take time, and neither needs the other.
             let attached = match birthplace {
                 None => launch
@@ -253,8 +259,8 @@ impl Started<'_> {
         let mut before = Some(before);
         // A child that hears nothing would wait for ever.
         if let Some(Err(error)) = before.take_if(|before| before.is_err()) {
-            drop(socket);
-            return Err(abandon(error));
+            let error = abandon(error);
+            return Err(last_words(&socket, steps).unwrap_or(error));
         }
         loop {
             let (length, fd) = match process::receive_message(socket.as_fd(), &mut buffer) {
@@ -337,6 +343,18 @@ pub(super) fn await_execution(connection: BorrowedFd<'_>) -> Result<()> {
             None if ready => return Ok(()),
             None => return Err(died_early(None)),
             Some(_) => return Err(Error::new(Kind::Internal, "unknown message from init")),
+        }
+    }
+}
+
+/// What a child that has ended said was wrong: then our trouble with it came of that.
+fn last_words(socket: &OwnedFd, steps: &[Step]) -> Option<Error> {
+    let mut buffer = vec![0; init::MAX_MESSAGE];
+    loop {
+        let (length, _) = process::receive_message(socket.as_fd(), &mut buffer).ok()?;
+        let message = buffer.get(..length).filter(|message| !message.is_empty())?;
+        if message.first() == Some(&init::FAILED) {
+            return Some(init::decode_failure(message, steps));
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Mounts the root file system inside the container's own mount namespace. What is mounted in it is `mounts.rs`.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
 
 use super::launch::Rootfs;
 use crate::engine::error::{Attempt, Error, Kind, Result};
@@ -12,12 +14,77 @@ use crate::engine::sys::rooted::Rooted;
 /// The kernel takes no longer value in one fsconfig(2) call.
 const MAX_VALUE: usize = 255;
 
+/// How the container's mounts are connected with others, and it with them: `linux.rootfsPropagation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    kind: Propagation,
+    depth: Depth,
+}
+
+impl Connection {
+    /// Reads the field; private if it is missing.
+    ///
+    /// # Errors
+    /// Invalid input, naming the field.
+    pub fn of(spec: &Spec) -> Result<Self> {
+        let linux = spec.linux().as_ref();
+        let word = linux.and_then(|linux| linux.rootfs_propagation().as_deref());
+        let word = word.unwrap_or_default();
+        let (depth, rest) = match word.strip_prefix('r') {
+            Some(rest) => (Depth::Recursive, rest),
+            None => (Depth::One, word),
+        };
+        let kind = match rest {
+            "" if depth == Depth::One => Propagation::Private,
+            "private" => Propagation::Private,
+            "slave" => Propagation::Slave,
+            "shared" => Propagation::Shared,
+            "unbindable" => Propagation::Unbindable,
+            _ => {
+                return Err(Error::invalid(format!(
+                    "linux.rootfsPropagation: {word:?} is none of private, slave, shared, unbindable"
+                )));
+            }
+        };
+        Ok(Self { kind, depth })
+    }
+
+    /// Copies the root while it still has the host's peers, if it is to stay their slave; all mounts must be made private
+    /// afterwards.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn copy_early(self, rootfs: &Rootfs) -> Result<Option<OwnedFd>> {
+        match directory(rootfs) {
+            Some(path) if self.kind == Propagation::Slave => bind(path, self.kind).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Makes the root shared or unbindable, if it is to be. Not before the pivot, which such a root does not allow
+    /// (pivot_root(2)).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn apply(self, root: BorrowedFd<'_>) -> Result<()> {
+        match self.kind {
+            Propagation::Private | Propagation::Slave => Ok(()),
+            Propagation::Shared | Propagation::Unbindable => {
+                mount::set_attributes(root, self.depth, 0, 0, Some(self.kind), "/")
+            }
+        }
+    }
+}
+
 /// Mounts it over the host's root of this namespace, from where [`mount::pivot`] takes it, and returns its root.
-/// All mounts must have been made private before.
+/// All mounts must have been made private before. `early` is what [`Connection::copy_early`] copied.
 ///
 /// # Errors
 /// What the kernel says, naming the layer or directory.
-pub fn mount(rootfs: &Rootfs) -> Result<OwnedFd> {
+pub fn mount(rootfs: &Rootfs, early: Option<OwnedFd>) -> Result<OwnedFd> {
+    if let Some(root) = early {
+        return attach(root);
+    }
     match rootfs {
         Rootfs::Overlay {
             lower,
@@ -28,7 +95,7 @@ pub fn mount(rootfs: &Rootfs) -> Result<OwnedFd> {
         } => {
             // An image without layers: there is nothing to overlay.
             if lower.is_empty() {
-                return attach(bind(upper)?);
+                return attach(bind(upper, Propagation::Private)?);
             }
             // Left by an earlier volatile mount, to warn of a host that crashed meanwhile. It did not: after a reboot
             // there are no containers that were volatile.
@@ -46,7 +113,16 @@ pub fn mount(rootfs: &Rootfs) -> Result<OwnedFd> {
             }
             .attempt(|| "mount the layers")
         }
-        Rootfs::Dir { path } => attach(bind(path)?),
+        Rootfs::Dir { path } => attach(bind(path, Propagation::Private)?),
+    }
+}
+
+/// The directory that the root is, if it is one.
+#[must_use]
+pub fn directory(rootfs: &Rootfs) -> Option<&Path> {
+    match rootfs {
+        Rootfs::Overlay { .. } => None,
+        Rootfs::Dir { path } => Some(path),
     }
 }
 
@@ -65,10 +141,9 @@ fn attach(root: OwnedFd) -> Result<OwnedFd> {
     Ok(root)
 }
 
-fn bind(path: &Path) -> Result<OwnedFd> {
+fn bind(path: &Path, propagation: Propagation) -> Result<OwnedFd> {
     let root = mount::clone_path(path, Depth::Recursive)?;
-    let private = Some(Propagation::Private);
-    mount::set_attributes(root.as_fd(), Depth::Recursive, 0, 0, private, "/")?;
+    mount::set_attributes(root.as_fd(), Depth::Recursive, 0, 0, Some(propagation), "/")?;
     Ok(root)
 }
 
@@ -114,7 +189,7 @@ impl Dirs<'_> {
         );
         // The place is of no importance: this namespace is ours alone, and the old tree goes away with the pivot.
         let place = self.upper.parent().unwrap_or(self.upper);
-        mount::mount_overlay(place, &options)?;
+        mount::mount_by_name("overlay", "overlay", place, &options)?;
         attach(mount::clone_path(place, Depth::One)?)
     }
 }

@@ -462,13 +462,13 @@ fn user_mount(wanted: &model::Mount) -> Result<Mount> {
                     "invalid bind propagation {propagation:?} of {target}"
                 )));
             }
-            let mode = if *readonly { "ro" } else { "rw" };
-            Ok(mount(
-                &target,
-                "bind",
-                source,
-                &["rbind", mode, propagation],
-            ))
+            // Read-only means all of it, as with Docker since version 25.
+            let options: &[&str] = if *readonly {
+                &["rbind", "rro", propagation]
+            } else {
+                &["rbind", propagation]
+            };
+            Ok(mount(&target, "bind", source, options))
         }
         model::Mount::Tmpfs { options, .. } => {
             let mut all = vec!["noexec", "nosuid", "nodev"];

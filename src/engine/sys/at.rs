@@ -105,6 +105,21 @@ impl Dir {
         })
     }
 
+    /// Opens the directory that a descriptor refers to (`O_PATH` is enough), to read it. Errors show `label`.
+    ///
+    /// # Errors
+    /// `ENOTDIR`, and what openat(2) says otherwise.
+    pub fn reopen(fd: BorrowedFd<'_>, label: &Path) -> Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let fd = rustix::fs::openat(fd, ".", flags, Mode::empty())
+            .map_err(io::Error::from)
+            .attempt(|| format!("open directory {}", label.display()))?;
+        Ok(Self {
+            fd,
+            label: label.to_owned(),
+        })
+    }
+
     /// The path that errors show: where it was opened.
     #[must_use]
     pub fn label(&self) -> &Path {

@@ -10,13 +10,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::CWD;
+use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
-    OpenTreeFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MountPropagationFlags,
+    MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
 
 use super::{failed, last_errno};
-use crate::engine::error::Result;
+use crate::engine::error::{Error, Result};
 
 /// `MOUNT_ATTR_*` bits of mount_setattr(2) (linux/mount.h).
 pub type Attributes = u64;
@@ -38,6 +39,10 @@ pub const NODIRATIME: Attributes = 0x80;
 pub const NOSYMFOLLOW: Attributes = 0x20_0000;
 /// All access time bits: to be cleared before one is set.
 pub const ATIME: Attributes = 0x70;
+/// Owners are shown as a user namespace maps them.
+const IDMAP: Attributes = 0x10_0000;
+/// `PROC_SUPER_MAGIC` (statfs(2)).
+const PROC_MAGIC: i64 = 0x9fa0;
 
 /// How mounts and unmounts below a mount spread to its copies (mount_namespaces(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,13 +96,27 @@ impl Context {
         })
     }
 
+    /// Opens the file system that a descriptor is the root of, to change its options.
+    ///
+    /// # Errors
+    /// `EINVAL`: nothing is mounted there.
+    pub fn pick(mount: BorrowedFd<'_>, kind: &str) -> Result<Self> {
+        let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+        let fd = rustix::mount::fspick(mount, "", flags)
+            .map_err(|e| failed(e, format_args!("change the options of {kind}")))?;
+        Ok(Self {
+            fd,
+            kind: kind.to_owned(),
+        })
+    }
+
     /// Sets `key=value`. The kernel takes at most 255 bytes of value.
     ///
     /// # Errors
     /// `EINVAL`: no such option.
     pub fn set(&self, key: &str, value: &str) -> Result<()> {
         rustix::mount::fsconfig_set_string(self.fd.as_fd(), key, value)
-            .map_err(|e| failed(e, format_args!("{}: option {key}={value}", self.kind)))
+            .map_err(|e| self.failed(e, format_args!("option {key}={value}")))
     }
 
     /// Sets `key` to what a descriptor refers to.
@@ -106,7 +125,7 @@ impl Context {
     /// `EINVAL`: no such option, or it does not take descriptors.
     pub fn set_fd(&self, key: &str, value: BorrowedFd<'_>) -> Result<()> {
         rustix::mount::fsconfig_set_fd(self.fd.as_fd(), key, value)
-            .map_err(|e| failed(e, format_args!("{}: option {key}", self.kind)))
+            .map_err(|e| self.failed(e, format_args!("option {key}")))
     }
 
     /// Sets the flag `key`.
@@ -115,7 +134,7 @@ impl Context {
     /// `EINVAL`: no such flag.
     pub fn flag(&self, key: &str) -> Result<()> {
         rustix::mount::fsconfig_set_flag(self.fd.as_fd(), key)
-            .map_err(|e| failed(e, format_args!("{}: option {key}", self.kind)))
+            .map_err(|e| self.failed(e, format_args!("option {key}")))
     }
 
     /// Makes the file system and a detached mount of it.
@@ -124,7 +143,7 @@ impl Context {
     /// What the file system says.
     pub fn mount(self, attributes: Attributes) -> Result<OwnedFd> {
         rustix::mount::fsconfig_create(self.fd.as_fd())
-            .map_err(|e| failed(e, format_args!("create file system {}", self.kind)))?;
+            .map_err(|e| self.failed(e, "create the file system"))?;
         // The attribute bits of fsmount(2) and mount_setattr(2) are the same; these fit into 32 bits.
         let bits = u32::try_from(attributes).unwrap_or(0);
         rustix::mount::fsmount(
@@ -132,7 +151,31 @@ impl Context {
             FsMountFlags::FSMOUNT_CLOEXEC,
             MountAttrFlags::from_bits_retain(bits),
         )
-        .map_err(|e| failed(e, format_args!("mount {}", self.kind)))
+        .map_err(|e| self.failed(e, "mount"))
+    }
+
+    /// Gives a file system that is mounted already the options that were set.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn reconfigure(self) -> Result<()> {
+        rustix::mount::fsconfig_reconfigure(self.fd.as_fd())
+            .map_err(|e| self.failed(e, "change the options"))
+    }
+
+    /// An error with the file system's name, and its own words if it said any (fsopen(2), "Message retrieval").
+    fn failed(&self, errno: Errno, what: impl Display) -> Error {
+        let error = failed(errno, format_args!("{}: {what}", self.kind));
+        let mut buffer = [0; 256];
+        let Ok(length) = rustix::io::read(&self.fd, &mut buffer) else {
+            return error;
+        };
+        let said = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
+        // The first word is its severity: `e overlay: missing 'lowerdir'`.
+        match said.trim_end().split_once(' ') {
+            Some((_, words)) => error.with_hint(words),
+            None => error,
+        }
     }
 }
 
@@ -145,6 +188,20 @@ pub fn clone_path(path: &Path, depth: Depth) -> Result<OwnedFd> {
         CWD,
         path,
         OpenTreeFlags::empty(),
+        depth,
+        format_args!("bind {}", path.display()),
+    )
+}
+
+/// The same, but if the last part of the path is a link, a mount of the link itself.
+///
+/// # Errors
+/// What open_tree(2) says.
+pub fn clone_link(path: &Path, depth: Depth) -> Result<OwnedFd> {
+    clone(
+        CWD,
+        path,
+        OpenTreeFlags::AT_SYMLINK_NOFOLLOW,
         depth,
         format_args!("bind {}", path.display()),
     )
@@ -218,6 +275,75 @@ pub fn set_attributes(
         }),
         userns_fd: 0,
     };
+    change(
+        mount,
+        depth,
+        &attr,
+        format_args!("set mount attributes of {what}"),
+    )
+}
+
+/// Shows the owners of a detached mount, or of all below it, as a user namespace maps them.
+///
+/// # Errors
+/// `EINVAL`: the file system does not support it. `EPERM`: it belongs to another user namespace than the caller's.
+pub fn set_id_map(
+    mount: BorrowedFd<'_>,
+    depth: Depth,
+    users: BorrowedFd<'_>,
+    what: impl Display,
+) -> Result<()> {
+    let attr = MountAttr {
+        attr_set: IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::try_from(users.as_raw_fd()).unwrap_or(u64::MAX),
+    };
+    change(
+        mount,
+        depth,
+        &attr,
+        format_args!("map the owners of {what}"),
+    )
+}
+
+/// Attributes that a mount has. A file system that is read-only itself counts as read-only.
+///
+/// # Errors
+/// What fstatfs(2) says.
+pub fn attributes(mount: BorrowedFd<'_>) -> Result<Attributes> {
+    // `ST_*` of statfs(2), and without one of the access time bits it is strict.
+    const BITS: &[(u64, Attributes)] = &[
+        (0x1, RDONLY),
+        (0x2, NOSUID),
+        (0x4, NODEV),
+        (0x8, NOEXEC),
+        (0x400, NOATIME),
+        (0x800, NODIRATIME),
+        (0x2000, NOSYMFOLLOW),
+    ];
+    const RELATIVE_OR_NONE: u64 = 0x1400;
+    let stat = rustix::fs::fstatvfs(mount).map_err(|e| failed(e, "look at a mount"))?;
+    let flags = stat.f_flag.bits();
+    let strict = if flags & RELATIVE_OR_NONE == 0 {
+        STRICTATIME
+    } else {
+        0
+    };
+    let found = BITS.iter().filter(|(bit, _)| flags & bit != 0);
+    Ok(found.fold(strict, |all, (_, attribute)| all | attribute))
+}
+
+/// Whether a descriptor is of a procfs.
+///
+/// # Errors
+/// What fstatfs(2) says.
+pub fn is_procfs(fd: BorrowedFd<'_>) -> Result<bool> {
+    let stat = rustix::fs::fstatfs(fd).map_err(|e| failed(e, "look at a file system"))?;
+    Ok(i128::from(stat.f_type) == i128::from(PROC_MAGIC))
+}
+
+fn change(mount: BorrowedFd<'_>, depth: Depth, attr: &MountAttr, what: impl Display) -> Result<()> {
     let recursive = match depth {
         Depth::One => 0,
         Depth::Recursive => libc::AT_RECURSIVE,
@@ -229,17 +355,14 @@ pub fn set_attributes(
             mount.as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH | recursive,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             size_of::<MountAttr>(),
         )
     };
     if result == 0 {
         Ok(())
     } else {
-        Err(failed(
-            last_errno(),
-            format_args!("set mount attributes of {what}"),
-        ))
+        Err(failed(last_errno(), what))
     }
 }
 
@@ -255,24 +378,25 @@ pub fn make_all_private() -> Result<()> {
     .map_err(|e| failed(e, "make mounts private"))
 }
 
-/// Mounts an overlay with mount(2), for kernels before 6.7, whose fsconfig(2) has no `lowerdir+`. The option string
-/// must be shorter than a page.
+/// Mounts with mount(2), for options that fsconfig(2) does not take: those longer than 255 bytes, and `lowerdir` of
+/// several layers before Linux 6.7. `options` must be shorter than a page.
 ///
 /// # Errors
 /// What mount(2) says.
-pub fn mount_overlay(target: &Path, options: &str) -> Result<()> {
-    let data = CString::new(options).map_err(|e| {
-        crate::engine::error::Error::invalid(format!("mount overlay on {}", target.display()))
-            .caused_by(e)
-    })?;
-    rustix::mount::mount(
-        "overlay",
-        target,
-        "overlay",
-        MountFlags::empty(),
-        data.as_c_str(),
-    )
-    .map_err(|e| failed(e, format_args!("mount overlay on {}", target.display())))
+pub fn mount_by_name(kind: &str, source: &str, target: &Path, options: &str) -> Result<()> {
+    let what = || format!("mount {kind} on {}", target.display());
+    let data = CString::new(options).map_err(|e| Error::invalid(what()).caused_by(e))?;
+    rustix::mount::mount(source, target, kind, MountFlags::empty(), data.as_c_str())
+        .map_err(|e| failed(e, what()))
+}
+
+/// Takes away what is mounted on a path on top.
+///
+/// # Errors
+/// What umount2(2) says.
+pub fn unmount(target: &Path) -> Result<()> {
+    rustix::mount::unmount(target, UnmountFlags::DETACH)
+        .map_err(|e| failed(e, format_args!("unmount {}", target.display())))
 }
 
 /// Makes the mount that a descriptor is the root of the root directory of this mount namespace, and lets go of the old

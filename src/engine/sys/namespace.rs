@@ -2,11 +2,12 @@
 
 #![expect(unsafe_code, reason = "interface requests are raw ioctl(2) calls")]
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 
-use super::process::Namespaces;
+use super::process::{self, Cloned, Namespaces, Wait};
 use super::{failed, last_errno};
 use crate::engine::error::Result;
 
@@ -39,6 +40,45 @@ pub fn enter(pidfd: BorrowedFd<'_>, namespaces: Namespaces) -> Result<()> {
 pub fn enter_file(file: BorrowedFd<'_>, label: &str) -> Result<()> {
     rustix::thread::move_into_link_name_space(file, None)
         .map_err(|e| failed(e, format_args!("enter namespace {label}")))
+}
+
+/// A user namespace with these mappings (user_namespaces(7)) and nobody in it. Must be called by a process with one
+/// thread that sees itself in `/proc`.
+///
+/// # Errors
+/// What the kernel says to the mappings.
+pub fn with_maps(uids: &str, gids: &str) -> Result<OwnedFd> {
+    match process::clone_process(process::NEWUSER, None)? {
+        Cloned::Child => loop {
+            wait_for_signal();
+        },
+        Cloned::Parent { pid, pidfd } => {
+            let made = write_maps(pid, uids, gids);
+            process::send_signal(pidfd.as_fd(), libc::SIGKILL)?;
+            process::wait(pidfd.as_fd(), Wait::Block)?;
+            made
+        }
+    }
+}
+
+/// Waits until a signal ends this process.
+fn wait_for_signal() {
+    // A parent that was killed must not leave it behind.
+    if process::die_with_parent().is_err() {
+        process::exit_now(1);
+    }
+    // SAFETY: pause(2) has no arguments.
+    unsafe { libc::pause() };
+}
+
+fn write_maps(pid: i32, uids: &str, gids: &str) -> Result<OwnedFd> {
+    for (name, map) in [("uid_map", uids), ("gid_map", gids)] {
+        let path = format!("/proc/{pid}/{name}");
+        rustix::fs::open(&*path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(|file| rustix::io::write(file, map.as_bytes()))
+            .map_err(|e| failed(e, format_args!("map ids {:?}", map.trim_end())))?;
+    }
+    super::node::open(std::path::Path::new(&format!("/proc/{pid}/ns/user")))
 }
 
 /// Sets the host name of this UTS namespace.

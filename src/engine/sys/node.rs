@@ -1,8 +1,12 @@
 //! Device nodes, links and files made in a directory that is open already.
 
+use std::ffi::OsStr;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, makedev};
+use rustix::io::Errno;
 
 use super::failed;
 use crate::engine::error::Result;
@@ -31,14 +35,27 @@ impl Node {
     }
 }
 
-/// Makes a node. The mode is subject to the umask.
+/// Makes a node; `false` if the name is taken. The mode is subject to the umask.
 ///
 /// # Errors
-/// What mknodat(2) says.
-pub fn make(dir: BorrowedFd<'_>, name: &str, node: Node, mode: u32) -> Result<()> {
+/// What mknodat(2) says otherwise.
+pub fn make_unless_there(dir: BorrowedFd<'_>, name: &str, node: Node, mode: u32) -> Result<bool> {
     let (kind, device) = node.parts();
-    rustix::fs::mknodat(dir, name, kind, Mode::from_raw_mode(mode), device)
-        .map_err(|e| failed(e, format_args!("make device {name}")))
+    match rustix::fs::mknodat(dir, name, kind, Mode::from_raw_mode(mode), device) {
+        Err(Errno::EXIST) => Ok(false),
+        other => other
+            .map(|()| true)
+            .map_err(|e| failed(e, format_args!("make device {name}"))),
+    }
+}
+
+/// Removes a name that is not a directory.
+///
+/// # Errors
+/// What unlinkat(2) says.
+pub fn remove(dir: BorrowedFd<'_>, name: &str) -> Result<()> {
+    rustix::fs::unlinkat(dir, name, AtFlags::empty())
+        .map_err(|e| failed(e, format_args!("remove {name}")))
 }
 
 /// Whether a name is such a node already.
@@ -63,6 +80,38 @@ pub fn is_open(fd: BorrowedFd<'_>, node: Node) -> Result<bool> {
 /// What symlinkat(2) says.
 pub fn link(dir: BorrowedFd<'_>, name: &str, to: &str) -> Result<()> {
     rustix::fs::symlinkat(to, dir, name).map_err(|e| failed(e, format_args!("link {name}")))
+}
+
+/// The same; `false` if the name is taken.
+///
+/// # Errors
+/// What symlinkat(2) says otherwise.
+pub fn link_unless_there(dir: BorrowedFd<'_>, name: &str, to: &str) -> Result<bool> {
+    match rustix::fs::symlinkat(to, dir, name) {
+        Err(Errno::EXIST) => Ok(false),
+        other => other
+            .map(|()| true)
+            .map_err(|e| failed(e, format_args!("link {name}"))),
+    }
+}
+
+/// Whether a name is a link to this.
+#[must_use]
+pub fn leads_to(dir: BorrowedFd<'_>, name: &str, to: &str) -> bool {
+    rustix::fs::readlinkat(dir, name, Vec::new())
+        .is_ok_and(|found| found.as_bytes() == to.as_bytes())
+}
+
+/// Where a link leads, by a trusted path; `None` if it is not a link.
+///
+/// # Errors
+/// What readlink(2) says otherwise.
+pub fn read_link(path: &Path) -> Result<Option<PathBuf>> {
+    match rustix::fs::readlink(path, Vec::new()) {
+        Ok(to) => Ok(Some(PathBuf::from(OsStr::from_bytes(to.as_bytes())))),
+        Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(e) => Err(failed(e, format_args!("read link {}", path.display()))),
+    }
 }
 
 /// Changes the owner of a name, not of what it may lead to.
@@ -94,7 +143,7 @@ pub fn place(dir: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// What open(2) says.
-pub fn open(path: &std::path::Path) -> Result<OwnedFd> {
+pub fn open(path: &Path) -> Result<OwnedFd> {
     rustix::fs::openat(
         rustix::fs::CWD,
         path,

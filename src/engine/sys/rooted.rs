@@ -64,6 +64,16 @@ impl Rooted {
         .map_err(|e| failed(e, path.display()))
     }
 
+    /// The same as [`Self::resolve`], but if the last part is a link, the link itself.
+    ///
+    /// # Errors
+    /// What openat2(2) says.
+    pub fn resolve_itself(&self, path: &Path) -> Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.find(path, flags, ResolveFlags::empty())
+            .map_err(|e| failed(e, path.display()))
+    }
+
     /// Opens a file for reading, without waiting. What it is must be checked afterwards.
     ///
     /// # Errors
@@ -244,6 +254,26 @@ impl AsFd for Rooted {
 /// What fstat(2) says.
 pub fn is_dir(fd: BorrowedFd<'_>, path: &Path) -> Result<bool> {
     Ok(file_type(fd, path)? == FileType::Directory)
+}
+
+/// Permission bits of what a descriptor refers to, with setuid, setgid and sticky.
+///
+/// # Errors
+/// What fstat(2) says.
+pub fn mode(fd: BorrowedFd<'_>, path: &Path) -> Result<u32> {
+    rustix::fs::fstat(fd)
+        .map(|stat| Mode::from_raw_mode(stat.st_mode).bits())
+        .map_err(|e| failed(e, format_args!("stat {}", path.display())))
+}
+
+/// Inode number of what a descriptor refers to.
+///
+/// # Errors
+/// What fstat(2) says.
+pub fn inode(fd: BorrowedFd<'_>) -> Result<u64> {
+    rustix::fs::fstat(fd)
+        .map(|stat| stat.st_ino)
+        .map_err(|e| failed(e, "stat a mount point"))
 }
 
 fn file_type(fd: BorrowedFd<'_>, path: &Path) -> Result<FileType> {

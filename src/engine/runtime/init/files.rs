@@ -6,13 +6,22 @@ use std::path::Path;
 use super::Init;
 use super::namespaces::has_new;
 use crate::engine::error::{Error, Kind, Result};
-use crate::engine::runtime::mounts::{self, Made, Mask};
-use crate::engine::runtime::{devices, rootfs, sysctl};
+use crate::engine::runtime::devices::{self, Nodes};
+use crate::engine::runtime::mounts::{self, Made, Mask, Place};
+use crate::engine::runtime::rootfs::{self, Connection};
+use crate::engine::runtime::sysctl;
 use crate::engine::sys::mount::{self, Depth};
 use crate::engine::sys::rooted::Rooted;
 
 pub(super) fn copy_sources(init: &mut Init<'_>) -> Result<()> {
-    init.state.sources = mounts::sources(init.spec.mounts().as_deref().unwrap_or_default())?;
+    if init.state.mounts.is_none() {
+        let dir = init.rootfs.and_then(rootfs::directory);
+        init.state.mounts = Some(mounts::prepare(init.spec, dir)?);
+    }
+    let connection = Connection::of(init.spec)?;
+    if let Some(rootfs) = init.rootfs {
+        init.state.early_root = connection.copy_early(rootfs)?;
+    }
     Ok(())
 }
 
@@ -20,7 +29,10 @@ pub(super) fn mount_root(init: &mut Init<'_>) -> Result<()> {
     let rootfs = init
         .rootfs
         .ok_or_else(|| Error::new(Kind::Internal, "no root file system is given"))?;
-    init.state.root = Some(Rooted::from_fd(rootfs::mount(rootfs)?));
+    init.state.root = Some(Rooted::from_fd(rootfs::mount(
+        rootfs,
+        init.state.early_root.take(),
+    )?));
     Ok(())
 }
 
@@ -31,29 +43,32 @@ pub(super) fn open_root(init: &mut Init<'_>) -> Result<()> {
 
 pub(super) fn make_mounts(init: &mut Init<'_>) -> Result<()> {
     let list = init.spec.mounts().as_deref().unwrap_or_default();
+    let prepared = init.state.mounts.take().unwrap_or_default();
+    let place = Place {
+        root: init.root()?,
+        spec: init.spec,
+        group: init.cgroup,
+    };
     let mut made = Made::default();
-    for (mount, source) in list.iter().zip(&init.state.sources) {
-        mounts::make(init.root()?, mount, source.as_ref(), init.cgroup, &mut made)?;
+    for (wanted, prepared) in list.iter().zip(&prepared) {
+        mounts::make(place, wanted, prepared, &mut made)?;
     }
     init.state.made = made;
-    init.state.sources = Vec::new();
     Ok(())
 }
 
 pub(super) fn make_devices(init: &mut Init<'_>) -> Result<()> {
-    let extra = init
-        .spec
-        .linux()
-        .as_ref()
-        .and_then(|l| l.devices().as_ref());
-    if let Some(dev) = &init.state.made.dev {
-        let has_kcore = init.root()?.resolve_optional(Path::new("/proc/kcore"))?;
-        devices::populate(dev.as_fd(), has_kcore.is_some())?;
+    let linux = init.spec.linux().as_ref();
+    let list = linux.and_then(|l| l.devices().as_deref());
+    // What somebody else's /dev has is their affair, as with runc.
+    if init.state.made.foreign_dev {
+        return Ok(());
     }
-    match extra {
-        Some(list) => devices::make_extra(init.root()?, list),
-        None => Ok(()),
-    }
+    let nodes = Nodes::of(init.spec);
+    devices::make_extra(init.root()?, list.unwrap_or_default(), nodes)?;
+    let has_kcore = init.root()?.resolve_optional(Path::new("/proc/kcore"))?;
+    let dev = devices::directory(init.root()?, &init.state.made)?;
+    devices::populate(dev.as_fd(), nodes, has_kcore.is_some())
 }
 
 pub(super) fn set_kernel_parameters(init: &mut Init<'_>) -> Result<()> {
@@ -118,6 +133,7 @@ pub(super) fn make_working_dir(init: &mut Init<'_>) -> Result<()> {
 }
 
 pub(super) fn make_root_readonly(init: &mut Init<'_>) -> Result<()> {
+    init.state.made.finish()?;
     let said = init
         .spec
         .root()
@@ -135,5 +151,7 @@ pub(super) fn make_root_readonly(init: &mut Init<'_>) -> Result<()> {
 }
 
 pub(super) fn pivot(init: &mut Init<'_>) -> Result<()> {
-    mount::pivot(init.root()?.as_fd())
+    let root = init.root()?.as_fd();
+    mount::pivot(root)?;
+    Connection::of(init.spec)?.apply(root)
 }

@@ -12,7 +12,7 @@ use oci_spec::runtime::{Process, Spec};
 
 use super::cgroup::Cgroup;
 use super::launch::Rootfs;
-use super::mounts::{Made, Source};
+use super::mounts::{Made, Prepared};
 use super::seccomp::Filter;
 use super::terms::Terms;
 use super::user::Identity;
@@ -68,7 +68,10 @@ pub(super) struct Init<'a> {
 /// What earlier steps made for later ones.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    sources: Vec<Option<Source>>,
+    /// Mounts whose sources were copied: by the parent if they had to be, else by the first step that can.
+    pub(super) mounts: Option<Vec<Prepared>>,
+    /// The root as it was while the host's mounts were shared.
+    early_root: Option<OwnedFd>,
     root: Option<Rooted>,
     made: Made,
     terminal: Option<OwnedFd>,

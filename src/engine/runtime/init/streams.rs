@@ -8,6 +8,7 @@ use super::message::TERMINAL;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::request::TerminalSize;
 use crate::engine::runtime::devices;
+use crate::engine::runtime::mounts::Prepared;
 use crate::engine::sys::mount::{self, Depth};
 use crate::engine::sys::{process, pty};
 
@@ -34,6 +35,8 @@ pub(super) fn close_inherited(init: &mut Init<'_>) -> Result<()> {
     let mut keep = vec![init.socket.as_fd()];
     keep.extend(init.target);
     keep.extend(init.terms.gate);
+    let mounts = init.state.mounts.iter().flatten();
+    keep.extend(mounts.flat_map(Prepared::descriptors));
     if let ChildIo::Pipes {
         stdin,
         stdout,
@@ -60,8 +63,9 @@ pub(super) fn open_terminal(init: &mut Init<'_>) -> Result<()> {
     if let Some(size) = size {
         pty::set_size(pair.master.as_fd(), size)?;
     }
-    if let (Some(dev), false) = (&init.state.made.dev, init.is_joining()) {
+    if !init.is_joining() {
         // The descriptor is the peer itself: no name that could have been changed is used (CVE-2025-52565).
+        let dev = devices::directory(init.root()?, &init.state.made)?;
         let place = devices::console_place(dev.as_fd())?;
         let console = mount::clone_fd(pair.peer.as_fd(), Depth::One, "/dev/console")?;
         mount::attach(console.as_fd(), place.as_fd(), "/dev/console")?;
