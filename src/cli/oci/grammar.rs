@@ -86,7 +86,6 @@ impl Parsed {
 
     /// The switch as given, `None` if it is not.
     #[must_use]
-    #[expect(dead_code, reason = "`exec` and `update` will use it")]
     pub(super) fn switch(&self, name: &str) -> Option<bool> {
         self.value(name).map(|value| value == "true")
     }
@@ -101,7 +100,6 @@ impl Parsed {
     }
 
     /// All values of a flag, in order.
-    #[expect(dead_code, reason = "`exec` and `update` will use it")]
     pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.flags
             .iter()

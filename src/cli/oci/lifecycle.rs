@@ -120,3 +120,13 @@ pub(super) fn spec(_context: &Context, parsed: &Parsed) -> Outcome {
     example::write(Path::new(dir.unwrap_or(".")), whom)?;
     Ok(0)
 }
+
+pub(super) fn pause(context: &Context, parsed: &Parsed) -> Outcome {
+    context.runtime.pause(parsed.id())?;
+    Ok(0)
+}
+
+pub(super) fn resume(context: &Context, parsed: &Parsed) -> Outcome {
+    context.runtime.resume(parsed.id())?;
+    Ok(0)
+}

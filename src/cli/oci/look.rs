@@ -1,7 +1,12 @@
 //! Commands that only look.
 
+use std::io::Write;
+use std::time::Duration;
+
 use super::grammar::Parsed;
 use super::{Context, Failure, Outcome, say};
+use crate::engine::runtime::oci::events::Event;
+use crate::engine::runtime::oci::features;
 use crate::engine::runtime::oci::state::Document;
 use crate::engine::{Error, Kind};
 
@@ -69,4 +74,99 @@ fn table(documents: &[Document]) -> String {
         text.push('\n');
     }
     text
+}
+
+pub(super) fn ps(context: &Context, parsed: &Parsed) -> Outcome {
+    match parsed.value("format").unwrap_or("table") {
+        "json" => {
+            let pids = context.runtime.pids(parsed.id())?;
+            say(&format!("{}\n", serde_json::json!(pids)))
+        }
+        "table" => {
+            let arguments = parsed.operands.get(1..).unwrap_or_default();
+            say(&context.runtime.ps(parsed.id(), arguments)?)
+        }
+        _ => Err(Failure::usage("invalid format option")),
+    }
+}
+
+pub(super) fn features(_context: &Context, _parsed: &Parsed) -> Outcome {
+    say(&format!("{:#}\n", features::document(crate::cli::VERSION)))
+}
+
+pub(super) fn events(context: &Context, parsed: &Parsed) -> Outcome {
+    let interval = parsed.value("interval").unwrap_or("5s");
+    let interval = duration(interval)
+        .filter(|interval| !interval.is_zero())
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "--interval: {interval:?} is not a duration greater than 0, such as 5s"
+            ))
+        })?;
+    let mut tell = |event: &Event| {
+        let text = serde_json::to_string(event)
+            .map_err(|e| Error::new(Kind::Internal, "write an event").caused_by(e))?;
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.write_all(b"\n"))
+            .and_then(|()| out.flush())
+            .map_err(|error| Error::io("write to standard output", error))
+    };
+    if parsed.has("stats") {
+        tell(&context.runtime.stats(parsed.id())?)?;
+    } else {
+        context.runtime.events(parsed.id(), interval, &mut tell)?;
+    }
+    Ok(0)
+}
+
+/// A duration as Go writes it: `5s`, `1m30s`, `0.5s`, `100ms`.
+fn duration(text: &str) -> Option<Duration> {
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        let number: f64 = number.parse().ok()?;
+        total += Duration::try_from_secs_f64(number * seconds).ok()?;
+        rest = after;
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_in_go() {
+        for (text, millis) in [
+            ("5s", 5000),
+            ("1m30s", 90_000),
+            ("0.5s", 500),
+            ("100ms", 100),
+        ] {
+            assert_eq!(
+                duration(text),
+                Some(Duration::from_millis(millis)),
+                "{text}"
+            );
+        }
+        for text in ["5", "x", "-1s", "5s5", "1.2.3s", "5d"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
 }

@@ -5,7 +5,9 @@
 //! no tokio, no subscriber for logs.
 
 mod grammar;
+mod inside;
 mod lifecycle;
+mod limits;
 mod look;
 mod report;
 mod table;

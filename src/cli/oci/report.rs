@@ -27,7 +27,6 @@ impl Failure {
     }
 
     /// The same with another exit code.
-    #[expect(dead_code, reason = "`exec` and `update` will use it")]
     pub(super) fn with_code(mut self, code: u8) -> Self {
         self.code = code;
         self

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::grammar::{self, Flag, Grammar, Order, Parsed};
 use super::report::Failure;
-use super::{Context, Outcome, lifecycle, look};
+use super::{Context, Outcome, inside, lifecycle, limits, look};
 use crate::engine::runtime::oci::example;
 
 /// One command.
@@ -164,6 +164,103 @@ const REGEX: Flag = switch(
     "CONTAINER is a regular expression: all that match",
 );
 
+const EXEC: &[Flag] = &[
+    value(
+        "process",
+        Some('p'),
+        "FILE",
+        "the process as a document ('-': standard input)",
+    ),
+    switch("detach", Some('d'), "do not wait for its end"),
+    switch("tty", Some('t'), "with a terminal"),
+    value("cwd", None, "DIR", "working directory"),
+    value("env", Some('e'), "NAME=VALUE", "a further variable"),
+    value("user", Some('u'), "UID[:GID]", "another user"),
+    value("additional-gids", Some('g'), "GID", "a further group"),
+    value("cap", Some('c'), "CAP", "a further capability"),
+    value("process-label", None, "LABEL", "SELinux label"),
+    value("apparmor", None, "PROFILE", "AppArmor profile"),
+    switch("no-new-privs", None, "no program gives further privileges"),
+    value(
+        "cgroup",
+        None,
+        "[CONTROLLER:]PATH",
+        "in a group below the container's",
+    ),
+    switch("ignore-paused", None, "also in a paused container"),
+    CONSOLE_SOCKET,
+    PIDFD_SOCKET,
+    PID_FILE,
+    PRESERVE_FDS,
+];
+
+const UPDATE: &[Flag] = &[
+    value(
+        "resources",
+        Some('r'),
+        "FILE",
+        "limits as a document ('-': standard input); no other flag counts",
+    ),
+    value(
+        "blkio-weight",
+        None,
+        "N",
+        "share of block devices (10-1000)",
+    ),
+    value(
+        "cpu-period",
+        None,
+        "USEC",
+        "period of the quota (0: the kernel's)",
+    ),
+    value("cpu-quota", None, "USEC", "time on processors in a period"),
+    value("cpu-burst", None, "USEC", "time that may be saved up"),
+    value("cpu-share", None, "N", "share of processors"),
+    value(
+        "cpu-rt-period",
+        None,
+        "USEC",
+        "period of the real-time limit",
+    ),
+    value("cpu-rt-runtime", None, "USEC", "real time in a period"),
+    value(
+        "cpu-idle",
+        None,
+        "N",
+        "1: only when nobody else wants to run",
+    ),
+    value("cpuset-cpus", None, "LIST", "processors"),
+    value("cpuset-mems", None, "LIST", "memory nodes"),
+    value("memory", None, "BYTES", "memory (-1: no limit)"),
+    value(
+        "memory-reservation",
+        None,
+        "BYTES",
+        "memory that is left when it is scarce",
+    ),
+    value(
+        "memory-swap",
+        None,
+        "BYTES",
+        "memory and swap together (-1: no limit)",
+    ),
+    value("pids-limit", None, "N", "tasks (-1: no limit)"),
+    value(
+        "kernel-memory",
+        None,
+        "BYTES",
+        "ignored: kernels have no such limit any more",
+    ),
+    value("kernel-memory-tcp", None, "BYTES", "ignored"),
+    value("l3-cache-schema", None, "SCHEMA", "Intel RDT cache schema"),
+    value(
+        "mem-bw-schema",
+        None,
+        "SCHEMA",
+        "Intel RDT memory bandwidth schema",
+    ),
+];
+
 /// All commands, in the order of help.
 const COMMANDS: &[Command] = &[
     Command {
@@ -217,6 +314,68 @@ const COMMANDS: &[Command] = &[
         run: lifecycle::delete,
     },
     Command {
+        name: "exec",
+        about: "Run a further process in a container",
+        operands: "CONTAINER COMMAND [ARG...]",
+        grammar: Grammar {
+            flags: EXEC,
+            order: Order::OperandsEnd,
+            operands: (1, usize::MAX),
+        },
+        run: inside::exec,
+    },
+    Command {
+        name: "ps",
+        about: "Show a container's processes",
+        operands: "CONTAINER [PS OPTIONS]",
+        grammar: Grammar {
+            flags: &[value(
+                "format",
+                Some('f'),
+                "FORMAT",
+                "table (default) or json",
+            )],
+            order: Order::OperandsEnd,
+            operands: (1, usize::MAX),
+        },
+        run: look::ps,
+    },
+    Command {
+        name: "pause",
+        about: "Freeze a container's processes",
+        operands: "CONTAINER",
+        grammar: mixed(&[], 1, 1),
+        run: lifecycle::pause,
+    },
+    Command {
+        name: "resume",
+        about: "Let a paused container go on",
+        operands: "CONTAINER",
+        grammar: mixed(&[], 1, 1),
+        run: lifecycle::resume,
+    },
+    Command {
+        name: "update",
+        about: "Change a container's limits",
+        operands: "CONTAINER",
+        grammar: mixed(UPDATE, 1, 1),
+        run: limits::update,
+    },
+    Command {
+        name: "events",
+        about: "Print a container's figures at intervals, and when its memory was exhausted",
+        operands: "CONTAINER",
+        grammar: mixed(
+            &[
+                switch("stats", None, "the figures once"),
+                value("interval", None, "TIME", "between figures (default 5s)"),
+            ],
+            1,
+            1,
+        ),
+        run: look::events,
+    },
+    Command {
         name: "list",
         about: "List containers",
         operands: "",
@@ -243,6 +402,13 @@ const COMMANDS: &[Command] = &[
             0,
         ),
         run: lifecycle::spec,
+    },
+    Command {
+        name: "features",
+        about: "Print what this runtime knows",
+        operands: "",
+        grammar: mixed(&[], 0, 0),
+        run: look::features,
     },
 ];
 

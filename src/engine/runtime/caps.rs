@@ -91,6 +91,24 @@ pub fn wanted(add: &[String], drop: &[String]) -> Result<Capabilities> {
     Ok(set)
 }
 
+/// Those that are named, each once.
+///
+/// # Errors
+/// [`Kind::InvalidInput`](crate::engine::error::Kind::InvalidInput) for a name that is no capability.
+pub fn named(names: &[String]) -> Result<Capabilities> {
+    let (all, list) = parse_list(names, "capability")?;
+    Ok(if all {
+        self::all()
+    } else {
+        list.into_iter().collect()
+    })
+}
+
+/// The names of all, in the order of their numbers: `CAP_CHOWN` first.
+pub fn names() -> impl Iterator<Item = String> {
+    ALL.iter().map(Capability::to_string)
+}
+
 /// Every capability there is.
 #[must_use]
 pub fn all() -> Capabilities {

@@ -60,15 +60,6 @@ impl Bundle {
             .ok_or_else(|| Error::invalid("process property must not be empty"))
     }
 
-    /// Adds variables for the process.
-    pub fn add_environment(&mut self, variables: impl IntoIterator<Item = String>) {
-        if let Some(process) = self.spec.process_mut() {
-            let mut env = process.env().clone().unwrap_or_default();
-            env.extend(variables);
-            process.set_env(Some(env));
-        }
-    }
-
     /// Whether the process is to have a terminal.
     #[must_use]
     pub fn wants_terminal(&self) -> bool {

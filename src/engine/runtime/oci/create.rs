@@ -89,7 +89,11 @@ impl Runtime {
     fn begin(&self, request: &Create, run: Run) -> Result<Making> {
         let id = Id::parse(&request.id)?;
         let bundle = request.load()?;
-        request.check_terminal(&bundle, run)?;
+        console::check(
+            bundle.wants_terminal(),
+            request.console_socket.as_deref(),
+            run,
+        )?;
         let place = Place::of(self, &id);
         place.make(&self.root)?;
         let mut making = Making {
@@ -107,21 +111,9 @@ impl Runtime {
 impl Create {
     fn load(&self) -> Result<Bundle> {
         let mut bundle = Bundle::load(&self.bundle, &self.config)?;
-        let preserved = 3..3_u32.saturating_add(self.inherited());
-        for (number, fd) in preserved.enumerate() {
-            if !i32::try_from(fd).is_ok_and(process::is_open) {
-                return Err(Error::invalid(format!(
-                    "--preserve-fds: unable to stat preserved-fd {number} (of {}): descriptor {fd} is not open",
-                    self.inherited()
-                )));
-            }
-        }
-        if self.listen_fds > 0 {
-            let variables = [
-                format!("LISTEN_FDS={}", self.listen_fds),
-                "LISTEN_PID=1".to_owned(),
-            ];
-            bundle.add_environment(variables);
+        check_inherited(self.preserved_fds, self.listen_fds)?;
+        if let Some(process) = bundle.spec.process_mut() {
+            add_listen_fds(process, self.listen_fds);
         }
         Ok(bundle)
     }
@@ -129,19 +121,28 @@ impl Create {
     fn inherited(&self) -> u32 {
         self.listen_fds.saturating_add(self.preserved_fds)
     }
+}
 
-    fn check_terminal(&self, bundle: &Bundle, run: Run) -> Result<()> {
-        let detached = run == Run::Detached;
-        match (bundle.wants_terminal(), &self.console_socket) {
-            (true, None) if detached => Err(Error::invalid(
-                "cannot allocate tty if wharf will detach without setting console socket",
-            )),
-            (true, Some(_)) if detached => Ok(()),
-            (_, Some(_)) => Err(Error::invalid(
-                "cannot use console socket if wharf will not detach or allocate tty",
-            )),
-            (_, None) => Ok(()),
+/// Whether the descriptors that are to be passed on are there.
+pub(super) fn check_inherited(preserved: u32, listening: u32) -> Result<()> {
+    let first = 3_u32.saturating_add(listening);
+    for number in 0..preserved {
+        let fd = first.saturating_add(number);
+        if !i32::try_from(fd).is_ok_and(process::is_open) {
+            return Err(Error::invalid(format!(
+                "--preserve-fds: unable to stat preserved-fd {number} (of {preserved}): descriptor {fd} is not open"
+            )));
         }
+    }
+    Ok(())
+}
+
+/// Tells the program of its sockets (sd_listen_fds(3)).
+pub(super) fn add_listen_fds(process: &mut oci_spec::runtime::Process, count: u32) {
+    if count > 0 {
+        let mut env = process.env().clone().unwrap_or_default();
+        env.extend([format!("LISTEN_FDS={count}"), "LISTEN_PID=1".to_owned()]);
+        process.set_env(Some(env));
     }
 }
 
@@ -271,12 +272,7 @@ impl Attendant for Witness<'_> {
     fn prepared(&mut self, waiting: Waiting<'_>) -> Result<()> {
         self.note(waiting.pid)?;
         self.place.write(self.record)?;
-        if let Some(socket) = self.pidfd.take() {
-            console::send(&socket, "pidfd", waiting.pidfd).attempt(|| "--pidfd-socket")?;
-        }
-        if let (Some(socket), Some(master)) = (self.console.take(), waiting.terminal) {
-            console::send(&socket, "terminal", master).attempt(|| "--console-socket")?;
-        }
+        console::hand_over(self.console.take(), self.pidfd.take(), waiting)?;
         // Last: who waits for the file finds everything else done.
         match self.pid_file {
             Some(path) => file::write_pid(path, waiting.pid).attempt(|| "--pid-file"),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxResources, Spec};
 
 use super::Runtime;
 use super::id::Id;
@@ -202,6 +202,31 @@ impl Place {
         let content = file::read_optional(&path)?
             .ok_or_else(|| Error::new(Kind::Internal, format!("{} is gone", path.display())))?;
         super::bundle::parse(&content).attempt(what)
+    }
+
+    /// What the container's limits are since the last `update`; `None` if there was none.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn resources(&self) -> Result<Option<LinuxResources>> {
+        let content = file::read_optional(&self.dir.join("resources.json"))?;
+        content
+            .map(|content| super::field::read(&content))
+            .transpose()
+    }
+
+    /// Remembers them.
+    ///
+    /// # Errors
+    /// What the system calls say.
+    pub fn keep_resources(&self, resources: &LinuxResources) -> Result<()> {
+        let content = serde_json::to_vec(resources)
+            .map_err(|e| Error::new(Kind::Internal, "write resources").caused_by(e))?;
+        file::write_atomic(
+            &self.dir.join("resources.json"),
+            &content,
+            Durability::Unsynced,
+        )
     }
 
     /// Removes it with everything in it; one that is not there is fine.

@@ -1,0 +1,124 @@
+//! `exec`.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::grammar::Parsed;
+use super::{Context, Failure, Outcome, absolute, lifecycle};
+use crate::engine::Error;
+use crate::engine::runtime::oci;
+use crate::engine::runtime::oci::exec::{Change, Exec};
+
+/// What `exec` ends with if it is not the process's own code, as runc does.
+const FAILED: u8 = 255;
+
+pub(super) fn exec(context: &Context, parsed: &Parsed) -> Outcome {
+    run(context, parsed).map_err(|failure| failure.with_code(FAILED))
+}
+
+fn run(context: &Context, parsed: &Parsed) -> Outcome {
+    oci::protect()?;
+    let code = context.runtime.exec(&request(parsed)?)?;
+    Ok(u8::try_from(code).unwrap_or(FAILED))
+}
+
+fn request(parsed: &Parsed) -> Result<Exec, Failure> {
+    let text = |name: &str| {
+        let given = parsed.value(name).filter(|text| !text.is_empty());
+        given.map(str::to_owned)
+    };
+    let path = |name: &str| {
+        text(name)
+            .map(|path| absolute(Path::new(&path)))
+            .transpose()
+    };
+    let list = |name: &str| parsed.values(name).map(str::to_owned).collect();
+    let document = parsed.value("process").map(read).transpose()?;
+    let args = parsed.operands.get(1..).unwrap_or_default().to_vec();
+    if document.is_some() && !args.is_empty() {
+        return Err(Failure::usage(
+            "--process: there is a command on the command line, too",
+        ));
+    }
+    Ok(Exec {
+        id: parsed.id().to_owned(),
+        document,
+        change: Change {
+            args,
+            tty: parsed.has("tty"),
+            cwd: text("cwd").map(PathBuf::from),
+            env: list("env"),
+            user: text("user"),
+            additional_gids: gids(parsed)?,
+            caps: list("cap"),
+            process_label: text("process-label"),
+            apparmor: text("apparmor"),
+            no_new_privs: parsed.switch("no-new-privs"),
+        },
+        detach: parsed.has("detach"),
+        ignore_paused: parsed.has("ignore-paused"),
+        cgroups: cgroups(parsed)?,
+        console_socket: path("console-socket")?,
+        pidfd_socket: path("pidfd-socket")?,
+        pid_file: path("pid-file")?,
+        preserved_fds: parsed.number("preserve-fds")?.unwrap_or(0),
+        listen_fds: lifecycle::listen_fds(),
+    })
+}
+
+/// runc's rules: one path for all controllers, or each controller once.
+fn cgroups(parsed: &Parsed) -> Result<Vec<String>, Failure> {
+    let list: Vec<String> = parsed.values("cgroup").map(str::to_owned).collect();
+    let mut seen: Vec<&str> = Vec::new();
+    for text in &list {
+        let Some((controllers, _)) = text.split_once(':') else {
+            if list.len() > 1 {
+                return Err(Failure::usage(format!(
+                    "invalid --cgroup argument: {text} (missing <controller>: prefix)"
+                )));
+            }
+            continue;
+        };
+        for name in controllers.split(',') {
+            if name.is_empty() {
+                return Err(Failure::usage(format!(
+                    "invalid --cgroup argument: {text} (empty <controller> prefix)"
+                )));
+            }
+            if seen.contains(&name) {
+                return Err(Failure::usage(format!(
+                    "invalid --cgroup argument(s): controller {name} specified multiple times"
+                )));
+            }
+            seen.push(name);
+        }
+    }
+    Ok(list)
+}
+
+fn gids(parsed: &Parsed) -> Result<Vec<u32>, Failure> {
+    let all = parsed.values("additional-gids");
+    all.flat_map(|text| text.split(','))
+        .map(|text| {
+            text.parse().map_err(|error| {
+                Failure::usage(format!(
+                    "additional-gids must be a positive number {text}: {error}"
+                ))
+            })
+        })
+        .collect()
+}
+
+/// A file's content, or that of standard input.
+pub(super) fn read(name: &str) -> Result<Vec<u8>, Failure> {
+    let mut content = Vec::new();
+    let read = if name == "-" {
+        std::io::stdin().read_to_end(&mut content)
+    } else {
+        std::fs::File::open(name).and_then(|mut file| file.read_to_end(&mut content))
+    };
+    match read {
+        Ok(_) => Ok(content),
+        Err(error) => Err(Error::io(format!("read {name}"), error).into()),
+    }
+}
