@@ -176,6 +176,33 @@ impl Bundle {
         }
     }
 
+    /// Runs `wharf oci run` on it by way of another program: its name and arguments come first.
+    #[must_use]
+    pub fn oci(&self, config: &Value, line: &str, by: &[&str]) -> Ran {
+        let mut config = config.clone();
+        config["process"]["args"] = json!(["sh", "-c", line]);
+        fs::write(self.path("config.json"), config.to_string()).unwrap();
+        let id = random_id();
+        let (bundle, state) = (self.path(""), self.path("state"));
+        let own = [
+            WHARF,
+            "oci",
+            "--cgroup-manager",
+            "disabled",
+            "--root",
+            &state,
+        ];
+        let run = ["run", "--bundle", &bundle, id.as_str()];
+        let words: Vec<&str> = by.iter().chain(&own).chain(&run).copied().collect();
+        let (program, args) = words.split_first().unwrap();
+        let output = collect(std::process::Command::new(program).args(args), &[]);
+        Ran {
+            out: output.stdout,
+            err: output.stderr,
+            code: output.code,
+        }
+    }
+
     fn plan(&self, id: ContainerId) -> Plan {
         let dir = self.host.dir();
         Plan {

@@ -4,9 +4,13 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 
 use crate::bundle::{Bundle, add, bundle};
+use crate::support::{PATIENCE, has_peer, wait_until};
 
 /// A line of a mountinfo file (proc(5)).
 #[derive(Debug)]
@@ -620,5 +624,103 @@ fn cgroups_are_shown_in_every_form() {
             line.kind == "cgroup2" && has(&line.options, "ro"),
             "{line:?}"
         );
+    }
+}
+
+#[test]
+fn nothing_is_mounted_on_the_root() {
+    let Some(bundle) = bundle() else { return };
+    symlink("/", bundle.rootfs().join("link")).unwrap();
+    for target in ["/", "/tmp/..", "/link"] {
+        let error = bundle.refused(&bundle.with("tmpfs", target, "tmpfs", &[]));
+        assert!(error.contains("it is the root"), "{target}: {error}");
+    }
+}
+
+#[test]
+fn a_source_is_relative_to_the_bundle() {
+    let Some(bundle) = bundle() else { return };
+    fs::create_dir(bundle.path("things")).unwrap();
+    fs::write(bundle.path("things/file"), "here").unwrap();
+    let config = bundle.with("things", "/things", "", &["rbind", "ro"]);
+    let ran = bundle.oci(&config, "cat /things/file", &[]);
+    assert_eq!(ran.out, "here", "{ran:?}");
+}
+
+/// A user namespace that maps all ids to themselves, in a mount namespace with a tmpfs whose attributes it may not take
+/// away. It lasts as long as the process, which ends with its input.
+fn confined(bundle: &Bundle) -> std::process::Child {
+    let dir = bundle.path("locked");
+    fs::create_dir(&dir).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o nosuid,nodev,noexec tmpfs {dir} && exec unshare -Um sh -c 'echo ready >&2; exec cat'"
+    );
+    let child = Command::new("unshare")
+        .args(["-m", "sh", "-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let link = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+    let pid = child.id().to_string();
+    wait_until("a user namespace", PATIENCE, || link(&pid) != link("self"));
+    for map in ["uid_map", "gid_map"] {
+        fs::write(format!("/proc/{pid}/{map}"), "0 0 65536").unwrap();
+    }
+    child
+}
+
+#[test]
+fn cve_2023_25809_in_a_user_namespace_the_hosts_part_is_read_only_and_its_locks_hold() {
+    let Some(bundle) = bundle() else { return };
+    if !has_peer("nsenter") {
+        return;
+    }
+    let mut child = confined(&bundle);
+    let pid = child.id().to_string();
+    let by = ["nsenter", "-t", &pid, "-U", "-m"];
+    let mut base = bundle.config.clone();
+    base["mounts"][2]["options"] = json!(["newinstance", "ptmxmode=0666"]);
+    // sysfs is for those who have a network namespace of their own.
+    let namespaces = base["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "network");
+    let mut config = base.clone();
+    add(&mut config, "sysfs", "/sys", "sysfs", &["nosuid", "ro"]);
+    add(&mut config, "locked", "/kept", "", &["bind", "ro"]);
+    add(&mut config, "locked", "/named", "", &["bind", "nodev"]);
+    let line = "grep -c ' /dev/null devtmpfs' /proc/mounts; echo x > /dev/null && echo written; \
+        grep ' /sys' /proc/mounts | cut -d' ' -f4 | grep -vc '^ro,'; \
+        grep -e ' /kept ' -e ' /named ' /proc/mounts | cut -d' ' -f4";
+    let ran = bundle.oci(&config, line, &by);
+    let text = ran.out.replace(",inode64", "").replace(",uid=0,gid=0", "");
+    let expect =
+        "1\nwritten\n0\nro,nosuid,nodev,noexec,relatime\nrw,nosuid,nodev,noexec,relatime\n";
+    assert_eq!(text, expect, "{ran:?}");
+    for (option, name) in [
+        ("dev", "nodev"),
+        ("suid", "nosuid"),
+        ("noatime", "access time"),
+    ] {
+        let mut config = base.clone();
+        add(&mut config, "locked", "/wanted", "", &["bind", option]);
+        let ran = bundle.oci(&config, "true", &by);
+        assert_ne!(ran.code, 0, "{option}");
+        assert!(
+            ran.err.contains("/wanted") && ran.err.contains(name),
+            "{option}: {ran:?}"
+        );
+    }
+    let _ = child.stdin.take().unwrap().flush();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_step_that_fails_before_the_child_is_attached_is_told() {
+    let Some(bundle) = bundle() else { return };
+    let config = bundle.with("/nosuch/source", "/target", "bind", &["bind"]);
+    for _ in 0..30 {
+        let error = bundle.refused(&config);
+        assert!(error.contains("/nosuch/source"), "{error}");
     }
 }

@@ -303,7 +303,7 @@ impl Started<'_> {
                 (None, _) if ready => break,
                 (None, _) => {
                     let code = process::wait(pidfd.as_fd(), Wait::Block)?;
-                    return Err(died_early(code));
+                    return Err(last_words(&socket, steps).unwrap_or_else(|| died_early(code)));
                 }
                 (Some(_), _) => {
                     return Err(abandon(Error::new(
@@ -350,13 +350,18 @@ pub(super) fn await_execution(connection: BorrowedFd<'_>) -> Result<()> {
 /// What a child that has ended said was wrong: then our trouble with it came of that.
 fn last_words(socket: &OwnedFd, steps: &[Step]) -> Option<Error> {
     let mut buffer = vec![0; init::MAX_MESSAGE];
-    loop {
+    // If it left something unread, the kernel says that it is gone before it gives out what it wrote.
+    let mut ends = 0;
+    while ends < 2 {
         let (length, _) = process::receive_message(socket.as_fd(), &mut buffer).ok()?;
-        let message = buffer.get(..length).filter(|message| !message.is_empty())?;
-        if message.first() == Some(&init::FAILED) {
-            return Some(init::decode_failure(message, steps));
+        let message = buffer.get(..length).unwrap_or_default();
+        match message.first() {
+            Some(&init::FAILED) => return Some(init::decode_failure(message, steps)),
+            Some(_) => {}
+            None => ends += 1,
         }
     }
+    None
 }
 
 fn died_early(code: Option<i32>) -> Error {

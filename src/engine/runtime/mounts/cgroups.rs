@@ -27,7 +27,7 @@ pub(super) fn mount(place: Place<'_>, wanted: &Mount, prepared: &Prepared) -> Re
     };
     let (target, options) = (&prepared.target, &prepared.options);
     let (at, _) = directory(place.root, target)?;
-    guard::check(at.as_fd(), target, || Ok(false))?;
+    guard::check(place.root, at.as_fd(), target, || Ok(false))?;
     // One hierarchy that is told by its controllers or its name.
     if !options.data.is_empty() {
         let fs = kernel::new(wanted, "cgroup", options, options.set)?;
@@ -37,7 +37,8 @@ pub(super) fn mount(place: Place<'_>, wanted: &Mount, prepared: &Prepared) -> Re
     propagate(top.as_fd(), &options.propagation, target)?;
     mount::attach(top.as_fd(), at.as_fd(), target.display())?;
     let inside = Rooted::from_fd(top);
-    if has_namespace(place.spec) {
+    // Without groups of its own it is in somebody else's.
+    if has_namespace(place.spec) && !hierarchies.is_empty() {
         for (controllers, name) in hierarchies {
             hierarchy(&inside, &controllers, name, options)?;
         }
@@ -161,7 +162,7 @@ fn group_in<'a>(line: &'a str, options: &[&str]) -> Option<&'a str> {
 pub(super) fn unified(place: Place<'_>, wanted: &Mount, prepared: &Prepared) -> Result<()> {
     let (target, options) = (&prepared.target, &prepared.options);
     let (at, _) = directory(place.root, target)?;
-    guard::check(at.as_fd(), target, || Ok(false))?;
+    guard::check(place.root, at.as_fd(), target, || Ok(false))?;
     match kernel::new(wanted, "cgroup2", options, options.set) {
         Err(error) if is_refused(&error) => {
             let copy = hosts_tree(place, options)?;

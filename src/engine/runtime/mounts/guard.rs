@@ -1,11 +1,12 @@
 //! What may be mounted on `/proc`: the engine and programs in the container take it for what the kernel says
 //! (CVE-2019-16884, CVE-2019-19921).
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Component, Path, PathBuf};
 
 use crate::engine::error::{Error, Result};
-use crate::engine::sys::{mount, rooted};
+use crate::engine::sys::mount;
+use crate::engine::sys::rooted::{self, Rooted};
 
 /// Files that lxcfs shows its own versions of, the same list as runc's.
 const REPLACEABLE: &[&str] = &[
@@ -24,26 +25,31 @@ const REPLACEABLE: &[&str] = &[
 /// The root directory of every procfs, and nothing else in it, has this inode number (linux/proc_ns.h, PROC_ROOT_INO).
 const PROC_ROOT: u64 = 1;
 
-/// Checks a mount point, given by what it is and by its name. `is_proc` tells whether a procfs is mounted there, and is
+/// Checks a mount point below the root, given by what it is and by its name. The root itself is none: what is mounted on
+/// it would not be seen. `is_proc` tells whether a procfs is mounted there, and is
 /// what is returned where that counts; `false` elsewhere.
 ///
 /// # Errors
-/// Invalid input if anything else is mounted on `/proc` or in it.
+/// Invalid input if it is the root, or if anything else is mounted on `/proc` or in it.
 pub(super) fn check(
+    root: &Rooted,
     point: BorrowedFd<'_>,
     target: &Path,
     is_proc: impl FnOnce() -> Result<bool>,
 ) -> Result<bool> {
     let name = clean(target);
     let inside = mount::is_procfs(point)?;
-    let is_root = name == Path::new("/proc") || inside && rooted::inode(point)? == PROC_ROOT;
+    let is_top = name == Path::new("/proc") || inside && rooted::inode(point)? == PROC_ROOT;
     let refuse = |why: &str| {
         Err(Error::invalid(format!(
             "{} cannot be mounted because it is {why}",
             target.display()
         )))
     };
-    if is_root {
+    if name == Path::new("/") || rooted::is_same(root.as_fd(), point)? {
+        return refuse("the root");
+    }
+    if is_top {
         return if is_proc()? {
             Ok(true)
         } else {
@@ -75,7 +81,6 @@ pub(super) fn clean(target: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     #[test]
     fn a_target_is_cleaned_by_its_text() {
@@ -94,8 +99,9 @@ mod tests {
     fn cve_2019_16884_nothing_but_a_procfs_is_mounted_on_proc() {
         let (proc, file) = (open("/proc"), open("/proc/version"));
         let (cpus, elsewhere) = (open("/proc/cpuinfo"), open("/tmp"));
+        let root = Rooted::open(Path::new("/usr")).unwrap();
         let check = |point: &std::fs::File, target: &str, is_proc| {
-            check(point.as_fd(), Path::new(target), || Ok(is_proc))
+            check(&root, point.as_fd(), Path::new(target), || Ok(is_proc))
         };
         assert!(check(&elsewhere, "/x/../proc", false).is_err());
         assert!(check(&elsewhere, "proc", true).unwrap());
@@ -105,6 +111,8 @@ mod tests {
         assert!(check(&file, "/proc/version", false).is_err());
         assert!(!check(&cpus, "/proc/cpuinfo", false).unwrap());
         assert!(!check(&elsewhere, "/volume", false).unwrap());
+        assert!(check(&elsewhere, "/x/..", false).is_err());
+        assert!(check(&open("/usr"), "/volume", false).is_err());
     }
 
     fn open(path: &str) -> std::fs::File {

@@ -127,6 +127,21 @@ pub fn prepare(spec: &Spec, rootfs: Option<&Path>) -> Result<Vec<Prepared>> {
         .collect()
 }
 
+/// Makes sources of bind mounts absolute: they are relative to the bundle's directory.
+pub fn complete_sources(spec: &mut Spec, bundle: &Path) {
+    for mount in spec.mounts_mut().iter_mut().flatten() {
+        let options = mount.options().as_deref().unwrap_or_default();
+        let is_bind = mount.typ().as_deref() == Some("bind")
+            || options
+                .iter()
+                .any(|option| option == "bind" || option == "rbind");
+        let source = mount.source().as_deref().filter(|_| is_bind);
+        if let Some(absolute) = source.map(|source| bundle.join(source)) {
+            mount.set_source(Some(absolute));
+        }
+    }
+}
+
 /// Whether [`prepare`] must be called by the parent, outside the container's namespaces: owners are mapped with the
 /// rights that only it has, and it alone may reach the sources of a container with a user namespace.
 #[must_use]

@@ -8,6 +8,7 @@ use oci_spec::runtime::{Hook, LinuxNamespaceType, Process, Spec};
 use super::field;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::runtime::cgroup::with_default_devices;
+use crate::engine::runtime::mounts;
 use crate::engine::sys::file;
 
 /// A configuration that was read and looked through.
@@ -41,6 +42,7 @@ impl Bundle {
         check(&spec)?;
         let rootfs = rootfs(&dir, &spec)?;
         complete_devices(&mut spec);
+        mounts::complete_sources(&mut spec, &dir);
         Ok(Self {
             dir,
             spec,
