@@ -27,6 +27,8 @@ mod interrupted;
 mod keep;
 mod monitor;
 mod mounts;
+mod oci;
+mod oci_lifecycle;
 mod peers;
 mod push;
 mod registries;

@@ -8,7 +8,7 @@ use crate::engine::error::Result;
 /// The terms. The default is a monitor's: the process dies with its parent, and nothing is inherited.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Terms<'a> {
-    /// It stays when its parent ends. Until [`Attendant::prepared`] has returned it does not.
+    /// It stays when its parent ends. Until [`Attendant::prepared`] has returned, it ends with it.
     pub outlives_parent: bool,
     /// A listening socket; the program is executed after somebody has connected to it.
     pub gate: Option<BorrowedFd<'a>>,

@@ -22,8 +22,9 @@ pub(super) fn await_start(init: &mut Init<'_>) -> Result<()> {
     if !init.terms.outlives_parent {
         return Ok(());
     }
-    ask(init, PREPARED)?;
+    // Before the parent is told: it may end as soon as it has answered. If it ends without an answer, the socket says so.
     process::outlive_parent()?;
+    ask(init, PREPARED)?;
     if let Some(gate) = init.terms.gate {
         init.socket = socket::accept_messages(&gate)?;
     }
