@@ -30,7 +30,7 @@ docs:
 
 # Benchmarks (needs root), with an optional name.
 bench name="":
-    cargo bench --locked {{ if name == "" { "--bench run --bench start --bench memory --bench tui --bench images" } else { "--bench " + name } }}
+    cargo bench --locked {{ if name == "" { "--bench run --bench oci --bench start --bench memory --bench tui --bench images" } else { "--bench " + name } }}
 
 # The README's picture, drawn from the real program (needs root).
 picture:
