@@ -16,7 +16,7 @@ use crate::engine::runtime::cgroup::{Driver, Hierarchy};
 use crate::engine::runtime::launch::{self, Io, Launch, Process, Rootfs};
 use crate::engine::runtime::terms::{Attendant, Terms, Waiting};
 use crate::engine::sys::file::{self, Lock};
-use crate::engine::sys::process;
+use crate::engine::sys::{own, process};
 
 /// What to make, of what.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +78,7 @@ impl Runtime {
         };
         // `exec`, `kill` and `delete` have work to do meanwhile.
         making.lock = None;
+        own::forget_code();
         let code = foreground.supervise(process);
         match (run, code) {
             (Run::Kept | Run::Detached, Ok(code)) => Ok(code),
@@ -88,7 +89,10 @@ impl Runtime {
 
     fn begin(&self, request: &Create, run: Run) -> Result<Making> {
         let id = Id::parse(&request.id)?;
+        own::forget_code();
         let bundle = request.load()?;
+        // Each phase needs other parts of the program; what is dropped comes back from the page cache.
+        own::forget_code();
         console::check(
             bundle.wants_terminal(),
             request.console_socket.as_deref(),
@@ -219,6 +223,7 @@ impl Making {
                 no_new_keyring: request.no_new_keyring,
             },
         };
+        own::forget_code();
         launch::start_attended(&launch, &mut witness)
     }
 
@@ -270,6 +275,7 @@ impl Attendant for Witness<'_> {
     }
 
     fn prepared(&mut self, waiting: Waiting<'_>) -> Result<()> {
+        own::forget_code();
         self.note(waiting.pid)?;
         self.place.write(self.record)?;
         console::hand_over(self.console.take(), self.pidfd.take(), waiting)?;

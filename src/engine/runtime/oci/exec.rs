@@ -15,7 +15,7 @@ use crate::engine::runtime::cgroup::Cgroup;
 use crate::engine::runtime::join::{self, Join};
 use crate::engine::runtime::launch::Io;
 use crate::engine::runtime::terms::{Attendant, Terms, Waiting};
-use crate::engine::sys::file;
+use crate::engine::sys::{file, own};
 
 /// What to run, and how.
 #[derive(Debug, Clone, Default)]
@@ -93,7 +93,9 @@ impl Runtime {
                 ));
             }
         }
+        own::forget_code();
         let spec = known.place.spec()?;
+        own::forget_code();
         let mut process = request.process(&spec)?;
         create::check_inherited(request.preserved_fds, request.listen_fds)?;
         create::add_listen_fds(&mut process, request.listen_fds);
