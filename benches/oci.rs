@@ -166,7 +166,13 @@ fn many(runtimes: &[Runtime], bundle: &Path) {
 
 /// Largest resident set of the command itself, as GNU time counts it.
 fn memory(runtimes: &[Runtime], bundle: &Path) {
-    if collect(Command::new("sh").args(["-c", "test -x /usr/bin/time"]), &[]).code != 0 {
+    if collect(
+        Command::new("sh").args(["-c", "test -x /usr/bin/time"]),
+        &[],
+    )
+    .code
+        != 0
+    {
         println!("memory left out: needs /usr/bin/time (Debian package time)");
         return;
     }
@@ -186,7 +192,11 @@ fn memory(runtimes: &[Runtime], bundle: &Path) {
             })
             .collect();
         figures.sort_unstable();
-        println!("  {:<38} {:>7} KiB", runtime.name, figures[figures.len() / 2]);
+        println!(
+            "  {:<38} {:>7} KiB",
+            runtime.name,
+            figures[figures.len() / 2]
+        );
     }
     println!();
 }
