@@ -272,7 +272,7 @@ impl Started<'_> {
                 (Some(&init::TERMINAL), Some(master)) => {
                     streams = Some(Streams::Terminal(master));
                 }
-                (Some(&at @ (init::MOUNTED | init::PREPARED)), _) => {
+                (Some(&at @ (init::MOUNTED | init::PREPARED | init::FILTER)), _) => {
                     let terminal = match &streams {
                         Some(Streams::Terminal(master)) => Some(master.as_fd()),
                         Some(Streams::Pipes { .. } | Streams::Inherited) | None => None,
@@ -282,12 +282,19 @@ impl Started<'_> {
                         pidfd: pidfd.as_fd(),
                         terminal,
                     };
+                    let go_on = || process::send_message(socket.as_fd(), &[init::GO_ON], None);
                     let done = match at {
-                        init::MOUNTED => attendant.mounted(waiting),
-                        _ => attendant.prepared(waiting),
+                        init::MOUNTED => attendant.mounted(waiting).and_then(|()| go_on()),
+                        init::PREPARED => attendant.prepared(waiting).and_then(|()| go_on()),
+                        // It may go on with a copy in our hands: what it waits for then is answered there.
+                        _ => init::decode_filter(message)
+                            .and_then(|number| process::fetch_descriptor(pidfd.as_fd(), number))
+                            .and_then(|filter| {
+                                go_on()?;
+                                attendant.filtered(waiting, filter.as_fd())
+                            }),
                     };
-                    done.and_then(|()| process::send_message(socket.as_fd(), &[init::GO_ON], None))
-                        .map_err(abandon)?;
+                    done.map_err(abandon)?;
                     if at == init::PREPARED && terms.gate.is_some() {
                         break;
                     }

@@ -3,7 +3,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use crate::engine::error::Result;
+use crate::engine::error::{Error, Result};
 
 /// The terms. The default is a monitor's: the process dies with its parent, and nothing is inherited.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,6 +47,13 @@ pub trait Attendant {
     /// # Errors
     /// What ends the start.
     fn prepared(&mut self, waiting: Waiting<'_>) -> Result<()>;
+
+    /// A filter of system calls that asks somebody is in force; this is its descriptor. The child may already be waiting
+    /// for an answer.
+    ///
+    /// # Errors
+    /// What ends the start.
+    fn filtered(&mut self, waiting: Waiting<'_>, filter: BorrowedFd<'_>) -> Result<()>;
 }
 
 /// For children that wait for nothing.
@@ -60,5 +67,10 @@ impl Attendant for Nobody {
 
     fn prepared(&mut self, _waiting: Waiting<'_>) -> Result<()> {
         Ok(())
+    }
+
+    fn filtered(&mut self, _waiting: Waiting<'_>, _filter: BorrowedFd<'_>) -> Result<()> {
+        let message = "seccomp.listenerPath: there is nobody here to tell of a filter";
+        Err(Error::unsupported(message))
     }
 }

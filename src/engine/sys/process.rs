@@ -496,6 +496,24 @@ pub fn receive_message(
     Ok((result.bytes, fd))
 }
 
+/// Writes one message with write(2), for a process whose filter lets it do little else.
+///
+/// # Errors
+/// What write(2) says.
+pub fn write(socket: BorrowedFd<'_>, message: &[u8]) -> Result<()> {
+    rustix::io::write(socket, message)
+        .map(drop)
+        .map_err(|e| failed(e, "write a message"))
+}
+
+/// Reads one message with read(2): its length.
+///
+/// # Errors
+/// What read(2) says.
+pub fn read(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    rustix::io::read(socket, buffer).map_err(|e| failed(e, "read a message"))
+}
+
 /// A copy of another process's descriptor, close-on-exec (pidfd_getfd(2)).
 ///
 /// # Errors

@@ -1,9 +1,9 @@
 //! Where the child waits for its parent, and for `start`.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::Init;
-use super::message::{GO_ON, MOUNTED, PREPARED};
+use super::message::{FILTER, GO_ON, MOUNTED, PREPARED};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::sys::{process, socket};
 
@@ -29,6 +29,20 @@ pub(super) fn await_start(init: &mut Init<'_>) -> Result<()> {
         init.socket = socket::accept_messages(&gate)?;
     }
     Ok(())
+}
+
+/// Tells the parent the number of a filter's descriptor, and waits until it has fetched it. The filter is in force: of
+/// write(2) it never asks, and whoever answers the rest is told by the parent, before or while this waits.
+pub(super) fn hand_over(init: &Init<'_>, listener: &OwnedFd) -> Result<()> {
+    let mut message = vec![FILTER];
+    message.extend(listener.as_raw_fd().to_ne_bytes());
+    process::write(init.socket.as_fd(), &message)?;
+    let mut byte = [0];
+    if process::read(init.socket.as_fd(), &mut byte)? == 1 && byte == [GO_ON] {
+        Ok(())
+    } else {
+        Err(Error::new(Kind::Cancelled, "the parent gave up"))
+    }
 }
 
 fn ask(init: &Init<'_>, what: u8) -> Result<()> {

@@ -1,11 +1,11 @@
 //! What parent and child say to each other: the terminal, readiness with the time of each step, a failure, and the word
 //! that the child is in its cgroups.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, RawFd};
 use std::time::Duration;
 
 use super::{Init, Step};
-use crate::engine::error::{Error, Kind};
+use crate::engine::error::{Error, Kind, Result};
 use crate::engine::sys::process;
 
 /// First byte of a message to the parent: the terminal's master comes with it.
@@ -23,6 +23,10 @@ pub(in crate::engine::runtime) const MOUNTED: u8 = b'M';
 
 /// First byte: all is done but the execution, and the child waits for [`GO_ON`].
 pub(in crate::engine::runtime) const PREPARED: u8 = b'P';
+
+/// First byte: a filter that asks somebody is in force. The number of its descriptor follows, as a native `i32`, and the
+/// child waits for [`GO_ON`].
+pub(in crate::engine::runtime) const FILTER: u8 = b'F';
 
 /// The parent's message: the child is in its cgroups.
 pub(in crate::engine::runtime) const ATTACHED: u8 = b'A';
@@ -95,6 +99,14 @@ pub(in crate::engine::runtime) fn decode_failure(message: &[u8], steps: &[Step])
         Some(hint) => error.with_hint(String::from_utf8_lossy(hint)),
         None => error,
     }
+}
+
+/// The number of the descriptor in a [`FILTER`] message.
+pub(in crate::engine::runtime) fn decode_filter(message: &[u8]) -> Result<RawFd> {
+    let bytes = message.get(1..).and_then(|bytes| bytes.try_into().ok());
+    bytes
+        .map(RawFd::from_ne_bytes)
+        .ok_or_else(|| Error::new(Kind::Internal, "a message without a descriptor's number"))
 }
 
 /// Step names and when each was done, from a [`READY`] message. The last step cannot report itself.

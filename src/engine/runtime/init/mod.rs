@@ -30,8 +30,8 @@ mod steps;
 mod streams;
 
 pub(super) use message::{
-    ATTACHED, FAILED, GO_ON, MAX_MESSAGE, MOUNTED, PREPARED, READY, TERMINAL, decode_failure,
-    decode_marks,
+    ATTACHED, FAILED, FILTER, GO_ON, MAX_MESSAGE, MOUNTED, PREPARED, READY, TERMINAL,
+    decode_failure, decode_filter, decode_marks,
 };
 pub(super) use namespaces::{all_namespaces, new_namespaces};
 pub(super) use steps::{JOIN, LAUNCH};

@@ -1,12 +1,13 @@
 //! The end: the command is found, the filter installed, the program executed.
 
 use std::ffi::{CString, OsStr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::message::READY;
-use super::{Init, SYS_ADMIN};
+use super::{Init, SYS_ADMIN, gate};
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::runtime::seccomp::Filter;
 use crate::engine::runtime::spec::SECCOMP;
 use crate::engine::runtime::{command, seccomp};
 use crate::engine::sys::{cred, process};
@@ -46,12 +47,36 @@ pub(super) fn make_filter(init: &mut Init<'_>) -> Result<()> {
         Some(profile) => Some(seccomp::compile(profile)?),
         None => None,
     };
-    if filter.as_ref().is_some_and(|f| f.listener.is_some()) {
-        let message = "seccomp.listenerPath: nobody is told of a filter's questions yet";
-        return Err(Error::unsupported(message));
-    }
     init.state.filter = filter;
     Ok(())
+}
+
+/// A filter that asks somebody is installed while the parent is there, who alone can tell that one. What this process
+/// does afterwards, until the program is executed, is subject to it.
+pub(super) fn install_asking_filter(init: &mut Init<'_>) -> Result<()> {
+    let Some(filter) = init
+        .state
+        .filter
+        .take_if(|filter| filter.listener.is_some())
+    else {
+        return Ok(());
+    };
+    process::close_on_exec_from(init.first_private_fd())?;
+    let listener = install(init, &filter)?
+        .ok_or_else(|| Error::new(Kind::Internal, "the filter has no descriptor"))?;
+    gate::hand_over(init, &listener)
+}
+
+/// Needs CAP_SYS_ADMIN, or no_new_privs: that capability is effective for this call alone.
+fn install(init: &Init<'_>, filter: &Filter) -> Result<Option<OwnedFd>> {
+    let rights = init.state.rights;
+    let keep = cred::permitted()? & 1 << SYS_ADMIN;
+    cred::set(
+        rights.effective | keep,
+        rights.permitted | keep,
+        rights.inheritable,
+    )?;
+    crate::engine::sys::seccomp::install(&filter.program, filter.flags)
 }
 
 /// The last step: only capset(2), execve(2) and the report come after the filter.
@@ -65,13 +90,7 @@ pub(super) fn install_filter(init: &mut Init<'_>) -> Result<()> {
     process::send_message(init.socket.as_fd(), &message, None)?;
     let rights = init.state.rights;
     if let Some(filter) = &init.state.filter {
-        let keep = cred::permitted()? & 1 << SYS_ADMIN;
-        cred::set(
-            rights.effective | keep,
-            rights.permitted | keep,
-            rights.inheritable,
-        )?;
-        crate::engine::sys::seccomp::install(&filter.program, filter.flags)?;
+        install(init, filter)?;
     }
     cred::set(rights.effective, rights.permitted, rights.inheritable)?;
     if rights.ambient != 0 {

@@ -13,7 +13,7 @@ use super::namespaces::{
     await_cgroups, bring_up_loopback, enter_cgroup_namespace, enter_namespaces,
     join_given_namespaces, set_names,
 };
-use super::program::{find_command, install_filter, make_filter};
+use super::program::{find_command, install_asking_filter, install_filter, make_filter};
 use super::streams::{close_inherited, open_terminal, set_streams};
 use crate::engine::sys::mount;
 
@@ -53,6 +53,7 @@ pub(in crate::engine::runtime) const LAUNCH: &[Step] = &[
     ("command", find_command),
     // Again, because a change of user clears it (prctl(2), PR_SET_PDEATHSIG).
     ("parent", die_with_parent),
+    ("seccomp listener", install_asking_filter),
     ("gate", await_start),
     ("seccomp", install_filter),
 ];
@@ -74,6 +75,7 @@ pub(in crate::engine::runtime) const JOIN: &[Step] = &[
     ("rights", drop_rights),
     ("command", find_command),
     ("parent", die_with_parent),
+    ("seccomp listener", install_asking_filter),
     ("gate", await_start),
     ("seccomp", install_filter),
 ];

@@ -1,6 +1,6 @@
 //! `create` and `run`: from a bundle to a container. Whatever fails, nothing of it is left.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
@@ -9,8 +9,8 @@ use super::bundle::Bundle;
 use super::foreground::Foreground;
 use super::hooks::{self, Moment};
 use super::id::Id;
-use super::state::{First, Place, Record};
-use super::{Runtime, console, gate, teardown};
+use super::state::{First, Place, Record, Status};
+use super::{Runtime, console, gate, listener, teardown};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::runtime::cgroup::{Driver, Hierarchy};
 use crate::engine::runtime::launch::{self, Io, Launch, Process, Rootfs};
@@ -284,5 +284,10 @@ impl Attendant for Witness<'_> {
             Some(path) => file::write_pid(path, waiting.pid).attempt(|| "--pid-file"),
             None => Ok(()),
         }
+    }
+
+    fn filtered(&mut self, waiting: Waiting<'_>, filter: BorrowedFd<'_>) -> Result<()> {
+        let status = Status::Creating;
+        listener::announce(self.spec, self.record, status, waiting.pid, filter)
     }
 }

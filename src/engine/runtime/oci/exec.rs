@@ -1,14 +1,14 @@
 //! `exec`: a further process in a container.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
 
 use super::create::Run;
 use super::foreground::Foreground;
-use super::state::{Known, Status};
-use super::{Runtime, bundle, console, create, field};
+use super::state::{Known, Record, Status};
+use super::{Runtime, bundle, console, create, field, listener};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::runtime::caps;
 use crate::engine::runtime::cgroup::Cgroup;
@@ -148,6 +148,8 @@ impl Exec {
             path.map(|path| console::connect(path, flag)).transpose()
         };
         let mut handover = Handover {
+            spec,
+            record: &known.record,
             console: connect(&self.console_socket, "--console-socket")?,
             pidfd: connect(&self.pidfd_socket, "--pidfd-socket")?,
             pid_file: self.pid_file.as_deref(),
@@ -279,6 +281,8 @@ fn bad_id(what: &str, text: &str) -> Error {
 
 /// Gives away what was asked for, before the program is executed.
 struct Handover<'a> {
+    spec: &'a Spec,
+    record: &'a Record,
     console: Option<OwnedFd>,
     pidfd: Option<OwnedFd>,
     pid_file: Option<&'a Path>,
@@ -295,6 +299,11 @@ impl Attendant for Handover<'_> {
             Some(path) => file::write_pid(path, waiting.pid).attempt(|| "--pid-file"),
             None => Ok(()),
         }
+    }
+
+    fn filtered(&mut self, waiting: Waiting<'_>, filter: BorrowedFd<'_>) -> Result<()> {
+        let status = Status::Running;
+        listener::announce(self.spec, self.record, status, waiting.pid, filter)
     }
 }
 

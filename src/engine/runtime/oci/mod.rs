@@ -33,6 +33,7 @@ pub mod state;
 pub mod update;
 
 mod field;
+mod listener;
 mod teardown;
 
 use std::path::PathBuf;

@@ -102,6 +102,14 @@ pub fn compile(spec: &LinuxSeccomp) -> Result<Filter> {
     })
 }
 
+/// Who is to be told of a specification's filter, if it asks anybody.
+///
+/// # Errors
+/// As [`compile`].
+pub fn listener(spec: &LinuxSeccomp) -> Result<Option<Listener>> {
+    oci::listener(spec)
+}
+
 /// Compiles the built-in profile.
 fn default_program(native: Arch, caps: &[&str]) -> Vec<Instruction> {
     let profile = profile::Profile::built_in().expect("the build script read the same file");

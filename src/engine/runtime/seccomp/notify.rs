@@ -6,25 +6,47 @@
 
 use std::os::fd::BorrowedFd;
 
-use oci_spec::runtime::{ContainerProcessState, SECCOMP_FD_NAME, State};
+use oci_spec::runtime::SECCOMP_FD_NAME;
+use serde::Serialize;
 
 use super::Listener;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::sys::socket;
 
-/// Connects, sends one message and closes. `pid` is the process with the filter, in our namespace; `filter` its descriptor.
-/// Blocks until the other side has taken the message in.
+/// Version of the specification that says how a message looks.
+const VERSION: &str = "1.2.0";
+
+/// The message.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'a, S> {
+    oci_version: &'static str,
+    fds: [&'static str; 1],
+    pid: i32,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    metadata: &'a str,
+    state: &'a S,
+}
+
+/// Connects, sends one message and closes. `state` is the container's, `pid` the process with the filter, in our
+/// namespace; `filter` its descriptor. Blocks until the socket has taken it all in.
 ///
 /// # Errors
 /// Unavailable if nobody listens; else what sendmsg(2) says. The message begins with the field.
-pub fn announce(listener: &Listener, state: State, pid: i32, filter: BorrowedFd<'_>) -> Result<()> {
+pub fn announce(
+    listener: &Listener,
+    state: &impl Serialize,
+    pid: i32,
+    filter: BorrowedFd<'_>,
+) -> Result<()> {
     let field = || format!("seccomp.listenerPath {}", listener.path.display());
-    let mut message = ContainerProcessState::default();
-    message.set_version(state.version().clone());
-    message.set_fds(vec![SECCOMP_FD_NAME.to_owned()]);
-    message.set_pid(pid);
-    message.set_metadata(Some(listener.metadata.clone()).filter(|text| !text.is_empty()));
-    message.set_state(state);
+    let message = Message {
+        oci_version: VERSION,
+        fds: [SECCOMP_FD_NAME],
+        pid,
+        metadata: &listener.metadata,
+        state,
+    };
     let message = serde_json::to_vec(&message).map_err(|e| {
         Error::new(Kind::Internal, "write the container process state").caused_by(e)
     })?;
@@ -32,4 +54,41 @@ pub fn announce(listener: &Listener, state: State, pid: i32, filter: BorrowedFd<
         .map_err(|e| e.attempting(field()))?
         .ok_or_else(|| Error::new(Kind::Unavailable, format!("{}: nobody listens", field())))?;
     socket::send_all_with(&stream, &message, filter).map_err(|e| e.attempting(field()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_message_has_the_descriptors_name_and_the_state() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = Listener {
+            path: dir.path().join("agent"),
+            metadata: String::new(),
+        };
+        let state = json!({"id": "c", "annotations": {"long": "x".repeat(300_000)}});
+        let fd = std::fs::File::open("/dev/null").unwrap();
+        let error = announce(&listener, &state, 7, fd.as_fd()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert!(
+            error.to_string().starts_with("seccomp.listenerPath /"),
+            "{error}"
+        );
+        let agent = std::os::unix::net::UnixListener::bind(&listener.path).unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            agent.accept().unwrap().0.read_to_end(&mut text).unwrap();
+            serde_json::from_slice::<Value>(&text).unwrap()
+        });
+        announce(&listener, &state, 7, fd.as_fd()).unwrap();
+        let expected =
+            json!({"ociVersion": "1.2.0", "fds": ["seccompFd"], "pid": 7, "state": state});
+        assert_eq!(reader.join().unwrap(), expected);
+    }
 }
