@@ -14,6 +14,7 @@ mod terminal;
 
 mod archives;
 mod bundle;
+mod cgroups;
 mod clean;
 mod cli;
 mod containers;

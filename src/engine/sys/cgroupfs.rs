@@ -157,33 +157,38 @@ pub fn v1_oom_notice(directory: &Path) -> Result<OwnedFd> {
     Ok(notice)
 }
 
-/// Reads a notice away, so that its descriptor is not readable until the next one.
+/// Reads notices away, so that their descriptor is not readable until the next one; whether there were any.
 ///
 /// # Errors
 /// What read(2) says.
-pub fn drain(notice: &OwnedFd) -> Result<()> {
+pub fn drain(notice: &OwnedFd) -> Result<bool> {
     let mut buffer = [0u8; 4096];
+    let mut any = false;
     loop {
         match rustix::io::read(notice, &mut buffer) {
-            Ok(n) if n == buffer.len() => {}
-            Ok(_) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
+            Ok(n) if n == buffer.len() => any = true,
+            Ok(_) => return Ok(true),
+            Err(rustix::io::Errno::AGAIN) => return Ok(any),
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(failed(errno, "read an OOM notice")),
         }
     }
 }
 
-/// A descriptor that becomes readable when a file of a v2 group reports an event (cgroup-v2.rst, "memory.events").
+/// A descriptor that becomes readable when one of these files of a v2 group reports an event (cgroup-v2.rst,
+/// "memory.events", "cgroup.events").
 ///
 /// # Errors
 /// What inotify(7) says.
-pub fn v2_notice(directory: &Path, name: &str) -> Result<OwnedFd> {
+pub fn v2_notice(directory: &Path, names: &[&str]) -> Result<OwnedFd> {
     use rustix::fs::inotify;
-    let what = || format!("watch {}", directory.join(name).display());
+    let what = || format!("watch {}", directory.display());
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
         .map_err(|errno| failed(errno, what()))?;
-    inotify::add_watch(&watch, directory.join(name), inotify::WatchFlags::MODIFY)
-        .map_err(|errno| failed(errno, what()))?;
+    for name in names {
+        inotify::add_watch(&watch, directory.join(name), inotify::WatchFlags::MODIFY)
+            .map_err(|errno| failed(errno, what()))?;
+    }
     Ok(watch)
 }
 

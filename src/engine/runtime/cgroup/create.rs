@@ -6,7 +6,7 @@ use oci_spec::runtime::LinuxResources;
 
 use super::apply::Devices;
 use super::settings::{self, Setting};
-use super::{Cgroup, Group, Version, tasks};
+use super::{Cgroup, Group, Version, systemd, tasks};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::sys::cgroupfs;
 
@@ -56,11 +56,26 @@ impl Cgroup {
     /// Makes the group and sets limits and the device list. One that exists is reused.
     ///
     /// # Errors
-    /// The field and what the kernel says. What was made is removed again.
+    /// The field and what the kernel says. What was made is removed again. [`Kind::Internal`] if systemd makes the group:
+    /// see [`Self::birthplace`].
     pub fn create(&self, resources: Option<&LinuxResources>) -> Result<()> {
+        if self.unit.is_some() {
+            return Err(Error::new(
+                Kind::Internal,
+                format!("create {}: systemd needs a process for it", self.label()),
+            ));
+        }
         let settings = self.settings(resources)?;
+        self.create_directories(&settings, resources)
+    }
+
+    fn create_directories(
+        &self,
+        settings: &[Setting],
+        resources: Option<&LinuxResources>,
+    ) -> Result<()> {
         let mut made = Vec::new();
-        let result = self.build(&settings, resources, &mut made);
+        let result = self.build(settings, resources, &mut made);
         if result.is_err() {
             for directory in made.iter().rev() {
                 // The first error is the one to tell.
@@ -71,12 +86,22 @@ impl Cgroup {
     }
 
     /// As [`Self::create`], for a process that is there already and is meant to be attached next: what systemd makes needs
-    /// one to begin with.
+    /// one to begin with. Then it blocks until systemd has done so.
     ///
     /// # Errors
-    /// As [`Self::create`].
-    pub fn create_for(&self, _pid: i32, resources: Option<&LinuxResources>) -> Result<()> {
-        self.create(resources)
+    /// As [`Self::create`]; [`Kind::Unsupported`] where systemd is wanted and does not run.
+    pub fn create_for(&self, pid: i32, resources: Option<&LinuxResources>) -> Result<()> {
+        let Some(unit) = &self.unit else {
+            return self.create(resources);
+        };
+        // Before anything is asked of systemd: a contradiction is found without it.
+        let settings = self.settings(resources)?;
+        systemd::start(unit, pid, self.version, resources)?;
+        self.create_directories(&settings, resources)
+            .inspect_err(|_| {
+                // The process is the caller's to end; the first error is the one to tell.
+                let _ = systemd::stop(unit);
+            })
     }
 
     /// Moves a process into the group.

@@ -23,6 +23,7 @@ mod place;
 mod remove;
 mod report;
 mod settings;
+mod systemd;
 mod tasks;
 mod update;
 
@@ -31,7 +32,7 @@ use std::path::{Path, PathBuf};
 pub use devices::with_default_devices;
 pub use hierarchy::{Hierarchy, Version};
 pub use meter::{Figures, Meter};
-pub use notice::OomWatch;
+pub use notice::{Notice, OomWatch};
 pub use place::Driver;
 pub use report::{Interface, Report};
 

@@ -1,15 +1,32 @@
-//! Notices of memory exhaustion.
+//! Notices of memory exhaustion, and of a group's end.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use super::{Cgroup, Version, figures};
 use crate::engine::error::{Error, Result};
 use crate::engine::sys::cgroupfs;
 
-/// Notice of memory exhaustion: poll it for reading, then [`Self::clear`].
+/// Notice of memory exhaustion: poll it for reading, then [`Self::clear`] or [`Self::look`]. It is readable too when the
+/// group is removed, and on v2 when its last task ends.
 #[derive(Debug)]
 pub struct OomWatch {
     notice: OwnedFd,
+    version: Version,
+    directory: PathBuf,
+    /// v2: how many tasks had been killed when it was last looked at.
+    seen: u64,
+}
+
+/// What a readable watch means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Nothing that counts here: another event of the same file.
+    Nothing,
+    /// Memory ran out: a task was killed, or on v1 waits if the OOM killer is disabled.
+    Exhausted,
+    /// The group is gone, or on v2 has no tasks any more.
+    Gone,
 }
 
 impl Cgroup {
@@ -28,19 +45,29 @@ impl Cgroup {
         Ok(cgroupfs::read(&directory, name)?.map_or(0, |text| figures::keyed(&text, "oom_kill")))
     }
 
-    /// A descriptor that becomes readable when the memory limit was hit; [`Self::oom_kills`] then says the rest.
+    /// A descriptor that becomes readable when the memory limit was hit, or the group ends; [`OomWatch::look`] and
+    /// [`Self::oom_kills`] then say the rest.
     ///
     /// # Errors
-    /// [`Kind::Unsupported`] without a memory controller.
+    /// [`Kind::Unsupported`](crate::engine::error::Kind::Unsupported) without a memory controller.
     pub fn oom_watch(&self) -> Result<OomWatch> {
         let directory = self
             .directory("memory")
             .ok_or_else(|| Error::unsupported("watch memory: the host has no memory controller"))?;
         let notice = match self.version {
             Version::V1 => cgroupfs::v1_oom_notice(&directory)?,
-            Version::V2 => cgroupfs::v2_notice(&directory, "memory.events")?,
+            Version::V2 => cgroupfs::v2_notice(&directory, &["memory.events", "cgroup.events"])?,
         };
-        Ok(OomWatch { notice })
+        let seen = match self.version {
+            Version::V1 => 0,
+            Version::V2 => self.oom_kills()?,
+        };
+        Ok(OomWatch {
+            notice,
+            version: self.version,
+            directory,
+            seen,
+        })
     }
 }
 
@@ -50,7 +77,41 @@ impl OomWatch {
     /// # Errors
     /// What read(2) says.
     pub fn clear(&self) -> Result<()> {
-        cgroupfs::drain(&self.notice)
+        cgroupfs::drain(&self.notice).map(drop)
+    }
+
+    /// As [`Self::clear`], and says what has happened since the last time.
+    ///
+    /// # Errors
+    /// What read(2) says.
+    pub fn look(&mut self) -> Result<Notice> {
+        let was_readable = cgroupfs::drain(&self.notice)?;
+        if !self.directory.exists() {
+            return Ok(Notice::Gone);
+        }
+        match self.version {
+            Version::V1 if was_readable => Ok(Notice::Exhausted),
+            Version::V1 => Ok(Notice::Nothing),
+            Version::V2 => self.compare(),
+        }
+    }
+
+    fn compare(&mut self) -> Result<Notice> {
+        let field = |file: &str, key: &str| -> Result<u64> {
+            let text = cgroupfs::read(&self.directory, file)?;
+            Ok(text.map_or(0, |text| figures::keyed(&text, key)))
+        };
+        let killed = field("memory.events", "oom_kill")?;
+        let is_populated = field("cgroup.events", "populated")? == 1;
+        if killed > self.seen {
+            self.seen = killed;
+            return Ok(Notice::Exhausted);
+        }
+        Ok(if is_populated {
+            Notice::Nothing
+        } else {
+            Notice::Gone
+        })
     }
 }
 

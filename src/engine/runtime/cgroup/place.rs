@@ -42,6 +42,11 @@ pub(super) struct Unit {
 }
 
 impl Unit {
+    /// A slice instead of a scope: it has no processes of its own to begin with.
+    pub(super) fn is_slice(&self) -> bool {
+        has_suffix(&self.name, ".slice")
+    }
+
     /// The group's path below the one that systemd itself is the root of.
     pub(super) fn path(&self) -> Result<PathBuf> {
         Ok(expand_slice(&self.slice)?.join(&self.name))

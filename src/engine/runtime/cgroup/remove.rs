@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Cgroup, Group, PARENT};
+use super::{Cgroup, Group, PARENT, systemd};
 use crate::engine::error::{Error, Result};
 use crate::engine::sys::cgroupfs;
 
@@ -17,6 +17,10 @@ impl Cgroup {
     /// # Errors
     /// [`Kind::Conflict`](crate::engine::error::Kind::Conflict) if it still has tasks.
     pub fn remove(&self) -> Result<()> {
+        // systemd ends what is left in its unit; where all groups are gone the unit is too.
+        if let Some(unit) = self.unit.as_ref().filter(|_| self.exists()) {
+            systemd::stop(unit)?;
+        }
         let deadline = Instant::now() + ENDING;
         for group in &self.groups {
             remove_tree(&group.directory(), deadline)?;

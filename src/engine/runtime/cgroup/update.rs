@@ -3,9 +3,9 @@
 use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxResources};
 use serde_json::{Map, Value};
 
-use super::Cgroup;
 use super::apply::Devices;
 use super::settings::Missing;
+use super::{Cgroup, systemd};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::sys::cgroupfs;
 
@@ -46,6 +46,9 @@ impl Cgroup {
         }
         self.check_memory(&merged, change)?;
         self.join_further(&settings)?;
+        if let Some(unit) = &self.unit {
+            systemd::update(unit, self.version, &wanted)?;
+        }
         let rules = change
             .devices()
             .as_deref()

@@ -7,7 +7,7 @@ use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, LinuxResources};
 
 use crate::engine::error::{Error, Result};
 
-pub(super) use v1::{changes, lines};
+pub(super) use v1::{changes, lines, listed};
 pub(super) use v2::program;
 
 /// Which devices a rule is about.

@@ -2,7 +2,6 @@
 //! (cgroup-v1/devices.rst).
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use super::{ANY, Devices, MKNOD, READ, Rule, Type, WRITE};
 use crate::engine::error::{Error, Result};
@@ -56,6 +55,17 @@ pub(in super::super) fn changes(list: &str, rules: &[Rule]) -> Result<Vec<Line>>
     Ok(line("devices.deny", taken)
         .chain(line("devices.allow", given))
         .collect())
+}
+
+/// What is allowed, where that is a list: devices and `rwm`. `None` if it is all but some, or no list for v1.
+pub(in super::super) fn listed(rules: &[Rule]) -> Option<Vec<(Devices, String)>> {
+    let state = state(rules).ok().filter(|state| !state.open)?;
+    let listed = state.exceptions.iter();
+    Some(
+        listed
+            .map(|(devices, bits)| (*devices, access(*bits)))
+            .collect(),
+    )
 }
 
 impl State {
@@ -125,25 +135,23 @@ fn is_wider(wide: &Devices, narrow: &Devices) -> bool {
 }
 
 /// `c 1:3 rwm`.
-fn text(devices: Devices, access: u8) -> String {
-    let mut text = String::from(match devices.typ {
+fn text(devices: Devices, bits: u8) -> String {
+    let kind = match devices.typ {
         Type::All => "a",
         Type::Block => "b",
         Type::Char => "c",
-    });
+    };
     let number = |n: Option<u32>| n.map_or_else(|| "*".to_owned(), |n| n.to_string());
-    let _ = write!(
-        text,
-        " {}:{} ",
-        number(devices.major),
-        number(devices.minor)
-    );
-    for (letter, bit) in [('r', READ), ('w', WRITE), ('m', MKNOD)] {
-        if access & bit != 0 {
-            text.push(letter);
-        }
-    }
-    text
+    let (major, minor) = (number(devices.major), number(devices.minor));
+    format!("{kind} {major}:{minor} {}", access(bits))
+}
+
+fn access(bits: u8) -> String {
+    [('r', READ), ('w', WRITE), ('m', MKNOD)]
+        .into_iter()
+        .filter(|(_, bit)| bits & bit != 0)
+        .map(|(letter, _)| letter)
+        .collect()
 }
 
 /// Reads `devices.list`. A line that is not understood is left out: what it allows is then taken for denied, and

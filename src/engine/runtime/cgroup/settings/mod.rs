@@ -6,6 +6,8 @@ mod v2;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+pub(super) use v2::{swap_alone, weight_of_shares};
+
 use oci_spec::runtime::{LinuxHugepageLimit, LinuxRdma, LinuxResources, LinuxThrottleDevice};
 
 use super::Version;

@@ -123,7 +123,7 @@ fn limits_of_memory(memory: &LinuxMemory, list: &mut Vec<Setting>) -> Result<()>
 }
 
 /// v1 limits memory and swap together, v2 swap alone: the difference. Below zero is unlimited.
-fn swap_alone(limit: Option<i64>, swap: Option<i64>) -> Result<Option<i64>> {
+pub(in super::super) fn swap_alone(limit: Option<i64>, swap: Option<i64>) -> Result<Option<i64>> {
     const FIELD: &str = "linux.resources.memory.swap";
     match (limit, swap) {
         // As on v1: unlimited memory is unlimited with swap too, unless that has its own limit.
@@ -203,7 +203,7 @@ fn time(cpu: &LinuxCpu, list: &mut Vec<Setting>) -> Result<()> {
     clippy::cast_sign_loss,
     reason = "the values are clamped to ranges that f64 holds exactly"
 )]
-fn weight_of_shares(shares: u64) -> u64 {
+pub(in super::super) fn weight_of_shares(shares: u64) -> u64 {
     match shares {
         0..=2 => 1,
         262_144.. => 10_000,
