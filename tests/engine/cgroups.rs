@@ -109,7 +109,7 @@ fn limits_of_a_bundle_are_set_and_changed_in_place() {
     }
     let mut group = Group::at("limits");
     let before = resources(LIMITS);
-    group.start(&before, "sleep 1000");
+    group.start(&before, "exec sleep 1000");
     let memory = |group: &Group| group.read(("memory", "memory.limit_in_bytes"), "memory.max");
     let pids = |group: &Group| group.read(("pids", "pids.max"), "pids.max");
     assert_eq!(
@@ -148,7 +148,7 @@ fn a_change_that_the_kernel_refuses_changes_nothing() {
     }
     let mut group = Group::at("refused");
     let before = resources(LIMITS);
-    group.start(&before, "sleep 1000");
+    group.start(&before, "exec sleep 1000");
     let pids = |group: &Group| group.read(("pids", "pids.max"), "pids.max");
     for (change, field) in [
         (
@@ -184,7 +184,7 @@ fn a_hierarchy_is_joined_when_its_first_limit_comes() {
         return;
     }
     let mut group = Group::at("joined");
-    let pid = group.start(&LinuxResources::default(), "sleep 1000");
+    let pid = group.start(&LinuxResources::default(), "exec sleep 1000");
     let change = resources(r#"{"cpu":{"cpus":"0"}}"#);
     group
         .cgroup
@@ -217,8 +217,8 @@ fn groups_below_belong_to_the_container() {
         return;
     }
     let mut group = Group::at("below");
-    let first = group.start(&LinuxResources::default(), "sleep 1000");
-    let second = group.start(&LinuxResources::default(), "sleep 1000");
+    let first = group.start(&LinuxResources::default(), "exec sleep 1000");
+    let second = group.start(&LinuxResources::default(), "exec sleep 1000");
     // What a payload with rights to its groups could do: a group of its own in every hierarchy, two levels deep.
     for directory in group.directories() {
         let below = directory.join("x/y");
@@ -240,7 +240,7 @@ fn a_group_with_processes_is_not_for_a_new_container() {
     }
     let mut group = Group::at("vacant");
     group.cgroup.ensure_vacant().unwrap();
-    group.start(&LinuxResources::default(), "sleep 1000");
+    group.start(&LinuxResources::default(), "exec sleep 1000");
     let error = group.cgroup.ensure_vacant().unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
     assert!(
@@ -270,7 +270,7 @@ fn all_tasks_are_frozen_signalled_and_killed() {
         group.cgroup.pids().unwrap().is_empty()
     });
     // A frozen group can be killed too.
-    group.start(&LinuxResources::default(), "sleep 1000");
+    group.start(&LinuxResources::default(), "exec sleep 1000");
     group.cgroup.freeze().unwrap();
     group.finish();
 }
@@ -443,4 +443,37 @@ fn without_systemd_its_driver_says_so_in_one_line() {
         "{error}"
     );
     assert_eq!(error.hint(), Some("use --cgroup-manager cgroupfs"));
+}
+
+#[test]
+fn systemd_makes_a_scope_changes_it_and_ends_it() {
+    if privileged().is_none() || !Path::new("/run/systemd/private").exists() {
+        return;
+    }
+    let place = format!("system.slice:wharf-test:{}", std::process::id());
+    let cgroup = Hierarchy::detect()
+        .unwrap()
+        .locate(Driver::Systemd, Some(Path::new(&place)), "unused")
+        .unwrap();
+    let mut group = Group {
+        cgroup,
+        top: "none".to_owned(),
+        children: Vec::new(),
+    };
+    let before = resources(LIMITS);
+    group.start(&with_default_devices(Some(&before)), "exec sleep 1000");
+    let memory = |group: &Group| group.read(("memory", "memory.limit_in_bytes"), "memory.max");
+    assert_eq!(memory(&group), "67108864");
+    let scopes = group.directories();
+    assert!(
+        scopes
+            .iter()
+            .all(|path| path.to_str().unwrap().contains("system.slice/wharf-test-")),
+        "{scopes:?}"
+    );
+    let change = resources(r#"{"memory":{"limit":134217728},"pids":{"limit":9}}"#);
+    group.cgroup.update(&before, &change).unwrap();
+    assert_eq!(memory(&group), "134217728");
+    assert_eq!(group.read(("pids", "pids.max"), "pids.max"), "9");
+    group.finish();
 }

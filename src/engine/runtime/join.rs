@@ -68,7 +68,16 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
     };
     let (ours, theirs) = process::message_pair()?;
     let (streams, child_io) = make_streams(join.io)?;
-    match process::clone_process(0, group.as_ref().map(AsFd::as_fd))? {
+    let mut into = group.as_ref().map(AsFd::as_fd);
+    let cloned = match process::clone_process(0, into) {
+        // The container has handed its controllers down: its top group takes no processes any more.
+        Err(error) if into.is_some() && is_closed(&error) => {
+            into = None;
+            process::clone_process(0, None)?
+        }
+        other => other?,
+    };
+    match cloned {
         Cloned::Child => init::run(
             Init {
                 spec: join.spec,
@@ -86,9 +95,9 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
         ),
         Cloned::Parent { pid, pidfd } => {
             drop((theirs, child_io));
-            let attached = match group {
+            let attached = match into {
                 Some(_) => Ok(()),
-                None => join.cgroup.attach(pid),
+                None => join.cgroup.attach_beside(pid, join.pid),
             };
             let attached = attached
                 .and_then(|()| process::send_message(ours.as_fd(), &[init::ATTACHED], None));
@@ -104,4 +113,9 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
             started.finish(attached, init::JOIN, attendant)
         }
     }
+}
+
+/// What clone3(2) says of a v2 group whose controllers were handed down (cgroup-v2.rst, "No Internal Process Constraint").
+fn is_closed(error: &Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EOPNOTSUPP))
 }

@@ -402,7 +402,7 @@ mod tests {
                 {"allow":true,"type":"b","access":"m"},{"allow":true,"type":"c","major":136}]}"#,
             &[
                 "DeviceAllow=[]",
-                r#"DeviceAllow=[("block-*", "m"), ("char-136", "rwm"), ("/dev/char/1:3", "rw")]"#,
+                r#"DeviceAllow=[("block-*", "m"), ("/dev/char/1:3", "rw"), ("char-136", "rwm")]"#,
                 "DevicePolicy=strict",
             ],
         );
