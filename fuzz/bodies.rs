@@ -252,3 +252,28 @@ pub fn registries_toml(bytes: &[u8]) {
     }
     fs::remove_dir_all(&dir).unwrap();
 }
+
+/// No list of mount options, one on each line, makes a bit both set and cleared, and the last word wins.
+pub fn mount_options(bytes: &[u8]) {
+    use wharf::engine::runtime::mounts::options::parse;
+    use wharf::engine::sys::mount;
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let mut list: Vec<String> = text.lines().map(str::to_owned).collect();
+    let Ok(options) = parse(&list) else {
+        return;
+    };
+    for (set, clear) in [
+        (options.set, options.clear),
+        (options.set_all, options.clear_all),
+    ] {
+        assert_eq!(set & clear & !mount::ATIME, 0);
+        assert!(set & mount::ATIME == 0 || clear & mount::ATIME == mount::ATIME);
+    }
+    assert!(options.data.iter().all(|(key, _)| !key.contains('=')));
+    list.extend(["rw", "rro", "ro"].map(str::to_owned));
+    let last = parse(&list).unwrap();
+    assert_ne!(last.set & mount::RDONLY, 0);
+    assert_ne!(last.set_all & mount::RDONLY, 0);
+}

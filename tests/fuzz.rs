@@ -167,3 +167,8 @@ fn registries_toml() {
 fn filters() {
     replay("seccomp", CHANGES, bodies::seccomp);
 }
+
+#[test]
+fn mount_options() {
+    replay("mount_options", CHANGES, bodies::mount_options);
+}

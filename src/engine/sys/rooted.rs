@@ -266,26 +266,13 @@ pub fn mode(fd: BorrowedFd<'_>, path: &Path) -> Result<u32> {
         .map_err(|e| failed(e, format_args!("stat {}", path.display())))
 }
 
-/// Whether two descriptors refer to the same file.
+/// Device and inode number of what a descriptor refers to.
 ///
 /// # Errors
 /// What fstat(2) says.
-pub fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
-    let look = |fd: BorrowedFd<'_>| {
-        rustix::fs::fstat(fd)
-            .map(|stat| (stat.st_dev, stat.st_ino))
-            .map_err(|e| failed(e, "stat a mount point"))
-    };
-    Ok(look(one)? == look(other)?)
-}
-
-/// Inode number of what a descriptor refers to.
-///
-/// # Errors
-/// What fstat(2) says.
-pub fn inode(fd: BorrowedFd<'_>) -> Result<u64> {
+pub fn identity(fd: BorrowedFd<'_>) -> Result<(u64, u64)> {
     rustix::fs::fstat(fd)
-        .map(|stat| stat.st_ino)
+        .map(|stat| (stat.st_dev, stat.st_ino))
         .map_err(|e| failed(e, "stat a mount point"))
 }
 

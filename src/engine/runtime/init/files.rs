@@ -44,11 +44,7 @@ pub(super) fn open_root(init: &mut Init<'_>) -> Result<()> {
 pub(super) fn make_mounts(init: &mut Init<'_>) -> Result<()> {
     let list = init.spec.mounts().as_deref().unwrap_or_default();
     let prepared = init.state.mounts.take().unwrap_or_default();
-    let place = Place {
-        root: init.root()?,
-        spec: init.spec,
-        group: init.cgroup,
-    };
+    let place = Place::new(init.root()?, init.spec, init.cgroup)?;
     let mut made = Made::default();
     for (wanted, prepared) in list.iter().zip(&prepared) {
         mounts::make(place, wanted, prepared, &mut made)?;

@@ -253,7 +253,7 @@ pub(super) fn attach(
 ) -> Result<()> {
     let target = &prepared.target;
     let at = point(place.root, target, source.is_dir, &prepared.options)?;
-    let is_proc = guard::check(place.root, at.as_fd(), target, || {
+    let is_proc = guard::check(place.identity, at.as_fd(), target, || {
         mount::is_procfs(source.mount.as_fd())
     })?;
     mount::attach(source.mount.as_fd(), at.as_fd(), target.display()).map_err(|error| {

@@ -27,7 +27,7 @@ pub(super) fn mount(place: Place<'_>, wanted: &Mount, prepared: &Prepared) -> Re
     };
     let (target, options) = (&prepared.target, &prepared.options);
     let (at, _) = directory(place.root, target)?;
-    guard::check(place.root, at.as_fd(), target, || Ok(false))?;
+    guard::check(place.identity, at.as_fd(), target, || Ok(false))?;
     // One hierarchy that is told by its controllers or its name.
     if !options.data.is_empty() {
         let fs = kernel::new(wanted, "cgroup", options, options.set)?;
@@ -162,7 +162,7 @@ fn group_in<'a>(line: &'a str, options: &[&str]) -> Option<&'a str> {
 pub(super) fn unified(place: Place<'_>, wanted: &Mount, prepared: &Prepared) -> Result<()> {
     let (target, options) = (&prepared.target, &prepared.options);
     let (at, _) = directory(place.root, target)?;
-    guard::check(place.root, at.as_fd(), target, || Ok(false))?;
+    guard::check(place.identity, at.as_fd(), target, || Ok(false))?;
     match kernel::new(wanted, "cgroup2", options, options.set) {
         Err(error) if is_refused(&error) => {
             let copy = hosts_tree(place, options)?;

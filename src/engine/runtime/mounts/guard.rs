@@ -1,12 +1,12 @@
 //! What may be mounted on `/proc`: the engine and programs in the container take it for what the kernel says
 //! (CVE-2019-16884, CVE-2019-19921).
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Component, Path, PathBuf};
 
 use crate::engine::error::{Error, Result};
 use crate::engine::sys::mount;
-use crate::engine::sys::rooted::{self, Rooted};
+use crate::engine::sys::rooted;
 
 /// Files that lxcfs shows its own versions of, the same list as runc's.
 const REPLACEABLE: &[&str] = &[
@@ -25,6 +25,9 @@ const REPLACEABLE: &[&str] = &[
 /// The root directory of every procfs, and nothing else in it, has this inode number (linux/proc_ns.h, PROC_ROOT_INO).
 const PROC_ROOT: u64 = 1;
 
+/// Device and inode number.
+pub(super) type Identity = (u64, u64);
+
 /// Checks a mount point below the root, given by what it is and by its name. The root itself is none: what is mounted on
 /// it would not be seen. `is_proc` tells whether a procfs is mounted there, and is
 /// what is returned where that counts; `false` elsewhere.
@@ -32,21 +35,22 @@ const PROC_ROOT: u64 = 1;
 /// # Errors
 /// Invalid input if it is the root, or if anything else is mounted on `/proc` or in it.
 pub(super) fn check(
-    root: &Rooted,
+    root: Identity,
     point: BorrowedFd<'_>,
     target: &Path,
     is_proc: impl FnOnce() -> Result<bool>,
 ) -> Result<bool> {
     let name = clean(target);
     let inside = mount::is_procfs(point)?;
-    let is_top = name == Path::new("/proc") || inside && rooted::inode(point)? == PROC_ROOT;
+    let identity = rooted::identity(point)?;
+    let is_top = name == Path::new("/proc") || inside && identity.1 == PROC_ROOT;
     let refuse = |why: &str| {
         Err(Error::invalid(format!(
             "{} cannot be mounted because it is {why}",
             target.display()
         )))
     };
-    if name == Path::new("/") || rooted::is_same(root.as_fd(), point)? {
+    if name == Path::new("/") || identity == root {
         return refuse("the root");
     }
     if is_top {
@@ -81,6 +85,7 @@ pub(super) fn clean(target: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
 
     #[test]
     fn a_target_is_cleaned_by_its_text() {
@@ -99,9 +104,9 @@ mod tests {
     fn cve_2019_16884_nothing_but_a_procfs_is_mounted_on_proc() {
         let (proc, file) = (open("/proc"), open("/proc/version"));
         let (cpus, elsewhere) = (open("/proc/cpuinfo"), open("/tmp"));
-        let root = Rooted::open(Path::new("/usr")).unwrap();
+        let root = rooted::identity(open("/usr").as_fd()).unwrap();
         let check = |point: &std::fs::File, target: &str, is_proc| {
-            check(&root, point.as_fd(), Path::new(target), || Ok(is_proc))
+            check(root, point.as_fd(), Path::new(target), || Ok(is_proc))
         };
         assert!(check(&elsewhere, "/x/../proc", false).is_err());
         assert!(check(&elsewhere, "proc", true).unwrap());

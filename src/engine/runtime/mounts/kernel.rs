@@ -60,7 +60,7 @@ fn exact(
 ) -> Result<()> {
     let target = &prepared.target;
     let at = ordinary_dir(place.root, target, kind)?;
-    let is_proc = guard::check(place.root, at.as_fd(), target, || Ok(kind == "proc"))?;
+    let is_proc = guard::check(place.identity, at.as_fd(), target, || Ok(kind == "proc"))?;
     let fs = match new(wanted, kind, &prepared.options, prepared.options.set) {
         Err(error) if kind == "sysfs" && is_forbidden(&error) => hosts_sysfs(&prepared.options)?,
         other => other?,
@@ -92,7 +92,7 @@ fn is_forbidden(error: &Error) -> bool {
 fn tmpfs(place: Place<'_>, wanted: &Mount, prepared: &Prepared, made: &mut Made) -> Result<()> {
     let target = &prepared.target;
     let (at, found) = directory(place.root, target)?;
-    guard::check(place.root, at.as_fd(), target, || Ok(false))?;
+    guard::check(place.identity, at.as_fd(), target, || Ok(false))?;
     let mut options = prepared.options.clone();
     if found == Found::Before && !options.has_data("mode") {
         let mode = rooted::mode(at.as_fd(), target)?;
@@ -137,7 +137,7 @@ fn other(
 ) -> Result<()> {
     let target = &prepared.target;
     let (at, _) = directory(place.root, target)?;
-    guard::check(place.root, at.as_fd(), target, || Ok(false))?;
+    guard::check(place.identity, at.as_fd(), target, || Ok(false))?;
     let mut options = prepared.options.clone();
     label(place, kind, &mut options);
     let is_long = |value: &Option<String>| value.as_ref().is_some_and(|v| v.len() > MAX_VALUE);

@@ -12,7 +12,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use super::cgroup::Cgroup;
 use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::sys::mount::{self, Depth, Propagation};
-use crate::engine::sys::rooted::Rooted;
+use crate::engine::sys::rooted::{self, Rooted};
 
 mod bind;
 mod cgroups;
@@ -72,6 +72,23 @@ pub struct Place<'a> {
     pub spec: &'a Spec,
     /// Its group.
     pub group: &'a Cgroup,
+    /// Which directory the root is.
+    identity: guard::Identity,
+}
+
+impl<'a> Place<'a> {
+    /// In a root.
+    ///
+    /// # Errors
+    /// What fstat(2) says.
+    pub fn new(root: &'a Rooted, spec: &'a Spec, group: &'a Cgroup) -> Result<Self> {
+        Ok(Self {
+            root,
+            spec,
+            group,
+            identity: rooted::identity(root.as_fd())?,
+        })
+    }
 }
 
 /// The mounts that later steps work on.

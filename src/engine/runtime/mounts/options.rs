@@ -136,17 +136,19 @@ const WORDS: &[(&str, Word)] = &[
     ("", Word::Nothing),
 ];
 
-/// Every word that has a meaning here, for a list of features.
-pub fn known() -> impl Iterator<Item = String> {
-    let plain = WORDS.iter().map(|(name, _)| (*name).to_owned());
+/// Every word that has a meaning here, sorted, for a list of features.
+#[must_use]
+pub fn known() -> Vec<String> {
+    let mut names: Vec<String> = WORDS.iter().map(|(name, _)| (*name).to_owned()).collect();
     let recursive = WORDS
         .iter()
         .filter(|(_, word)| has_recursive_form(*word))
         .map(|(name, _)| format!("r{name}"));
-    plain
-        .chain(recursive)
-        .chain(["rnorelatime".to_owned()])
-        .filter(|name| !name.is_empty())
+    names.extend(recursive);
+    names.push("rnorelatime".to_owned());
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    names
 }
 
 fn has_recursive_form(word: Word) -> bool {
@@ -170,6 +172,10 @@ pub fn parse(options: &[String]) -> Result<Options> {
 
 impl Options {
     fn read(&mut self, option: &str) -> Result<()> {
+        // No word of the table has a value.
+        if option.contains('=') {
+            return self.read_data(option);
+        }
         if let Some(word) = find(option) {
             self.apply(word, Depth::One);
             return Ok(());
@@ -177,12 +183,15 @@ impl Options {
         match option.strip_prefix('r').map(|rest| (rest, find(rest))) {
             Some((_, Some(word))) if has_recursive_form(word) => {
                 self.apply(word, Depth::Recursive);
-                return Ok(());
+                Ok(())
             }
             // Flags of a file system are nothing that a tree of mounts could have: without effect, as with crun.
-            Some((_, Some(Word::Flag(_) | Word::NoFlag(_))) | ("norelatime", _)) => return Ok(()),
-            _ => {}
+            Some((_, Some(Word::Flag(_) | Word::NoFlag(_))) | ("norelatime", _)) => Ok(()),
+            _ => self.read_data(option),
         }
+    }
+
+    fn read_data(&mut self, option: &str) -> Result<()> {
         if let Some(id_map) = id_map(option)? {
             self.id_map = Some(id_map);
             return Ok(());
@@ -338,7 +347,7 @@ mod tests {
             rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid \
             rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable idmap \
             ridmap";
-        let known: Vec<String> = known().collect();
+        let known = known();
         for option in all.split_whitespace() {
             assert!(known.iter().any(|word| word == option), "{option}");
             assert_eq!(check(&[option]).data, [], "{option}");

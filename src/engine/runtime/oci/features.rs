@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::example;
-use crate::engine::runtime::caps;
+use crate::engine::runtime::{caps, mounts};
 
 /// All hooks.
 const HOOKS: &[&str] = &[
@@ -14,70 +14,6 @@ const HOOKS: &[&str] = &[
     "startContainer",
     "poststart",
     "poststop",
-];
-
-/// Mount options that are ours to interpret; a file system's own are handed to it.
-const MOUNT_OPTIONS: &[&str] = &[
-    "async",
-    "atime",
-    "bind",
-    "defaults",
-    "dev",
-    "diratime",
-    "dirsync",
-    "exec",
-    "iversion",
-    "lazytime",
-    "loud",
-    "mand",
-    "noatime",
-    "nodev",
-    "nodiratime",
-    "noexec",
-    "noiversion",
-    "nolazytime",
-    "nomand",
-    "norelatime",
-    "nostrictatime",
-    "nosuid",
-    "nosymfollow",
-    "private",
-    "ratime",
-    "rbind",
-    "rdev",
-    "rdiratime",
-    "relatime",
-    "remount",
-    "rexec",
-    "rnoatime",
-    "rnodev",
-    "rnodiratime",
-    "rnoexec",
-    "rnorelatime",
-    "rnostrictatime",
-    "rnosuid",
-    "rnosymfollow",
-    "ro",
-    "rprivate",
-    "rrelatime",
-    "rro",
-    "rrw",
-    "rshared",
-    "rslave",
-    "rstrictatime",
-    "rsuid",
-    "rsymfollow",
-    "runbindable",
-    "rw",
-    "shared",
-    "silent",
-    "slave",
-    "strictatime",
-    "suid",
-    "symfollow",
-    "sync",
-    "tmpcopyup",
-    "unbindable",
 ];
 
 const NAMESPACES: &[&str] = &[
@@ -129,7 +65,8 @@ pub fn document(version: &str) -> Value {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": example::VERSION,
         "hooks": HOOKS,
-        "mountOptions": MOUNT_OPTIONS,
+        // Those that are ours to interpret; a file system's own are handed to it.
+        "mountOptions": mounts::options::known(),
         "linux": {
             "namespaces": NAMESPACES,
             "capabilities": caps::names().collect::<Vec<_>>(),
@@ -168,14 +105,7 @@ mod tests {
 
     #[test]
     fn lists_are_sorted_and_have_no_doubles() {
-        for list in [
-            MOUNT_OPTIONS,
-            NAMESPACES,
-            ACTIONS,
-            OPERATORS,
-            ARCHITECTURES,
-            SECCOMP_FLAGS,
-        ] {
+        for list in [NAMESPACES, ACTIONS, OPERATORS, ARCHITECTURES, SECCOMP_FLAGS] {
             assert!(list.is_sorted_by(|a, b| a < b), "{list:?}");
         }
     }
