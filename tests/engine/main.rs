@@ -29,6 +29,8 @@ mod keep;
 mod monitor;
 mod mounts;
 mod oci;
+mod oci_commands;
+mod oci_hooks;
 mod oci_lifecycle;
 mod peers;
 mod push;

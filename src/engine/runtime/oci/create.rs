@@ -230,9 +230,7 @@ impl Making {
     /// Passes a result on; after a failure nothing of the container is left.
     fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
         result.inspect_err(|_| {
-            if let Some(first) = self.record.process {
-                let _ = teardown::end(first);
-            }
+            let _ = teardown::end(&self.record);
             // What failed first is what is told.
             let _ = teardown::remove(&self.place, &self.record, Some(&self.bundle.spec));
         })

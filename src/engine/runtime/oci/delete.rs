@@ -27,9 +27,9 @@ impl Runtime {
         };
         if running == Running::Refuse {
             refuse_running(&known)?;
-        } else if let Some(first) = known.record.process {
+        } else {
             // Before the lock is waited for: who holds it may be waiting for the container.
-            teardown::end(first)?;
+            teardown::end(&known.record)?;
         }
         let _lock = match known.place.lock() {
             Err(error) if error.kind() == Kind::NotFound && running == Running::Kill => {
@@ -37,9 +37,7 @@ impl Runtime {
             }
             other => other?,
         };
-        if let Some(first) = known.record.process {
-            teardown::end(first)?;
-        }
+        teardown::end(&known.record)?;
         let spec = known.place.spec().ok();
         teardown::remove(&known.place, &known.record, spec.as_ref())
     }

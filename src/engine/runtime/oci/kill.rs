@@ -45,11 +45,10 @@ fn to_first(known: &Known, signal: i32) -> Result<()> {
         return Err(not_running());
     }
     process::send_signal(pidfd.as_fd(), signal)?;
-    match &known.record.cgroup {
-        // On v1 a frozen process does not die of it (cgroup-v1/freezer-subsystem.rst).
-        Some(cgroup) if signal == teardown::KILL && cgroup.is_frozen()? => cgroup.thaw(),
-        Some(_) | None => Ok(()),
+    if signal == teardown::KILL {
+        teardown::thaw(known.record.cgroup.as_ref())?;
     }
+    Ok(())
 }
 
 fn to_all(known: &Known, signal: i32) -> Result<()> {

@@ -44,8 +44,8 @@ impl Runtime {
 fn poststart(known: &Known) -> Result<()> {
     let spec = known.place.spec()?;
     let result = hooks::run(spec.hooks().as_ref(), Moment::Poststart, &known.record);
-    if let (Err(_), Some(first)) = (&result, known.record.process) {
-        teardown::end(first)?;
+    if result.is_err() {
+        teardown::end(&known.record)?;
     }
     result
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use oci_spec::runtime::Spec;
 
 use super::hooks::{self, Moment};
-use super::state::{First, Place, Record};
+use super::state::{Place, Record};
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::runtime::cgroup::Cgroup;
 use crate::engine::sys::process;
 
 /// How long a process may take to end after SIGKILL.
@@ -18,7 +19,10 @@ const ENDING: Duration = Duration::from_secs(10);
 pub(super) const KILL: i32 = 9;
 
 /// Ends the first process if it runs, and waits until it has ended.
-pub(super) fn end(first: First) -> Result<()> {
+pub(super) fn end(record: &Record) -> Result<()> {
+    let Some(first) = record.process else {
+        return Ok(());
+    };
     let pidfd = match process::open_pidfd(first.pid) {
         Ok(pidfd) => pidfd,
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
@@ -29,10 +33,19 @@ pub(super) fn end(first: First) -> Result<()> {
         return Ok(());
     }
     process::send_signal(pidfd.as_fd(), KILL)?;
+    thaw(record.cgroup.as_ref())?;
     if process::wait_ended(pidfd.as_fd(), ENDING)? {
         Ok(())
     } else {
         Err(Error::new(Kind::Timeout, "container init still running"))
+    }
+}
+
+/// On v1 a frozen process does not die of SIGKILL before it is thawed (cgroup-v1/freezer-subsystem.rst).
+pub(super) fn thaw(cgroup: Option<&Cgroup>) -> Result<()> {
+    match cgroup {
+        Some(cgroup) if cgroup.is_frozen()? => cgroup.thaw(),
+        Some(_) | None => Ok(()),
     }
 }
 
