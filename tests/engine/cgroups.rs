@@ -23,10 +23,23 @@ struct Group {
 impl Group {
     /// Each test has its own name, and the process's id keeps runs apart.
     fn at(name: &str) -> Self {
+        Self::on(&Hierarchy::detect().unwrap(), name)
+    }
+
+    /// In the unified tree, also on a host that has its controllers elsewhere: what belongs to the tree itself is there all
+    /// the same. `None` where it is not mounted at all.
+    fn unified(name: &str) -> Option<Self> {
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let of_v2 = |line: &&str| line.contains(" - cgroup2 ");
+        let table: Vec<&str> = table.lines().filter(of_v2).collect();
+        let hierarchy = Hierarchy::from_mountinfo(table.join("\n").as_bytes())?;
+        Some(Self::on(&hierarchy, name))
+    }
+
+    fn on(hierarchy: &Hierarchy, name: &str) -> Self {
         let top = format!("wharf-test-{}-{name}", std::process::id());
         let path = PathBuf::from(format!("/{top}/a/b"));
-        let cgroup = Hierarchy::detect()
-            .unwrap()
+        let cgroup = hierarchy
             .locate(Driver::Cgroupfs, Some(&path), "unused")
             .unwrap();
         Self {
@@ -213,10 +226,21 @@ fn a_group_that_cannot_be_limited_is_not_left_behind() {
 
 #[test]
 fn groups_below_belong_to_the_container() {
-    if privileged().is_none() {
-        return;
+    if privileged().is_some() {
+        check_below(Group::at("below"));
     }
-    let mut group = Group::at("below");
+}
+
+#[test]
+fn groups_below_belong_to_the_container_on_v2() {
+    if privileged().is_some()
+        && let Some(group) = Group::unified("below-v2")
+    {
+        check_below(group);
+    }
+}
+
+fn check_below(mut group: Group) {
     let first = group.start(&LinuxResources::default(), "exec sleep 1000");
     let second = group.start(&LinuxResources::default(), "exec sleep 1000");
     // What a payload with rights to its groups could do: a group of its own in every hierarchy, two levels deep.
@@ -252,10 +276,21 @@ fn a_group_with_processes_is_not_for_a_new_container() {
 
 #[test]
 fn all_tasks_are_frozen_signalled_and_killed() {
-    if privileged().is_none() {
-        return;
+    if privileged().is_some() {
+        check_signals(Group::at("signals"));
     }
-    let mut group = Group::at("signals");
+}
+
+#[test]
+fn all_tasks_are_frozen_signalled_and_killed_on_v2() {
+    if privileged().is_some()
+        && let Some(group) = Group::unified("signals-v2")
+    {
+        check_signals(group);
+    }
+}
+
+fn check_signals(mut group: Group) {
     // Everything that it starts is told too.
     group.start(&LinuxResources::default(), "sleep 1000 & sleep 1000 & wait");
     wait_until("all three run", PATIENCE, || {
@@ -351,10 +386,21 @@ fn exhausted_memory_and_a_removed_group_are_noticed() {
 
 #[test]
 fn devices_are_denied_and_given_while_it_runs() {
-    if privileged().is_none() {
-        return;
+    if privileged().is_some() {
+        check_devices(Group::at("devices"));
     }
-    let mut group = Group::at("devices");
+}
+
+#[test]
+fn devices_are_denied_and_given_while_it_runs_on_v2() {
+    if privileged().is_some()
+        && let Some(group) = Group::unified("devices-v2")
+    {
+        check_devices(group);
+    }
+}
+
+fn check_devices(mut group: Group) {
     let before = with_default_devices(None);
     let dir = tempfile::tempdir().unwrap();
     let (asked, answer) = (dir.path().join("asked"), dir.path().join("answer"));
