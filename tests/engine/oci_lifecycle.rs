@@ -3,13 +3,13 @@
 use std::fs;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::oci::{case, groups_of};
+use crate::oci::{Case, case, groups_of};
 use crate::support::{PATIENCE, WHARF, collect, names_in, wait_until};
 
 #[test]
@@ -511,4 +511,97 @@ fn a_hundred_containers_side_by_side() {
     for id in &ids {
         case.assert_gone(id);
     }
+}
+
+#[test]
+fn a_service_manager_hears_that_the_program_is_ready() {
+    let Some(mut case) = case() else { return };
+    let path = case.dir().join("manager");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let name = path.to_str().unwrap();
+    // busybox has no word for datagrams on unix sockets, so that we say it ourselves.
+    case.runs("echo $NOTIFY_SOCKET; ls $(dirname $NOTIFY_SOCKET); sleep 1000");
+    let id = &case.id("a");
+    let create = case
+        .command(&["create", id])
+        .env("NOTIFY_SOCKET", name)
+        .stdout(fs::File::create(case.dir().join("out")).unwrap())
+        .status();
+    assert!(create.unwrap().success());
+    let mut start = case
+        .command(&["start", id])
+        .env("NOTIFY_SOCKET", name)
+        .spawn()
+        .unwrap();
+    let inside = case.root().join(id).join("notify/notify");
+    let program = UnixDatagram::unbound().unwrap();
+    wait_until("the socket", PATIENCE, || {
+        program.send_to(b"STATUS=x\nREADY=1", &inside).is_ok()
+    });
+    let mut buffer = [0; 64];
+    let mut next = || {
+        let count = manager.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    };
+    assert_eq!(next(), "READY=1");
+    assert_eq!(next(), format!("MAINPID={}", case.pid(id)));
+    // Receiving it without its descriptor lifts the barrier.
+    assert_eq!(next(), "BARRIER=1");
+    assert!(start.wait().unwrap().success());
+    wait_until("the output", PATIENCE, || {
+        let out = fs::read_to_string(case.dir().join("out")).unwrap();
+        out == format!("{name}/notify\nnotify\n")
+    });
+}
+
+#[test]
+fn a_kill_ends_processes_that_share_the_hosts_pids() {
+    let Some(mut case) = case() else { return };
+    let id = &case.id("a");
+    let namespaces = case.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "pid");
+    case.runs("sleep 999 & sleep 999");
+    case.ok(&["run", "--detach", id]);
+    wait_until("both", PATIENCE, || {
+        let pids: Value = serde_json::from_str(&case.ok(&["ps", "-f", "json", id])).unwrap();
+        pids.as_array().unwrap().len() >= 2
+    });
+    case.ok(&["kill", id, "KILL"]);
+    case.wait_for_status(id, "stopped");
+    wait_until("their end", PATIENCE, || {
+        case.ok(&["ps", "-f", "json", id]) == "[]\n"
+    });
+    case.ok(&["delete", id]);
+    case.assert_gone(id);
+}
+
+#[test]
+fn containers_without_cgroups_have_no_limits() {
+    let Some(mut case) = case() else { return };
+    let id = &case.id("a");
+    let run = |case: &Case| {
+        let words = ["--cgroup-manager", "disabled", "run", "--detach", id];
+        case.leave(&words)
+    };
+    let output = run(&case);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(groups_of(id), Vec::<std::path::PathBuf>::new());
+    assert_eq!(case.ok(&["exec", id, "echo", "in"]), "in\n");
+    let error = case.refused(&["pause", id]);
+    assert!(error.contains("--cgroup-manager disabled"), "{error}");
+    case.ok(&["delete", "--force", id]);
+    case.config["linux"]["resources"] = json!({ "pids": { "limit": 10 } });
+    let output = run(&case);
+    assert_eq!(output.code, 1);
+    assert!(
+        output.stderr.contains("linux.resources.pids.limit: "),
+        "{output:?}"
+    );
+    case.assert_gone(id);
+    let words = ["--cgroup-manager", "nosuch", "list"];
+    let error = case.refused(&words);
+    assert_eq!(
+        error,
+        "--cgroup-manager: \"nosuch\" is not cgroupfs, systemd or disabled"
+    );
 }

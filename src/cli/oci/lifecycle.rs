@@ -10,6 +10,7 @@ use crate::engine::runtime::oci::create::{Create, Run};
 use crate::engine::runtime::oci::delete::Running;
 use crate::engine::runtime::oci::example::{self, For};
 use crate::engine::runtime::oci::kill::Target;
+use crate::engine::runtime::oci::notify;
 
 pub(super) fn create(context: &Context, parsed: &Parsed) -> Outcome {
     oci::protect()?;
@@ -45,9 +46,14 @@ fn request(parsed: &Parsed) -> Result<Create, Failure> {
         pid_file: path("pid-file")?,
         preserved_fds: parsed.number("preserve-fds")?.unwrap_or(0),
         listen_fds: listen_fds(),
+        notify_socket: notify_socket(),
         no_pivot: parsed.has("no-pivot"),
         no_new_keyring: parsed.has("no-new-keyring"),
     })
+}
+
+fn notify_socket() -> Option<String> {
+    notify::manager(std::env::var("NOTIFY_SOCKET").ok())
 }
 
 /// How many sockets a service manager has handed to this process (sd_listen_fds(3)).
@@ -60,7 +66,9 @@ pub(super) fn listen_fds() -> u32 {
 }
 
 pub(super) fn start(context: &Context, parsed: &Parsed) -> Outcome {
-    context.runtime.start(parsed.id())?;
+    context
+        .runtime
+        .start(parsed.id(), notify_socket().as_deref())?;
     Ok(0)
 }
 

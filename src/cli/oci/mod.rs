@@ -17,7 +17,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::engine::runtime::oci::{Driver, Runtime};
+use crate::engine::runtime::oci::{self, Driver, Rootless, Runtime};
 use grammar::Parsed;
 use report::{Failure, Log};
 use table::{Command, GLOBAL};
@@ -84,6 +84,7 @@ fn run(command: &Command, global: &Parsed, parsed: &Parsed, log: Log) -> Outcome
         runtime: Runtime {
             root: root(global)?,
             driver: driver(global)?,
+            rootless: rootless(global)?,
         },
         log,
     };
@@ -92,21 +93,37 @@ fn run(command: &Command, global: &Parsed, parsed: &Parsed, log: Log) -> Outcome
 
 /// Where containers are kept: absolute, because commands may change the directory.
 fn root(global: &Parsed) -> Result<PathBuf, Failure> {
-    let path = match global.value("root") {
-        Some(path) => PathBuf::from(path),
-        None => default_root(),
+    let Some(given) = global.value("root") else {
+        return default_root();
     };
-    let path = absolute(&path)?;
+    let path = absolute(Path::new(given))?;
     if path.parent().is_none() {
         return Err(Failure::usage("--root: must not be /"));
     }
     Ok(path)
 }
 
-fn default_root() -> PathBuf {
-    let base = std::env::var_os("XDG_RUNTIME_DIR")
+/// The host's, or the user's own.
+fn default_root() -> Result<PathBuf, Failure> {
+    let own = std::env::var_os("XDG_RUNTIME_DIR")
         .filter(|dir| !dir.is_empty() && !rustix::process::geteuid().is_root());
-    Path::new(base.as_deref().unwrap_or("/run".as_ref())).join("wharf/oci")
+    let Some(own) = own else {
+        return Ok(PathBuf::from("/run/wharf/oci"));
+    };
+    let path = absolute(&Path::new(&own).join("wharf/oci"))?;
+    oci::prepare_user_root(&path)?;
+    Ok(path)
+}
+
+fn rootless(global: &Parsed) -> Result<Rootless, Failure> {
+    match global.value("rootless").unwrap_or_default() {
+        "" | "auto" => Ok(Rootless::Auto),
+        "true" | "1" => Ok(Rootless::Yes),
+        "false" | "0" => Ok(Rootless::No),
+        other => Err(Failure::usage(format!(
+            "--rootless: {other:?} is not true, false or auto"
+        ))),
+    }
 }
 
 fn driver(global: &Parsed) -> Result<Driver, Failure> {

@@ -80,7 +80,7 @@ pub(super) const GLOBAL: &[Flag] = &[
         "rootless",
         None,
         "WHEN",
-        "accepted for runc's callers: true, false or auto",
+        "go without cgroups if they cannot be made: true, false or auto",
     ),
     switch("debug", None, "log more"),
     switch("version", Some('v'), "print the version"),
@@ -460,7 +460,7 @@ pub(super) fn overview() -> String {
 /// What `--version` prints: drivers look for the line with `spec:`.
 pub(super) fn version() -> String {
     format!(
-        "wharf-oci version {}\nspec: {}\n",
+        "wharf-oci version {}\nspec: {}\n+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF\n",
         crate::cli::VERSION,
         example::VERSION
     )

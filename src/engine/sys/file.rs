@@ -32,6 +32,16 @@ pub fn create_private_dir(path: &Path) -> Result<()> {
         .attempt(|| format!("create directory {}", path.display()))
 }
 
+/// Creates a directory and its missing parents with mode 0700, and sets its sticky bit.
+///
+/// # Errors
+/// What mkdir(2) and chmod(2) say.
+pub fn create_sticky_dir(path: &Path) -> Result<()> {
+    create_private_dir(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o1700))
+        .attempt(|| format!("set the mode of {}", path.display()))
+}
+
 /// Creates a directory with mode 0700 in one that exists.
 ///
 /// # Errors

@@ -36,6 +36,14 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether this process is in another user namespace than the kernel's first one, whose inode number is fixed
+/// (linux/proc_ns.h, `PROC_USER_INIT_INO`).
+#[must_use]
+pub fn is_in_user_namespace() -> bool {
+    const INITIAL: u64 = 0xEFFF_FFFD;
+    rustix::fs::stat("/proc/self/ns/user").is_ok_and(|stat| stat.st_ino != INITIAL)
+}
+
 /// Random bytes from the kernel's generator (getrandom(2)); blocks only before it is seeded, right after boot.
 #[must_use]
 pub fn random_bytes<const N: usize>() -> [u8; N] {

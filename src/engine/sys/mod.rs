@@ -5,6 +5,7 @@
 pub mod at;
 pub mod behind;
 pub mod cgroupfs;
+pub mod datagram;
 pub mod file;
 pub mod host;
 pub mod inotify;

@@ -270,7 +270,7 @@ pub fn grow_send_buffer(stream: &impl AsFd, bytes: usize) -> Result<()> {
 }
 
 /// The path through the directory's descriptor: an address holds 108 bytes only (unix(7)).
-fn shortened(path: &Path) -> Result<(OwnedFd, PathBuf)> {
+pub(super) fn shortened(path: &Path) -> Result<(OwnedFd, PathBuf)> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Error::invalid(format!(
             "{} is not the path of a socket",

@@ -25,8 +25,8 @@ impl Cgroup {
         for group in &self.groups {
             remove_tree(&group.directory(), deadline)?;
             if let Some(parent) = group.engines_parent() {
-                // Stays while other containers are in it.
-                cgroupfs::remove(&parent)?;
+                // Stays while other containers are in it, and if it is somebody else's.
+                let _ = cgroupfs::remove(&parent);
             }
         }
         Ok(())

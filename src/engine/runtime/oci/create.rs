@@ -9,10 +9,10 @@ use super::bundle::Bundle;
 use super::foreground::Foreground;
 use super::hooks::{self, Moment};
 use super::id::Id;
+use super::notify::{self, Notify};
 use super::state::{First, Place, Record, Status};
 use super::{Runtime, console, gate, listener, teardown};
 use crate::engine::error::{Attempt, Error, Kind, Result};
-use crate::engine::runtime::cgroup::{Driver, Hierarchy};
 use crate::engine::runtime::launch::{self, Io, Launch, Process, Rootfs};
 use crate::engine::runtime::terms::{Attendant, Terms, Waiting};
 use crate::engine::sys::file::{self, Lock};
@@ -37,6 +37,8 @@ pub struct Create {
     pub preserved_fds: u32,
     /// How many of them are sockets of sd_listen_fds(3).
     pub listen_fds: u32,
+    /// The service manager's socket (`NOTIFY_SOCKET`).
+    pub notify_socket: Option<String>,
     /// Without pivot_root(2).
     pub no_pivot: bool,
     /// With the caller's session keyring.
@@ -106,7 +108,7 @@ impl Runtime {
             bundle,
             lock: None,
         };
-        let begun = making.write_down(self.driver);
+        let begun = making.write_down(self, request);
         making.settle(begun)?;
         Ok(making)
     }
@@ -159,13 +161,14 @@ struct Making {
 }
 
 impl Making {
-    fn write_down(&mut self, driver: Driver) -> Result<()> {
+    fn write_down(&mut self, runtime: &Runtime, request: &Create) -> Result<()> {
         self.lock = Some(self.place.lock()?);
+        if let Some(manager) = &request.notify_socket {
+            notify::prepare(&self.place, &mut self.bundle.spec, manager)?;
+        }
         let linux = self.bundle.spec.linux().as_ref();
         let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
-        let cgroup = Hierarchy::detect()?.locate(driver, path, self.record.id.as_str())?;
-        cgroup.ensure_vacant()?;
-        self.record.cgroup = Some(cgroup);
+        self.record.cgroup = Some(runtime.groups(path, self.record.id.as_str())?);
         self.place.keep_config(&self.bundle.content)?;
         // Before anything is made: whoever finds it abandoned knows what to remove.
         self.place.write(&self.record)
@@ -176,10 +179,15 @@ impl Making {
             Run::Detached => None,
             Run::Foreground | Run::Kept => Some(Foreground::prepare()?),
         };
+        let notify = Notify::listen(&self.place, request.notify_socket.as_deref())?;
         let process = self.launch(request, None, run)?;
         let hooks = self.bundle.spec.hooks().as_ref();
         hooks::run(hooks, Moment::Poststart, &self.record)?;
-        Ok(foreground.map(|foreground| (process, foreground)))
+        match (foreground, notify, self.record.process) {
+            (Some(foreground), notify, _) => Ok(Some((process, foreground.with(notify)))),
+            (None, Some(notify), Some(first)) => notify.wait(first).map(|()| None),
+            (None, _, _) => Ok(None),
+        }
     }
 
     fn launch(&mut self, request: &Create, gate: Option<&OwnedFd>, run: Run) -> Result<Process> {

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::notify::Notify;
 use crate::engine::error::Result;
 use crate::engine::runtime::launch::{Process, Streams};
 use crate::engine::sys::poll::{Interest, Poller};
@@ -13,6 +14,7 @@ const SIGNALS: u64 = 0;
 const PROCESS: u64 = 1;
 const MASTER: u64 = 2;
 const INPUT: u64 = 3;
+const NOTIFY: u64 = 4;
 
 const READ: Interest = Interest {
     read: true,
@@ -23,6 +25,7 @@ const READ: Interest = Interest {
 #[derive(Debug)]
 pub struct Foreground {
     signals: Signals,
+    notify: Option<Notify>,
 }
 
 impl Foreground {
@@ -33,7 +36,15 @@ impl Foreground {
     pub fn prepare() -> Result<Self> {
         Ok(Self {
             signals: Signals::take()?,
+            notify: None,
         })
+    }
+
+    /// Also passes on that the program is ready.
+    #[must_use]
+    pub(super) fn with(mut self, notify: Option<Notify>) -> Self {
+        self.notify = notify;
+        self
     }
 
     /// Stays until the process has ended: its exit code, or 128 + signal.
@@ -44,6 +55,9 @@ impl Foreground {
         let poller = Poller::new()?;
         poller.add(&self.signals, SIGNALS, READ)?;
         poller.add(&process.pidfd, PROCESS, READ)?;
+        if let Some(notify) = &self.notify {
+            poller.add(notify.receiver(), NOTIFY, READ)?;
+        }
         let streams = std::mem::replace(&mut process.streams, Streams::Inherited);
         let shown = match streams {
             Streams::Terminal(master) => Some(Shown::begin(master, &poller)?),
@@ -54,6 +68,7 @@ impl Foreground {
                 match (ready.token, &shown) {
                     (SIGNALS, _) => self.forward(&process, shown.as_ref())?,
                     (MASTER, Some(shown)) => shown.show(&poller)?,
+                    (NOTIFY, _) => self.tell_manager(),
                     (INPUT, Some(shown)) => shown.feed(&poller)?,
                     _ => {}
                 }
@@ -64,6 +79,13 @@ impl Foreground {
                 }
                 return Ok(code);
             }
+        }
+    }
+
+    /// A manager that cannot be told is no reason to end.
+    fn tell_manager(&self) {
+        if let Some(notify) = &self.notify {
+            let _ = notify.pass_on(None);
         }
     }
 

@@ -23,9 +23,17 @@ impl Runtime {
     /// [`Kind::Conflict`](crate::engine::error::Kind::Conflict) if the container is not running.
     pub fn kill(&self, id: &str, signal: i32, target: Target) -> Result<()> {
         let known = self.find(id)?;
-        let not_running = || Error::conflict("container not running");
-        match (target, known.status()?) {
-            (_, Status::Creating) | (Target::First, Status::Stopped) => Err(not_running()),
+        let status = known.status()?;
+        // Nobody ends the others if they are not in a pid namespace that ends with the first one.
+        let target = if signal == teardown::KILL && !known.record.own_pids {
+            Target::All
+        } else {
+            target
+        };
+        match (target, status) {
+            (_, Status::Creating) | (Target::First, Status::Stopped) => {
+                Err(Error::conflict("container not running"))
+            }
             (Target::First, Status::Created | Status::Running | Status::Paused) => {
                 to_first(&known, signal)
             }

@@ -27,6 +27,7 @@ pub mod hooks;
 pub mod id;
 pub mod kill;
 pub mod list;
+pub mod notify;
 pub mod processes;
 pub mod start;
 pub mod state;
@@ -36,10 +37,12 @@ mod field;
 mod listener;
 mod teardown;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::engine::error::Result;
+use crate::engine::error::{Kind, Result};
 pub use crate::engine::runtime::cgroup::Driver;
+use crate::engine::runtime::cgroup::{Cgroup, Hierarchy};
+use crate::engine::sys::{file, host};
 
 /// Where containers are kept, and how their cgroups are made.
 #[derive(Debug, Clone)]
@@ -48,6 +51,8 @@ pub struct Runtime {
     pub root: PathBuf,
     /// Who makes cgroups.
     pub driver: Driver,
+    /// Whether it is fine if nobody lets us make any.
+    pub rootless: Rootless,
 }
 
 /// Runs this program again from where no container can write to it, if it does not yet. To be called before anything is
@@ -57,4 +62,55 @@ pub struct Runtime {
 /// What the system calls say.
 pub fn protect() -> Result<()> {
     super::seal::ensure()
+}
+
+/// Makes the root of a user without privileges. The sticky bit keeps it from those who clean up below `$XDG_RUNTIME_DIR`
+/// (XDG Base Directory Specification).
+///
+/// # Errors
+/// What mkdir(2) and chmod(2) say.
+pub fn prepare_user_root(path: &Path) -> Result<()> {
+    file::create_sticky_dir(path)
+}
+
+/// Whether containers go without cgroups if the caller may not make any (`--rootless`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rootless {
+    /// Who is not root on the host may.
+    #[default]
+    Auto,
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+}
+
+impl Rootless {
+    fn applies(self) -> bool {
+        match self {
+            Self::Auto => !host::is_root() || host::is_in_user_namespace(),
+            Self::Yes => true,
+            Self::No => false,
+        }
+    }
+}
+
+impl Runtime {
+    /// The groups of a new container, which nobody else uses. Who is rootless and may not make them has none: then
+    /// limits are refused.
+    fn groups(&self, path: Option<&Path>, id: &str) -> Result<Cgroup> {
+        let hierarchy = Hierarchy::detect()?;
+        let cgroup = hierarchy.locate(self.driver, path, id)?;
+        cgroup.ensure_vacant()?;
+        if self.driver != Driver::Cgroupfs || !self.rootless.applies() {
+            return Ok(cgroup);
+        }
+        match cgroup.create(None) {
+            Ok(()) => Ok(cgroup),
+            Err(error) if error.kind() == Kind::Denied => {
+                hierarchy.locate(Driver::Disabled, None, id)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }

@@ -1,18 +1,20 @@
 //! `start`: lets a created container's first process execute its program.
 
 use super::hooks::{self, Moment};
+use super::notify::Notify;
 use super::state::{Known, Status};
 use super::{Runtime, gate, teardown};
 use crate::engine::error::{Error, Result};
 use crate::engine::sys::file;
 
 impl Runtime {
-    /// Starts a created container and returns once its program was executed and its `poststart` hooks have run.
+    /// Starts a created container and returns once its program was executed and its `poststart` hooks have run; with the
+    /// socket of a service manager, once the program is ready.
     ///
     /// # Errors
     /// [`Kind::Conflict`](crate::engine::error::Kind::Conflict) if it is in another state. If the program cannot be
     /// executed, or a hook fails, the container is stopped.
-    pub fn start(&self, id: &str) -> Result<()> {
+    pub fn start(&self, id: &str, notify_socket: Option<&str>) -> Result<()> {
         let known = self.find(id)?;
         let _lock = known.place.lock()?;
         let known = self.find(id)?;
@@ -31,11 +33,15 @@ impl Runtime {
                 )));
             }
         }
+        let notify = Notify::listen(&known.place, notify_socket)?;
         let path = known.place.gate();
         let executed = gate::open(&path);
         // Whatever became of it, it does not wait any more.
         file::remove_file(&path)?;
         executed?;
+        if let (Some(notify), Some(first)) = (notify, known.record.process) {
+            notify.wait(first)?;
+        }
         poststart(&known)
     }
 }

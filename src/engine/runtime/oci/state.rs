@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use oci_spec::runtime::{LinuxResources, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Spec};
 
 use super::Runtime;
 use super::id::Id;
@@ -39,6 +39,8 @@ pub struct Record {
     pub created: Timestamp,
     /// Its groups, once it is known that nobody else uses them.
     pub cgroup: Option<Cgroup>,
+    /// It has a pid namespace of its own: when its first process ends, all of them do.
+    pub own_pids: bool,
     /// From its configuration.
     pub annotations: BTreeMap<String, String>,
 }
@@ -116,6 +118,12 @@ impl Place {
             ),
             _ => error,
         })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.dir
     }
 
     /// Waits for the container's lock.
@@ -281,11 +289,21 @@ impl Record {
             rootfs: bundle.rootfs.clone(),
             created: Timestamp::now(),
             cgroup: None,
+            own_pids: has_own_pids(spec),
             annotations: annotations
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
         }
     }
+}
+
+fn has_own_pids(spec: &Spec) -> bool {
+    let linux = spec.linux().as_ref();
+    let namespaces = linux.and_then(|linux| linux.namespaces().as_deref());
+    namespaces
+        .unwrap_or_default()
+        .iter()
+        .any(|namespace| namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_none())
 }
 
 impl Known {
