@@ -32,6 +32,7 @@ mod oci;
 mod oci_commands;
 mod oci_hooks;
 mod oci_lifecycle;
+mod oci_podman;
 mod peers;
 mod push;
 mod registries;
