@@ -136,6 +136,9 @@ fn find_and_run(mut context: Context, words: &[String]) -> Outcome {
         }
         _ => {}
     }
+    if let Some((&"oci", _)) = typed.split_first() {
+        return Ok(oci::run(words.get(1..).unwrap_or_default()));
+    }
     if let Some((verb, used)) = verb::find(&typed) {
         let (path, arguments) = words.split_at(used);
         context.path = format!("wharf {}", path.join(" "));

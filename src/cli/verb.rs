@@ -179,6 +179,7 @@ pub fn overview() -> String {
         .iter()
         .filter_map(row)
         .filter(|(name, _)| !COMMON.contains(name))
+        .chain([("oci", "An OCI runtime with runc's commands and flags")])
         .collect();
     others.sort_unstable();
     format!(

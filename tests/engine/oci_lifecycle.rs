@@ -229,6 +229,10 @@ fn help_and_version_are_told_on_standard_output() {
     assert!(case.ok(&["create", "--help"]).contains("--console-socket"));
     assert!(case.ok(&["help", "run"]).contains("--detach"));
     assert!(case.ok(&["--version"]).contains("\nspec: 1."));
+    for words in [&["help", "oci"][..], &["--debug", "oci", "--help"]] {
+        let output = collect(Command::new(WHARF).args(words), &[]);
+        assert!(output.stdout.contains("  create    "), "{output:?}");
+    }
     // The name says it all.
     let mut command = Command::new(WHARF);
     let output = collect(command.arg0("/usr/bin/wharf-oci").arg("--help"), &[]);

@@ -40,19 +40,20 @@ impl Context {
 
 /// Runs the command line; `words` are what follows `oci`.
 pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
+    let words: Result<Vec<String>, OsString> = words.map(OsString::into_string).collect();
+    ExitCode::from(match words {
+        Ok(words) => run(&words),
+        Err(word) => {
+            let text = format!("argument {} is not valid UTF-8", word.display());
+            Log::default().fail(&Failure::usage(text))
+        }
+    })
+}
+
+/// The same with words that are text: the exit code.
+pub fn run(words: &[String]) -> u8 {
     let mut log = Log::default();
-    let outcome = words
-        .map(|word| {
-            word.into_string().map_err(|bytes| {
-                Failure::usage(format!("argument {} is not valid UTF-8", bytes.display()))
-            })
-        })
-        .collect::<Result<Vec<String>, Failure>>()
-        .and_then(|words| dispatch(&words, &mut log));
-    match outcome {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => ExitCode::from(log.fail(&failure)),
-    }
+    dispatch(words, &mut log).unwrap_or_else(|failure| log.fail(&failure))
 }
 
 fn dispatch(words: &[String], log: &mut Log) -> Outcome {
@@ -76,10 +77,10 @@ fn dispatch(words: &[String], log: &mut Log) -> Outcome {
     let Some(parsed) = grammar::parse(&command.grammar, command.name, words)? else {
         return say(&command.help());
     };
-    run(command, &global, &parsed, log.clone())
+    carry_out(command, &global, &parsed, log.clone())
 }
 
-fn run(command: &Command, global: &Parsed, parsed: &Parsed, log: Log) -> Outcome {
+fn carry_out(command: &Command, global: &Parsed, parsed: &Parsed, log: Log) -> Outcome {
     let context = Context {
         runtime: Runtime {
             root: root(global)?,
