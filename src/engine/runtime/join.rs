@@ -13,10 +13,11 @@ use oci_spec::runtime::{Process as ProcessSpec, Spec};
 use super::cgroup::Cgroup;
 use super::init::{self, Init};
 use super::launch::{Io, Process, Started, make_streams};
+use super::schedule::Affinity;
 use super::terms::{Attendant, Nobody, Terms};
-use crate::engine::error::{Error, Result};
+use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::sys::process::{self, Cloned};
-use crate::engine::sys::{file, namespace};
+use crate::engine::sys::{file, namespace, schedule};
 
 /// What to run, and in which container.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
     if process::start_time(join.pid).map_err(not_running)? != join.pid_start {
         return Err(Error::conflict("the container is not running"));
     }
+    init::check_process(join.spec, join.process)?;
+    run_initially(join.process)?;
     process::hide_from_tracers()?;
     if init::all_namespaces(join.spec) & process::NEWPID != 0 {
         namespace::enter(target.as_fd(), process::NEWPID)?;
@@ -118,4 +121,18 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
 /// What clone3(2) says of a v2 group whose controllers were handed down (cgroup-v2.rst, "No Internal Process Constraint").
 fn is_closed(error: &Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EOPNOTSUPP))
+}
+
+/// `execCPUAffinity.initial`: where this process runs until the new one is in its cgroups (runtime-spec, "POSIX process").
+fn run_initially(wanted: &ProcessSpec) -> Result<()> {
+    let affinity = match wanted.exec_cpu_affinity() {
+        Some(wanted) => Affinity::parse(wanted)?,
+        None => Affinity::default(),
+    };
+    match affinity.initial {
+        Some(initial) => {
+            schedule::set_affinity(&initial).attempt(|| "process.execCPUAffinity.initial")
+        }
+        None => Ok(()),
+    }
 }

@@ -156,6 +156,7 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
         .process()
         .as_ref()
         .ok_or_else(|| Error::invalid("the specification has no process"))?;
+    init::check(spec, main)?;
     // The cgroup namespace is made by the child, once it is in its cgroups.
     let namespaces = init::new_namespaces(spec)? & !process::NEWCGROUP;
     let resources = spec.linux().as_ref().and_then(|l| l.resources().as_ref());

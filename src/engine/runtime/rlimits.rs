@@ -2,8 +2,24 @@
 
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
 
-use crate::engine::error::Result;
+use crate::engine::error::{Error, Result};
 use crate::engine::sys::process;
+
+/// Refuses a limit that is given twice (runtime-spec, "POSIX process", `rlimits`).
+///
+/// # Errors
+/// [`Kind::InvalidInput`](crate::engine::error::Kind::InvalidInput) naming it.
+pub fn check(limits: &[PosixRlimit]) -> Result<()> {
+    for (number, limit) in limits.iter().enumerate() {
+        let kind = limit.typ();
+        if limits.iter().take(number).any(|other| other.typ() == kind) {
+            return Err(Error::invalid(format!(
+                "process.rlimits: {kind} is given more than once"
+            )));
+        }
+    }
+    Ok(())
+}
 
 /// Sets each of them on the calling process.
 ///
@@ -35,5 +51,21 @@ fn kernel_number(kind: PosixRlimitType) -> (u32, &'static str) {
         PosixRlimitType::RlimitNice => (13, "nice"),
         PosixRlimitType::RlimitRtprio => (14, "rtprio"),
         PosixRlimitType::RlimitRttime => (15, "rttime"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_given_once() {
+        let parse = |json| -> Vec<PosixRlimit> { serde_json::from_str(json).unwrap() };
+        let two =
+            r#"[{"type":"RLIMIT_CPU","soft":1,"hard":1},{"type":"RLIMIT_AS","soft":1,"hard":1}]"#;
+        assert!(check(&parse(two)).is_ok());
+        let error = check(&parse(&two.replace("_AS", "_CPU"))).unwrap_err();
+        let text = "process.rlimits: RLIMIT_CPU is given more than once";
+        assert_eq!(error.to_string(), text);
     }
 }

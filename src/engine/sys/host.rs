@@ -44,6 +44,21 @@ pub fn is_in_user_namespace() -> bool {
     rustix::fs::stat("/proc/self/ns/user").is_ok_and(|stat| stat.st_ino != INITIAL)
 }
 
+/// Whether AppArmor is at work in this kernel.
+#[must_use]
+pub fn has_apparmor() -> bool {
+    std::fs::read("/sys/module/apparmor/parameters/enabled")
+        .is_ok_and(|text| text.starts_with(b"Y"))
+}
+
+/// Whether SELinux is at work in this kernel.
+#[must_use]
+pub fn has_selinux() -> bool {
+    /// `SELINUX_MAGIC` (linux/magic.h).
+    const MAGIC: i128 = 0xf97c_ff8c;
+    rustix::fs::statfs("/sys/fs/selinux").is_ok_and(|fs| i128::from(fs.f_type) == MAGIC)
+}
+
 /// Random bytes from the kernel's generator (getrandom(2)); blocks only before it is seeded, right after boot.
 #[must_use]
 pub fn random_bytes<const N: usize>() -> [u8; N] {

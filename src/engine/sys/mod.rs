@@ -23,6 +23,7 @@ pub mod stream;
 
 pub mod bpf;
 pub mod cred;
+pub mod keyring;
 pub mod memory_file;
 pub mod mount;
 pub mod namespace;
@@ -30,6 +31,7 @@ pub mod node;
 pub mod process;
 pub mod procfs;
 pub mod pty;
+pub mod schedule;
 pub mod seccomp;
 
 use std::fmt::Display;

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "interface requests are raw ioctl(2) calls")]
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
@@ -79,6 +80,15 @@ fn write_maps(pid: i32, uids: &str, gids: &str) -> Result<OwnedFd> {
             .map_err(|e| failed(e, format_args!("map ids {:?}", map.trim_end())))?;
     }
     super::node::open(std::path::Path::new(&format!("/proc/{pid}/ns/user")))
+}
+
+/// Whether a namespace file stands for the namespace that this process is in. `kind` is a name in `/proc/self/ns`. What
+/// cannot be looked at is no namespace, and not ours.
+#[must_use]
+pub fn is_own(path: &Path, kind: &str) -> bool {
+    let look = |path: &Path| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
+    let own = look(&Path::new("/proc/self/ns").join(kind));
+    own.is_ok() && own == look(path)
 }
 
 /// Sets the host name of this UTS namespace.

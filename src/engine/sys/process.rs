@@ -642,7 +642,17 @@ pub fn set_limit(resource: u32, soft: u64, hard: u64, name: &str) -> Result<()> 
     check(result.into(), format_args!("set limit {name}"))
 }
 
-/// Owner of what a descriptor refers to.
+/// The user that owns what a descriptor refers to.
+///
+/// # Errors
+/// What fstat(2) says.
+pub fn owner(fd: BorrowedFd<'_>) -> Result<u32> {
+    rustix::fs::fstat(fd)
+        .map(|stat| stat.st_uid)
+        .map_err(|e| failed(e, "stat a standard stream"))
+}
+
+/// Changes the owner of what a descriptor refers to.
 ///
 /// # Errors
 /// What fchown(2) says.

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::failed;
+use super::mount::{self, Context};
+use super::rooted::Rooted;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 
 /// `PROC_SUPER_MAGIC`.
@@ -37,18 +39,84 @@ pub fn write(proc: BorrowedFd<'_>, path: &str, value: &str) -> Result<()> {
     File::from(fd).write_all(value.as_bytes()).attempt(what)
 }
 
-/// Sets `oom_score_adj` of the calling process through the `/proc` that it sees, if that is a procfs. One that has the
-/// value already is left alone.
+/// Writes a value to a file of the calling process's own directory.
+///
+/// # Errors
+/// As [`write`]; `ENOENT` if that procfs does not show this process.
+pub fn write_own(proc: BorrowedFd<'_>, file: &str, value: &str) -> Result<()> {
+    write(proc, &format!("{}/{file}", own_id(proc)?), value)
+}
+
+/// A procfs of this process's pid namespace that is mounted nowhere, so that nobody can mount anything on it. It has the
+/// directories of processes and nothing else.
+///
+/// # Errors
+/// What the system calls say.
+pub fn private() -> Result<OwnedFd> {
+    let context = Context::open("proc")?;
+    context.set("subset", "pid")?;
+    context.mount(mount::NOSUID | mount::NODEV | mount::NOEXEC)
+}
+
+/// The same with everything that a procfs has.
+///
+/// # Errors
+/// What the system calls say; `EPERM` in a user namespace that sees no complete procfs.
+pub fn private_complete() -> Result<OwnedFd> {
+    Context::open("proc")?.mount(mount::NOSUID | mount::NODEV | mount::NOEXEC)
+}
+
+/// Sets `oom_score_adj` of the calling process, below the `/proc` that it sees. One that has the value already is left
+/// alone: lowering needs a right that the engine may lack.
 ///
 /// # Errors
 /// What the kernel says.
 pub fn write_oom_score(score: i32) -> Result<()> {
-    let proc = super::rooted::Rooted::open(Path::new("/proc"))?;
+    let proc = Rooted::open(Path::new("/proc"))?;
     let text = score.to_string();
-    let own = format!("{}/oom_score_adj", std::process::id());
-    let now = super::rooted::Rooted::read(&proc, Path::new(&own), 64)?;
+    let path = format!("{}/oom_score_adj", own_id(proc.as_fd())?);
+    let now = proc.read(Path::new(&path), 64)?;
     if now.is_some_and(|now| String::from_utf8_lossy(&now).trim() == text) {
         return Ok(());
     }
-    write(proc.as_fd(), &own, &text)
+    write(proc.as_fd(), &path, &text)
+}
+
+/// The id that a procfs knows this process by: its pid namespace may be another one than ours.
+fn own_id(proc: BorrowedFd<'_>) -> Result<u32> {
+    let target =
+        rustix::fs::readlinkat(proc, "self", Vec::new()).map_err(|e| failed(e, "/proc/self"))?;
+    // Only digits become part of a path.
+    target
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| Error::new(Kind::Denied, "/proc/self does not lead to a process"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_procfs_is_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("1")).unwrap();
+        std::fs::write(dir.path().join("1/comm"), "").unwrap();
+        std::os::unix::fs::symlink("1", dir.path().join("self")).unwrap();
+        let fake = Rooted::open(dir.path()).unwrap();
+        let error = write_own(fake.as_fd(), "comm", "x").unwrap_err();
+        assert_eq!(error.kind(), Kind::Denied);
+        assert_eq!(std::fs::read(dir.path().join("1/comm")).unwrap(), b"");
+    }
+
+    #[test]
+    fn own_files_are_written_whatever_self_is_called() {
+        let proc = Rooted::open(Path::new("/proc")).unwrap();
+        write_own(proc.as_fd(), "comm", "wharf-test").unwrap();
+        let comm = std::fs::read_to_string("/proc/self/comm").unwrap();
+        assert_eq!(comm, "wharf-test\n");
+        // A link in the path is refused, also one of the kernel's.
+        assert!(write(proc.as_fd(), "self/comm", "x").is_err());
+    }
 }

@@ -37,6 +37,12 @@ pub fn open(devpts: BorrowedFd<'_>) -> Result<Pair> {
     Ok(Pair { master, peer })
 }
 
+/// Whether a descriptor is a terminal's.
+#[must_use]
+pub fn is_terminal(fd: BorrowedFd<'_>) -> bool {
+    rustix::termios::isatty(fd)
+}
+
 /// Sets the size; the foreground process group gets SIGWINCH if it changed.
 ///
 /// # Errors

@@ -1,11 +1,14 @@
 //! What the process is: its user, limits, working directory and rights.
 
-use super::program::c_string;
-use super::{Init, Rights, SYS_ADMIN};
-use crate::engine::error::{Kind, Result};
+use std::os::fd::AsFd;
+
+use super::{Init, Rights, SYS_ADMIN, environment};
+use crate::engine::error::{Attempt, Kind, Result};
+use crate::engine::runtime::schedule::{self, Affinity};
 use crate::engine::runtime::user::{self, Identity};
-use crate::engine::runtime::{caps, rlimits, sysctl};
-use crate::engine::sys::{cred, process};
+use crate::engine::runtime::{caps, labels, rlimits};
+use crate::engine::sys::schedule::Bits;
+use crate::engine::sys::{self, cred, process, procfs};
 
 pub(super) fn die_with_parent(_init: &mut Init<'_>) -> Result<()> {
     process::die_with_parent()
@@ -18,6 +21,14 @@ pub(super) fn new_session(_init: &mut Init<'_>) -> Result<()> {
     process::new_session()
 }
 
+/// While the host's `/proc` is seen: the container may have none.
+pub(super) fn set_oom_score(init: &mut Init<'_>) -> Result<()> {
+    match init.process.oom_score_adj() {
+        Some(score) => procfs::write_oom_score(score).attempt(|| "process.oomScoreAdj"),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn find_user(init: &mut Init<'_>) -> Result<()> {
     let given = init.process.user();
     let root = init.root()?;
@@ -27,7 +38,7 @@ pub(super) fn find_user(init: &mut Init<'_>) -> Result<()> {
             uid: given.uid(),
             gid: given.gid(),
             groups: given.additional_gids().clone().unwrap_or_default(),
-            home: user::home_of(given.uid(), root)?,
+            home: String::new(),
         },
     };
     let sets = init.process.capabilities().as_ref();
@@ -46,13 +57,14 @@ pub(super) fn find_user(init: &mut Init<'_>) -> Result<()> {
         rights.permitted = 0;
     }
     let env = init.process.env().as_deref().unwrap_or_default();
-    let mut list = Vec::with_capacity(env.len() + 1);
-    for entry in env {
-        list.push(c_string(entry)?);
-    }
-    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
-        list.push(c_string(&format!("HOME={}", identity.home))?);
-    }
+    // Asked only if it is needed: most containers are told where home is.
+    let list = environment::make(env, || {
+        if identity.home.is_empty() {
+            user::home_of(identity.uid, root)
+        } else {
+            Ok(identity.home.clone())
+        }
+    })?;
     init.state.rights = rights;
     init.state.env = list;
     init.state.identity = Some(identity);
@@ -63,15 +75,81 @@ pub(super) fn set_limits(init: &mut Init<'_>) -> Result<()> {
     if let Some(limits) = init.process.rlimits() {
         rlimits::apply(limits)?;
     }
-    if let Some(score) = init.process.oom_score_adj() {
-        sysctl::set_oom_score(score)?;
-    }
     let mask = init.process.user().umask().unwrap_or(0o022);
     process::set_umask(mask);
     Ok(())
 }
 
+/// Where and when the program runs. After the cgroups: a cpuset there would change the affinity again.
+pub(super) fn set_schedule(init: &mut Init<'_>) -> Result<()> {
+    set_affinity(init)?;
+    if let Some(wanted) = init.process.scheduler() {
+        schedule::set_scheduler(wanted)?;
+    }
+    if let Some(wanted) = init.process.io_priority() {
+        schedule::set_io_priority(wanted)?;
+    }
+    let linux = init.spec.linux().as_ref();
+    if let Some(wanted) = linux.and_then(|linux| linux.personality().as_ref()) {
+        schedule::set_personality(wanted)?;
+    }
+    match linux.and_then(|linux| linux.memory_policy().as_ref()) {
+        Some(wanted) => schedule::set_memory_policy(wanted),
+        None => Ok(()),
+    }
+}
+
+/// Where the engine was allowed to run is no limit for the container, unless it asks for limits: its cpuset is.
+fn set_affinity(init: &Init<'_>) -> Result<()> {
+    let wanted = match init.process.exec_cpu_affinity() {
+        Some(wanted) if init.is_joining() => Affinity::parse(wanted)?,
+        _ => Affinity::default(),
+    };
+    match wanted {
+        Affinity {
+            last: Some(last), ..
+        } => sys::schedule::set_affinity(&last).attempt(|| "process.execCPUAffinity.final"),
+        Affinity {
+            initial: Some(_), ..
+        } => Ok(()),
+        Affinity { .. } => {
+            // Not everybody may.
+            let _ = sys::schedule::set_affinity(&Bits::full());
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn set_labels(init: &mut Init<'_>) -> Result<()> {
+    if labels::any(init.process) {
+        let proc = procfs::private()?;
+        labels::set_for_exec(init.process, proc.as_fd())
+    } else {
+        Ok(())
+    }
+}
+
+/// First with the engine's rights: a user may be let into a directory whose parent it may not enter. What only the user
+/// may enter (a network file system, somebody else's volume) is tried again by [`change_directory_again`].
 pub(super) fn change_directory(init: &mut Init<'_>) -> Result<()> {
+    match enter(init) {
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
+            init.state.retries_directory = true;
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+pub(super) fn change_directory_again(init: &mut Init<'_>) -> Result<()> {
+    if init.state.retries_directory {
+        enter(init)
+    } else {
+        Ok(())
+    }
+}
+
+fn enter(init: &Init<'_>) -> Result<()> {
     let path = init.process.cwd();
     process::change_directory(path).map_err(|error| {
         let kind = match error.raw_os_error() {

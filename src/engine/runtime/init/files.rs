@@ -4,13 +4,13 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::Init;
-use super::namespaces::has_new;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::runtime::devices::{self, Nodes};
 use crate::engine::runtime::mounts::{self, Made, Mask, Place};
 use crate::engine::runtime::rootfs::{self, Connection};
 use crate::engine::runtime::sysctl;
 use crate::engine::sys::mount::{self, Depth};
+use crate::engine::sys::procfs;
 use crate::engine::sys::rooted::Rooted;
 
 pub(super) fn copy_sources(init: &mut Init<'_>) -> Result<()> {
@@ -72,15 +72,16 @@ pub(super) fn set_kernel_parameters(init: &mut Init<'_>) -> Result<()> {
     let Some(parameters) = parameters.filter(|list| !list.is_empty()) else {
         return Ok(());
     };
-    let proc = init
-        .state
-        .made
-        .proc
-        .as_ref()
-        .ok_or_else(|| Error::invalid("kernel parameters without a /proc"))?;
+    // The container's own if it has one: in a user namespace there may be no other.
+    let private;
+    let proc = if let Some(proc) = &init.state.made.proc {
+        proc.as_fd()
+    } else {
+        private = procfs::private_complete()?;
+        private.as_fd()
+    };
     for (name, value) in parameters {
-        sysctl::check(name, value, |kind| has_new(init, kind))?;
-        sysctl::set(proc.as_fd(), name, value)?;
+        sysctl::set(proc, name, value)?;
     }
     Ok(())
 }

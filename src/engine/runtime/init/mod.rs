@@ -21,6 +21,8 @@ use crate::engine::sys::rooted::Rooted;
 use crate::engine::sys::{cred, process};
 
 mod attributes;
+mod check;
+mod environment;
 mod files;
 mod gate;
 mod message;
@@ -29,6 +31,7 @@ mod program;
 mod steps;
 mod streams;
 
+pub(super) use check::{check, check_process};
 pub(super) use message::{
     ATTACHED, FAILED, FILTER, GO_ON, MAX_MESSAGE, MOUNTED, PREPARED, READY, TERMINAL,
     decode_failure, decode_filter, decode_marks,
@@ -79,6 +82,8 @@ pub(super) struct State {
     env: Vec<CString>,
     program: Option<PathBuf>,
     rights: Rights,
+    /// The engine may not enter the working directory; perhaps the user may.
+    retries_directory: bool,
     filter: Option<Filter>,
     /// When each step was done.
     marks: Vec<Instant>,

@@ -52,6 +52,35 @@ pub(super) fn namespaces(spec: &Spec) -> impl Iterator<Item = &oci_spec::runtime
         .flat_map(|linux| linux.namespaces().iter().flatten())
 }
 
+/// Whether a container has a namespace that is not the engine's, be it new or joined.
+pub(super) fn has(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    namespaces(spec).any(|namespace| namespace.typ() == kind)
+}
+
+/// The same, and one that is joined is not the engine's own under another name. To be asked outside of the container.
+pub(super) fn is_separate(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    namespaces(spec)
+        .find(|namespace| namespace.typ() == kind)
+        .is_some_and(|namespace| match namespace.path() {
+            None => true,
+            Some(path) => !namespace::is_own(path, file_name(kind)),
+        })
+}
+
+/// The file of `/proc/<pid>/ns`.
+fn file_name(kind: LinuxNamespaceType) -> &'static str {
+    match kind {
+        LinuxNamespaceType::Mount => "mnt",
+        LinuxNamespaceType::Cgroup => "cgroup",
+        LinuxNamespaceType::Uts => "uts",
+        LinuxNamespaceType::Ipc => "ipc",
+        LinuxNamespaceType::User => "user",
+        LinuxNamespaceType::Pid => "pid",
+        LinuxNamespaceType::Network => "net",
+        LinuxNamespaceType::Time => "time",
+    }
+}
+
 fn namespace_bit(kind: LinuxNamespaceType) -> Namespaces {
     match kind {
         LinuxNamespaceType::Mount => process::NEWNS,
@@ -87,8 +116,9 @@ pub(super) fn enter_namespaces(init: &mut Init<'_>) -> Result<()> {
     namespace::enter(target, all_namespaces(init.spec) & !process::NEWPID)
 }
 
+/// Names are the container's also in a namespace that it shares with another one.
 pub(super) fn set_names(init: &mut Init<'_>) -> Result<()> {
-    if !has_new(init, LinuxNamespaceType::Uts) {
+    if !has(init.spec, LinuxNamespaceType::Uts) {
         return Ok(());
     }
     if let Some(name) = init.spec.hostname().as_deref().filter(|n| !n.is_empty()) {

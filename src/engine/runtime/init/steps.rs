@@ -2,7 +2,8 @@
 
 use super::Step;
 use super::attributes::{
-    change_directory, die_with_parent, drop_rights, find_user, new_session, set_limits,
+    change_directory, change_directory_again, die_with_parent, drop_rights, find_user, new_session,
+    set_labels, set_limits, set_oom_score, set_schedule,
 };
 use super::files::{
     copy_sources, make_devices, make_mounts, make_paths_readonly, make_root_readonly,
@@ -22,6 +23,7 @@ pub(in crate::engine::runtime) const LAUNCH: &[Step] = &[
     ("descriptors", close_inherited),
     ("parent", die_with_parent),
     ("session", new_session),
+    ("oom score", set_oom_score),
     // Sources are copied while they still are what they are on the host: shared mounts keep their peers.
     ("bind sources", copy_sources),
     ("private mounts", |_| mount::make_all_private()),
@@ -46,10 +48,13 @@ pub(in crate::engine::runtime) const LAUNCH: &[Step] = &[
     // Afterwards nothing of the host is in reach.
     ("pivot root", pivot),
     ("standard streams", set_streams),
+    ("schedule", set_schedule),
     ("limits", set_limits),
     ("directory", change_directory),
     ("filter", make_filter),
+    ("labels", set_labels),
     ("rights", drop_rights),
+    ("directory", change_directory_again),
     ("command", find_command),
     // Again, because a change of user clears it (prctl(2), PR_SET_PDEATHSIG).
     ("parent", die_with_parent),
@@ -63,16 +68,20 @@ pub(in crate::engine::runtime) const JOIN: &[Step] = &[
     ("descriptors", close_inherited),
     ("parent", die_with_parent),
     ("session", new_session),
+    ("oom score", set_oom_score),
     ("cgroups", await_cgroups),
     ("namespaces", enter_namespaces),
     ("root file system", open_root),
     ("terminal", open_terminal),
     ("user", find_user),
     ("standard streams", set_streams),
+    ("schedule", set_schedule),
     ("limits", set_limits),
     ("directory", change_directory),
     ("filter", make_filter),
+    ("labels", set_labels),
     ("rights", drop_rights),
+    ("directory", change_directory_again),
     ("command", find_command),
     ("parent", die_with_parent),
     ("seccomp listener", install_asking_filter),

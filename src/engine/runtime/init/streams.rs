@@ -10,6 +10,7 @@ use crate::engine::model::request::TerminalSize;
 use crate::engine::runtime::devices;
 use crate::engine::runtime::mounts::Prepared;
 use crate::engine::sys::mount::{self, Depth};
+use crate::engine::sys::node::{self, Node};
 use crate::engine::sys::{process, pty};
 
 /// The child's ends of the standard streams.
@@ -78,7 +79,7 @@ pub(super) fn open_terminal(init: &mut Init<'_>) -> Result<()> {
 pub(super) fn set_streams(init: &mut Init<'_>) -> Result<()> {
     let uid = init.identity()?.uid;
     match &init.io {
-        ChildIo::Inherit => return Ok(()),
+        ChildIo::Inherit => return own_streams(uid, init.identity()?.gid),
         ChildIo::Terminal(_) => {
             let Some(peer) = &init.state.terminal else {
                 return Err(Error::new(Kind::Internal, "no terminal was opened"));
@@ -117,5 +118,27 @@ pub(super) fn set_streams(init: &mut Init<'_>) -> Result<()> {
         }
     }
     init.state.terminal = None;
+    Ok(())
+}
+
+/// So that the user can open `/dev/stdout` again. The null device is everybody's. Where the owner cannot be changed (a file
+/// of somebody that this user namespace does not know, a read-only file system) it stays.
+fn own_streams(uid: u32, gid: u32) -> Result<()> {
+    for number in 0..=2 {
+        let stream = process::standard(number);
+        if process::owner(stream)? == uid || node::is_open(stream, Node::Character(1, 3))? {
+            continue;
+        }
+        // The group of a terminal may write to it (write(1)).
+        let gid = (!pty::is_terminal(stream)).then_some(gid);
+        match process::give_to(stream, uid, gid) {
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EPERM | libc::EROFS | libc::EINVAL)
+                ) => {}
+            other => other?,
+        }
+    }
     Ok(())
 }
