@@ -15,7 +15,7 @@ use super::launch::{Io, Process, Streams};
 use super::monitor::{self, Plan};
 use super::seal;
 use super::switchboard::Switchboard;
-use super::terms::Terms;
+use super::terms::{Container, Terms};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::Status;
 use crate::engine::sys::own;
@@ -167,7 +167,13 @@ fn join_process(
         process: &request.process,
         cgroup: &Hierarchy::detect()?.container(&plan.id),
         io,
-        terms: Terms::default(),
+        terms: Terms {
+            container: Some(Container {
+                id: plan.id.as_str(),
+                bundle: live,
+            }),
+            ..Terms::default()
+        },
     })
 }
 

@@ -2,6 +2,7 @@
 //! environment that they ask for, and a time limit. In which namespaces they run is decided by who calls this.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -28,6 +29,25 @@ pub struct Setting<'a> {
     pub dir: Option<&'a Path>,
     /// `NAME=value` for hooks that say nothing about their environment; `None`: the caller's.
     pub env: Option<&'a [Cow<'a, str>]>,
+}
+
+/// The container's state as hooks that run inside of it read it (runtime-spec, "State").
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State<'a> {
+    /// Version of the specification.
+    pub oci_version: &'a str,
+    /// The container's name.
+    pub id: &'a str,
+    /// In its life.
+    pub status: &'a str,
+    /// The first process as those inside see it.
+    pub pid: u32,
+    /// The bundle's directory on the host.
+    pub bundle: &'a Path,
+    /// From the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<&'a HashMap<String, String>>,
 }
 
 impl Setting<'_> {

@@ -85,6 +85,7 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
             Init {
                 spec: join.spec,
                 process: join.process,
+                birth: None,
                 rootfs: None,
                 cgroup: join.cgroup,
                 target: Some(target.as_fd()),
@@ -102,14 +103,17 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
                 Some(_) => Ok(()),
                 None => join.cgroup.attach_beside(pid, join.pid),
             };
-            let attached = attached
-                .and_then(|()| process::send_message(ours.as_fd(), &[init::ATTACHED], None));
+            if attached.is_ok() {
+                // A child that has failed meanwhile does not hear it; what it said is read next.
+                let _ = process::send_message(ours.as_fd(), &[init::ATTACHED], None);
+            }
             let started = Started {
                 pid,
                 pidfd,
                 streams,
                 socket: ours,
                 since,
+                limits: join.process.rlimits().as_deref().unwrap_or_default(),
                 timeline: Vec::new(),
                 terms: join.terms,
             };

@@ -7,12 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{PosixRlimit, Spec};
 
+use super::birth::Birth;
 use super::cgroup::Cgroup;
 use super::init::{self, ChildIo, Init, Step};
+use super::rdt::Allocation;
 use super::terms::{Attendant, Nobody, Terms, Waiting};
-use super::{mounts, rootfs};
+use super::{mounts, netdev, rlimits, rootfs};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::request::TerminalSize;
 use crate::engine::sys::file;
@@ -157,8 +159,7 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
         .as_ref()
         .ok_or_else(|| Error::invalid("the specification has no process"))?;
     init::check(spec, main)?;
-    // The cgroup namespace is made by the child, once it is in its cgroups.
-    let namespaces = init::new_namespaces(spec)? & !process::NEWCGROUP;
+    let birth = Birth::plan(spec, main)?;
     let resources = spec.linux().as_ref().and_then(|l| l.resources().as_ref());
     let birthplace = launch.cgroup.birthplace();
     let group = match &birthplace {
@@ -175,12 +176,20 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
         let dir = rootfs::directory(launch.rootfs);
         state.mounts = Some(mounts::prepare(spec, dir)?);
     }
+    if birth.has_users() {
+        state.early_root = rootfs::prepare(spec, launch.rootfs)?;
+    }
+    let group_of_caches = match launch.terms.container {
+        Some(container) => Allocation::of(spec, container.id)?,
+        None => None,
+    };
     let mut timeline = vec![("monitor: prepared", since.elapsed())];
-    match process::clone_process(namespaces, group.as_ref().map(AsFd::as_fd))? {
+    match birth.clone(group.as_ref().map(AsFd::as_fd))? {
         Cloned::Child => init::run(
             Init {
                 spec,
                 process: main,
+                birth: Some(&birth),
                 rootfs: Some(launch.rootfs),
                 cgroup: launch.cgroup,
                 target: None,
@@ -206,18 +215,34 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
             };
             timeline.push(("monitor: cgroups entered", since.elapsed()));
             let attached = attached
-                .and_then(|()| process::send_message(ours.as_fd(), &[init::ATTACHED], None));
+                .and_then(|()| group_of_caches.map_or(Ok(()), |group| group.apply(pid)))
+                .and_then(|()| take_devices(spec, &birth, pid));
+            if attached.is_ok() {
+                // A child that has failed meanwhile does not hear it; what it said is read next.
+                let _ = process::send_message(ours.as_fd(), &[init::ATTACHED], None);
+            }
             let started = Started {
                 pid,
                 pidfd,
                 streams,
                 socket: ours,
                 since,
+                limits: main.rlimits().as_deref().unwrap_or_default(),
                 timeline,
                 terms: launch.terms,
             };
             started.finish(attached, init::LAUNCH, attendant)
         }
+    }
+}
+
+/// Moves the host's network devices that the container is to have into its network namespace.
+fn take_devices(spec: &Spec, birth: &Birth<'_>, pid: i32) -> Result<()> {
+    if netdev::any(spec) {
+        let namespace = birth.network_of(pid)?;
+        netdev::move_all(spec, namespace.as_fd())
+    } else {
+        Ok(())
     }
 }
 
@@ -228,6 +253,8 @@ pub(super) struct Started<'a> {
     pub(super) streams: Option<Streams>,
     pub(super) socket: OwnedFd,
     pub(super) since: Instant,
+    /// What it may ask us to set.
+    pub(super) limits: &'a [PosixRlimit],
     pub(super) timeline: Vec<(&'static str, Duration)>,
     pub(super) terms: Terms<'a>,
 }
@@ -247,6 +274,7 @@ impl Started<'_> {
             mut streams,
             socket,
             since,
+            limits,
             mut timeline,
             terms,
         } = self;
@@ -299,6 +327,11 @@ impl Started<'_> {
                     if at == init::PREPARED && terms.gate.is_some() {
                         break;
                     }
+                }
+                (Some(&init::LIMITS), _) => {
+                    rlimits::apply_to(pid, limits)
+                        .and_then(|()| process::send_message(socket.as_fd(), &[init::GO_ON], None))
+                        .map_err(abandon)?;
                 }
                 (Some(&init::READY), _) => {
                     ready = true;

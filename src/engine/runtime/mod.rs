@@ -2,13 +2,18 @@
 //!
 //! It knows nothing of images, stores or networks: it is given paths and documents.
 
+mod birth;
 pub mod caps;
 mod command;
 pub mod devices;
+pub mod dialect;
 pub mod hooks;
+mod idmap;
 mod init;
 pub mod labels;
 pub mod mounts;
+mod netdev;
+pub mod rdt;
 pub mod rlimits;
 pub mod rootfs;
 pub mod schedule;

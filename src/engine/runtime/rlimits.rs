@@ -26,9 +26,17 @@ pub fn check(limits: &[PosixRlimit]) -> Result<()> {
 /// # Errors
 /// The limit's name and what the kernel says.
 pub fn apply(limits: &[PosixRlimit]) -> Result<()> {
+    apply_to(0, limits)
+}
+
+/// The same on another process.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_to(pid: i32, limits: &[PosixRlimit]) -> Result<()> {
     for limit in limits {
         let (number, name) = kernel_number(limit.typ());
-        process::set_limit(number, limit.soft(), limit.hard(), name)?;
+        process::set_limit(pid, number, limit.soft(), limit.hard(), name)?;
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Mounts the root file system inside the container's own mount namespace. What is mounted in it is `mounts.rs`.
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
@@ -76,15 +78,31 @@ impl Connection {
     }
 }
 
-/// Mounts it over the host's root of this namespace, from where [`mount::pivot`] takes it, and returns its root.
-/// All mounts must have been made private before. `early` is what [`Connection::copy_early`] copied.
+/// Copies the mount of a root that is a directory, where its path can still be walked: users of another user namespace
+/// may not be let through. `None` for other roots.
+///
+/// # Errors
+/// What open_tree(2) says.
+pub fn prepare(spec: &Spec, rootfs: &Rootfs) -> Result<Option<OwnedFd>> {
+    let kind = match Connection::of(spec)?.kind {
+        Propagation::Slave => Propagation::Slave,
+        Propagation::Private | Propagation::Shared | Propagation::Unbindable => {
+            Propagation::Private
+        }
+    };
+    match directory(rootfs) {
+        Some(path) => bind(path, kind).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Mounts it where [`mount::pivot`] takes it from, and returns its root: a directory on itself, where hooks look for it,
+/// anything else over the host's root of this namespace. All mounts must have been made private before. `early` is what
+/// [`Connection::copy_early`] or [`prepare`] copied.
 ///
 /// # Errors
 /// What the kernel says, naming the layer or directory.
 pub fn mount(rootfs: &Rootfs, early: Option<OwnedFd>) -> Result<OwnedFd> {
-    if let Some(root) = early {
-        return attach(root);
-    }
     match rootfs {
         Rootfs::Overlay {
             lower,
@@ -113,8 +131,73 @@ pub fn mount(rootfs: &Rootfs, early: Option<OwnedFd>) -> Result<OwnedFd> {
             }
             .attempt(|| "mount the layers")
         }
-        Rootfs::Dir { path } => attach(bind(path, Propagation::Private)?),
+        Rootfs::Dir { path } => {
+            let root = match early {
+                Some(root) => root,
+                None => bind(path, Propagation::Private)?,
+            };
+            match Rooted::open(path) {
+                Ok(place) => {
+                    mount::attach(root.as_fd(), place.as_fd(), path.display())?;
+                    Ok(root)
+                }
+                // Nobody here may walk there.
+                Err(_) => attach(root),
+            }
+        }
     }
+}
+
+/// For a root that cannot be pivoted to because the host's is none that can be put elsewhere (an initramfs): moves it over
+/// the host's root. Before that the host's procfs and sysfs are hidden, as runc does it, so that no user namespace inside
+/// can be said to have seen them.
+///
+/// # Errors
+/// What the kernel says.
+pub fn move_to_top(rootfs: &Rootfs, root: BorrowedFd<'_>) -> Result<()> {
+    if let Rootfs::Dir { path } = rootfs {
+        let table = file::read_optional(Path::new("/proc/self/mountinfo"))?.unwrap_or_default();
+        for target in kernel_file_systems(&String::from_utf8_lossy(&table), path) {
+            mount::hide(&target)?;
+        }
+    }
+    let top = Rooted::open(Path::new("/"))?;
+    mount::attach(root, top.as_fd(), "/")?;
+    mount::change_root(root)
+}
+
+/// Where procfs and sysfs are mounted outside of a directory, latest first (proc_pid_mountinfo(5)).
+fn kernel_file_systems(table: &str, except: &Path) -> Vec<PathBuf> {
+    let targets = table.lines().filter_map(|line| {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let kind = file_system.split(' ').next()?;
+        let target = unescape(mount.split(' ').nth(4)?);
+        let counts = matches!(kind, "proc" | "sysfs") && !target.starts_with(except);
+        counts.then_some(target)
+    });
+    let mut targets: Vec<PathBuf> = targets.collect();
+    targets.reverse();
+    targets
+}
+
+/// Blanks and the like are written as three octal digits.
+fn unescape(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let octal = match (first, after.get(..3)) {
+            (b'\\', Some(digits)) => std::str::from_utf8(digits).ok(),
+            _ => None,
+        };
+        if let Some(byte) = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            bytes.push(byte);
+            rest = after.get(3..).unwrap_or_default();
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
 }
 
 /// The directory that the root is, if it is one.
@@ -123,6 +206,19 @@ pub fn directory(rootfs: &Rootfs) -> Option<&Path> {
     match rootfs {
         Rootfs::Overlay { .. } => None,
         Rootfs::Dir { path } => Some(path),
+    }
+}
+
+/// The root as it is, without a mount of its own.
+///
+/// # Errors
+/// [`Kind::Unsupported`] for one that must be mounted first.
+pub fn open(rootfs: &Rootfs) -> Result<Rooted> {
+    match rootfs {
+        Rootfs::Overlay { .. } => Err(Error::unsupported(
+            "layers without a mount namespace to mount them in",
+        )),
+        Rootfs::Dir { path } => Rooted::open(path),
     }
 }
 
@@ -211,4 +307,22 @@ fn is_invalid(error: &Error) -> bool {
 fn utf8(path: &Path) -> Result<&str> {
     path.to_str()
         .ok_or_else(|| Error::invalid(format!("{} is not UTF-8", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_kernel_file_systems_are_found() {
+        let table = "22 1 0:5 / /proc rw - proc proc rw\n\
+            23 1 0:6 / /sys rw shared:7 - sysfs sysfs rw\n\
+            24 1 0:7 / /run rw - tmpfs proc rw\n\
+            25 1 0:5 / /mnt/a\\040b rw - proc proc rw\n\
+            26 1 0:9 / /c/rootfs/proc rw - proc proc rw\n\
+            malformed\n";
+        let found = kernel_file_systems(table, Path::new("/c/rootfs"));
+        let expect = ["/mnt/a b", "/sys", "/proc"].map(PathBuf::from);
+        assert_eq!(found, expect);
+    }
 }

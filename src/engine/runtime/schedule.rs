@@ -15,7 +15,15 @@ use crate::engine::sys::schedule::{self, Attributes, Bits};
 /// # Errors
 /// What is wrong with it, or what the kernel says.
 pub fn set_scheduler(wanted: &Scheduler) -> Result<()> {
-    schedule::set_attributes(attributes(wanted)?).attempt(|| "process.scheduler")
+    let attributes = attributes(wanted)?;
+    schedule::set_attributes(attributes)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::EPERM) if attributes.priority > 0 => error.with_hint(
+                "on cgroup v1 a group has no time for real-time processes unless linux.resources.cpu.realtimeRuntime gives it some",
+            ),
+            _ => error,
+        })
+        .attempt(|| "process.scheduler")
 }
 
 /// Applies `process.ioPriority`.

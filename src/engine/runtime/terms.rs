@@ -2,6 +2,7 @@
 //! containers live as long as the monitor; those of `oci` live on their own.
 
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use crate::engine::error::{Error, Result};
 
@@ -16,10 +17,21 @@ pub struct Terms<'a> {
     pub stops_when_mounted: bool,
     /// So many descriptors from 3 on go to the program.
     pub preserved_fds: u32,
+    /// Which container it is: for hooks, the session keyring and what is named after it.
+    pub container: Option<Container<'a>>,
     /// The root is moved to, not pivoted to: for a root that cannot be (initramfs).
     pub no_pivot: bool,
     /// The session keyring stays that of the caller.
     pub no_new_keyring: bool,
+}
+
+/// A container as others know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Container<'a> {
+    /// Its name.
+    pub id: &'a str,
+    /// Its bundle's directory.
+    pub bundle: &'a Path,
 }
 
 /// The first process as its parent sees it while it waits.

@@ -100,14 +100,36 @@ pub fn set_ambient(wanted: Capabilities) -> Result<()> {
     Ok(())
 }
 
+/// Which supplementary groups a process gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Groups<'a> {
+    /// Those that it has.
+    Kept,
+    /// These.
+    Set(&'a [u32]),
+    /// These, if this user namespace lets its processes choose (user_namespaces(7), "The /proc/pid/setgroups file").
+    SetIfAllowed(&'a [u32]),
+}
+
 /// Becomes a user: groups, group, user, in this order. Permitted capabilities are kept, effective ones are lost unless
 /// it was and stays root.
 ///
 /// # Errors
-/// `EPERM` without CAP_SETUID or CAP_SETGID.
-pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
-    let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
-    rustix::thread::set_thread_groups(&groups).map_err(|e| failed(e, "set groups"))?;
+/// `EPERM` without CAP_SETUID or CAP_SETGID, `EINVAL` for an id that this user namespace does not have.
+pub fn become_user(uid: u32, gid: u32, groups: Groups<'_>) -> Result<()> {
+    let set = |list: &[u32]| {
+        let list: Vec<Gid> = list.iter().copied().map(Gid::from_raw).collect();
+        rustix::thread::set_thread_groups(&list)
+    };
+    let done = match groups {
+        Groups::Kept => Ok(()),
+        Groups::Set(list) => set(list),
+        Groups::SetIfAllowed(list) => set(list).or_else(|e| match e {
+            rustix::io::Errno::PERM => Ok(()),
+            e => Err(e),
+        }),
+    };
+    done.map_err(|e| failed(e, "set groups"))?;
     let group = Gid::from_raw(gid);
     rustix::thread::set_thread_res_gid(group, group, group)
         .map_err(|e| failed(e, format_args!("become group {gid}")))?;

@@ -228,6 +228,17 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes an empty directory; one that is not there is fine.
+///
+/// # Errors
+/// What rmdir(2) says otherwise.
+pub fn remove_dir(path: &Path) -> Result<()> {
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.attempt(|| format!("remove directory {}", path.display())),
+    }
+}
+
 /// Removes a directory and everything in it without following links; one that is not there is fine.
 ///
 /// # Errors

@@ -30,6 +30,13 @@ pub fn cpus() -> usize {
     usize::try_from(count).unwrap_or(1).max(1)
 }
 
+/// User and group that this process acts as.
+#[must_use]
+pub fn effective_ids() -> (u32, u32) {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    (uid.as_raw(), gid.as_raw())
+}
+
 /// Whether this process acts as root (geteuid(2)).
 #[must_use]
 pub fn is_root() -> bool {

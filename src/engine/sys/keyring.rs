@@ -9,6 +9,10 @@ use rustix::io::Errno;
 use super::{failed, last_errno};
 use crate::engine::error::{Error, Kind, Result};
 
+/// `KEYCTL_GET_KEYRING_ID`.
+const GET_ID: i32 = 0;
+/// `KEY_SPEC_SESSION_KEYRING`.
+const SESSION: i32 = -3;
 /// `KEYCTL_JOIN_SESSION_KEYRING`.
 const JOIN: i32 = 1;
 /// `KEYCTL_SETPERM`.
@@ -33,12 +37,24 @@ pub struct Keyring(libc::c_long);
 pub fn join_session(name: &CStr) -> Result<Option<Keyring>> {
     // SAFETY: the name is NUL-terminated and outlives the call.
     let serial = unsafe { libc::syscall(libc::SYS_keyctl, JOIN, name.as_ptr()) };
-    if serial >= 0 {
-        return Ok(Some(Keyring(serial)));
+    match serial {
+        1.. => Ok(Some(Keyring(serial))),
+        // It was the session keyring before.
+        0 => own_session().map(Some),
+        _ => match last_errno() {
+            Errno::NOSYS => Ok(None),
+            e => Err(failed(e, "join a session keyring")),
+        },
     }
-    match last_errno() {
-        Errno::NOSYS => Ok(None),
-        e => Err(failed(e, "join a session keyring")),
+}
+
+fn own_session() -> Result<Keyring> {
+    // SAFETY: plain values.
+    let serial = unsafe { libc::syscall(libc::SYS_keyctl, GET_ID, SESSION, 0) };
+    if serial > 0 {
+        Ok(Keyring(serial))
+    } else {
+        Err(failed(last_errno(), "find the session keyring"))
     }
 }
 

@@ -24,6 +24,7 @@ pub mod stream;
 pub mod bpf;
 pub mod cred;
 pub mod keyring;
+pub mod link;
 pub mod memory_file;
 pub mod mount;
 pub mod namespace;

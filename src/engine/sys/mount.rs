@@ -399,6 +399,33 @@ pub fn unmount(target: &Path) -> Result<()> {
         .map_err(|e| failed(e, format_args!("unmount {}", target.display())))
 }
 
+/// Takes a mount away, or covers it with an empty file system where it may not be taken.
+///
+/// # Errors
+/// What mount(2) says.
+pub fn hide(target: &Path) -> Result<()> {
+    let what = format_args!("hide {}", target.display());
+    match rustix::mount::unmount(target, UnmountFlags::DETACH) {
+        Ok(()) => Ok(()),
+        Err(Errno::INVAL | Errno::PERM) => {
+            rustix::mount::mount("tmpfs", target, "tmpfs", MountFlags::empty(), None)
+                .map_err(|e| failed(e, what))
+        }
+        Err(e) => Err(failed(e, what)),
+    }
+}
+
+/// Makes a directory the root directory of this process, and its working directory.
+///
+/// # Errors
+/// What chroot(2) says.
+pub fn change_root(root: BorrowedFd<'_>) -> Result<()> {
+    rustix::process::fchdir(root)
+        .and_then(|()| rustix::process::chroot("."))
+        .and_then(|()| rustix::process::chdir("/"))
+        .map_err(|e| failed(e, "change the root directory"))
+}
+
 /// Makes the mount that a descriptor is the root of the root directory of this mount namespace, and lets go of the old
 /// one. The working directory is then the new root.
 ///

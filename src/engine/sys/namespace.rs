@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "interface requests are raw ioctl(2) calls")]
 
+use std::fmt::Display;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -34,13 +35,18 @@ pub fn enter(pidfd: BorrowedFd<'_>, namespaces: Namespaces) -> Result<()> {
         .map_err(|e| failed(e, "enter the container's namespaces"))
 }
 
-/// Enters the namespace that a file stands for (`/proc/<pid>/ns/net`).
+/// Enters the namespace that a file stands for (`/proc/<pid>/ns/net`), which must be of that kind.
 ///
 /// # Errors
-/// What setns(2) says.
-pub fn enter_file(file: BorrowedFd<'_>, label: &str) -> Result<()> {
-    rustix::thread::move_into_link_name_space(file, None)
-        .map_err(|e| failed(e, format_args!("enter namespace {label}")))
+/// What setns(2) says; `EINVAL` if it is of another kind, or no namespace.
+pub fn enter_file(file: BorrowedFd<'_>, kind: Namespaces, label: impl Display) -> Result<()> {
+    let flags = i32::try_from(kind).unwrap_or(-1);
+    // SAFETY: plain values; no memory is shared with another task (CLONE_FS, CLONE_VM) whose view would change.
+    let result = unsafe { libc::setns(file.as_raw_fd(), flags) };
+    if result == 0 {
+        return Ok(());
+    }
+    Err(last_errno()).map_err(|e| failed(e, format_args!("enter namespace {label}")))
 }
 
 /// A user namespace with these mappings (user_namespaces(7)) and nobody in it. Must be called by a process with one
@@ -79,7 +85,7 @@ fn write_maps(pid: i32, uids: &str, gids: &str) -> Result<OwnedFd> {
             .and_then(|file| rustix::io::write(file, map.as_bytes()))
             .map_err(|e| failed(e, format_args!("map ids {:?}", map.trim_end())))?;
     }
-    super::node::open(std::path::Path::new(&format!("/proc/{pid}/ns/user")))
+    super::node::open(Path::new(&format!("/proc/{pid}/ns/user")))
 }
 
 /// Whether a namespace file stands for the namespace that this process is in. `kind` is a name in `/proc/self/ns`. What

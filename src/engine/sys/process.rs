@@ -46,6 +46,9 @@ const INTO_CGROUP: u64 = 0x2_0000_0000;
 /// Give the parent a pidfd of the child.
 const PIDFD: u64 = 0x1000;
 
+/// The new process's parent is ours.
+const PARENT: u64 = 0x8000;
+
 /// `struct clone_args` of clone3(2), first version with `cgroup`.
 #[repr(C)]
 #[derive(Default)]
@@ -86,6 +89,30 @@ pub fn clone_process(
     namespaces: Namespaces,
     into_cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Cloned> {
+    let mut args = CloneArgs {
+        flags: namespaces,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = into_cgroup {
+        args.flags |= INTO_CGROUP;
+        args.cgroup = u64::try_from(cgroup.as_raw_fd()).unwrap_or(u64::MAX);
+    }
+    clone(args)
+}
+
+/// The same, but the new process is a child of this process's parent, who is told of its end as of ours.
+///
+/// # Errors
+/// As [`clone_process`].
+pub fn clone_sibling(namespaces: Namespaces) -> Result<Cloned> {
+    clone(CloneArgs {
+        flags: namespaces | PARENT,
+        ..CloneArgs::default()
+    })
+}
+
+fn clone(mut args: CloneArgs) -> Result<Cloned> {
     // Two entries of every directory, and one for each thread.
     let threads = rustix::fs::stat("/proc/self/task")
         .map_err(|e| failed(e, "count threads in /proc/self/task"))?
@@ -97,16 +124,8 @@ pub fn clone_process(
         ));
     }
     let mut pidfd: RawFd = -1;
-    let mut args = CloneArgs {
-        flags: namespaces | PIDFD,
-        pidfd: (&raw mut pidfd).addr() as u64,
-        exit_signal: libc::SIGCHLD as u64,
-        ..CloneArgs::default()
-    };
-    if let Some(cgroup) = into_cgroup {
-        args.flags |= INTO_CGROUP;
-        args.cgroup = u64::try_from(cgroup.as_raw_fd()).unwrap_or(u64::MAX);
-    }
+    args.flags |= PIDFD;
+    args.pidfd = (&raw mut pidfd).addr() as u64;
     // SAFETY: no CLONE_VM, so the child has a copy of all memory and a null stack means "continue on the copied one";
     // this process is single-threaded (checked above), so the copy is consistent; `args` and `pidfd` outlive the call.
     let result =
@@ -477,9 +496,8 @@ pub fn receive_message(
             &mut control,
             RecvFlags::CMSG_CLOEXEC,
         ) {
-            Err(Errno::INTR) => {}
-            // The child ended with unread bytes on its side: the same as gone.
-            Err(Errno::CONNRESET) => return Ok((0, None)),
+            // The other side ended with unread messages: that is told once, and before what it said last.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
             Err(e) => return Err(failed(e, "receive a message")),
             Ok(result) => break result,
         }
@@ -621,19 +639,19 @@ pub fn change_directory(path: &Path) -> Result<()> {
     }
 }
 
-/// Sets a resource limit by its kernel number (getrlimit(2)).
+/// Sets a resource limit of a process (0: this one) by its kernel number (getrlimit(2)).
 ///
 /// # Errors
 /// `EPERM` for more than the hard limit without privilege.
-pub fn set_limit(resource: u32, soft: u64, hard: u64, name: &str) -> Result<()> {
+pub fn set_limit(pid: i32, resource: u32, soft: u64, hard: u64, name: &str) -> Result<()> {
     let limit = libc::rlimit64 {
         rlim_cur: soft,
         rlim_max: hard,
     };
-    // SAFETY: `limit` outlives the call; a null old limit is allowed; pid 0 is this process.
+    // SAFETY: `limit` outlives the call; a null old limit is allowed.
     let result = unsafe {
         libc::prlimit64(
-            0,
+            pid,
             resource,
             &raw const limit,
             std::ptr::null_mut::<libc::rlimit64>(),
@@ -704,6 +722,19 @@ pub fn look(path: &Path) -> Executable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_word_of_who_did_not_listen_is_heard() {
+        let (ours, theirs) = message_pair().unwrap();
+        send_message(ours.as_fd(), b"unread", None).unwrap();
+        send_message(theirs.as_fd(), b"why", None).unwrap();
+        drop(theirs);
+        let mut buffer = [0; 8];
+        let (length, _) = receive_message(ours.as_fd(), &mut buffer).unwrap();
+        assert_eq!(buffer.get(..length), Some(&b"why"[..]));
+        let (length, _) = receive_message(ours.as_fd(), &mut buffer).unwrap();
+        assert_eq!(length, 0);
+    }
 
     #[test]
     fn a_name_with_parentheses_does_not_move_the_start_time() {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -47,6 +47,33 @@ pub fn write_own(proc: BorrowedFd<'_>, file: &str, value: &str) -> Result<()> {
     write(proc, &format!("{}/{file}", own_id(proc)?), value)
 }
 
+/// Writes a value to a file of a process's directory below `/proc`, in one piece.
+///
+/// # Errors
+/// As [`write`]; `ENOENT` if there is no such process.
+pub fn write_of(pid: i32, file: &str, value: &str) -> Result<()> {
+    let proc = Rooted::open(Path::new("/proc"))?;
+    write(proc.as_fd(), &format!("{pid}/{file}"), value)
+}
+
+/// The id that a process has in the pid namespace of `/proc`.
+///
+/// # Errors
+/// [`Kind::NotFound`] if it is collected already, or not visible there.
+pub fn pid_of(pidfd: BorrowedFd<'_>) -> Result<i32> {
+    let proc = Rooted::open(Path::new("/proc"))?;
+    let path = format!("{}/fdinfo/{}", own_id(proc.as_fd())?, pidfd.as_raw_fd());
+    let text = proc.read(Path::new(&path), 4096)?.unwrap_or_default();
+    parse_pid(&String::from_utf8_lossy(&text))
+        .ok_or_else(|| Error::new(Kind::NotFound, "the process is gone"))
+}
+
+/// The line `Pid:` (pidfd_open(2)); 0 or -1 stand for none.
+fn parse_pid(fdinfo: &str) -> Option<i32> {
+    let line = fdinfo.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    line.trim().parse().ok().filter(|pid| *pid > 0)
+}
+
 /// A procfs of this process's pid namespace that is mounted nowhere, so that nobody can mount anything on it. It has the
 /// directories of processes and nothing else.
 ///
@@ -71,10 +98,23 @@ pub fn private_complete() -> Result<OwnedFd> {
 ///
 /// # Errors
 /// What the kernel says.
-pub fn write_oom_score(score: i32) -> Result<()> {
+pub fn write_own_oom_score(score: i32) -> Result<()> {
     let proc = Rooted::open(Path::new("/proc"))?;
+    let own = own_id(proc.as_fd())?;
+    set_oom_score(&proc, i64::from(own), score)
+}
+
+/// The same for another process.
+///
+/// # Errors
+/// What the kernel says.
+pub fn write_oom_score_of(pid: i32, score: i32) -> Result<()> {
+    set_oom_score(&Rooted::open(Path::new("/proc"))?, i64::from(pid), score)
+}
+
+fn set_oom_score(proc: &Rooted, pid: i64, score: i32) -> Result<()> {
     let text = score.to_string();
-    let path = format!("{}/oom_score_adj", own_id(proc.as_fd())?);
+    let path = format!("{pid}/oom_score_adj");
     let now = proc.read(Path::new(&path), 64)?;
     if now.is_some_and(|now| String::from_utf8_lossy(&now).trim() == text) {
         return Ok(());
@@ -108,6 +148,15 @@ mod tests {
         let error = write_own(fake.as_fd(), "comm", "x").unwrap_err();
         assert_eq!(error.kind(), Kind::Denied);
         assert_eq!(std::fs::read(dir.path().join("1/comm")).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_descriptor_knows_its_process() {
+        let own = std::process::id().cast_signed();
+        let pidfd = crate::engine::sys::process::open_pidfd(own).unwrap();
+        assert_eq!(pid_of(pidfd.as_fd()).unwrap(), own);
+        assert_eq!(parse_pid("pos:\t0\nPid:\t-1\nNSpid:\t7\n"), None);
+        assert_eq!(parse_pid(""), None);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::os::fd::AsFd;
 
+use super::message::LIMITS;
 use super::{Init, Rights, SYS_ADMIN, environment};
 use crate::engine::error::{Attempt, Kind, Result};
 use crate::engine::runtime::schedule::{self, Affinity};
 use crate::engine::runtime::user::{self, Identity};
 use crate::engine::runtime::{caps, labels, rlimits};
+use crate::engine::sys::cred::Groups;
 use crate::engine::sys::schedule::Bits;
 use crate::engine::sys::{self, cred, process, procfs};
 
@@ -24,7 +26,7 @@ pub(super) fn new_session(_init: &mut Init<'_>) -> Result<()> {
 /// While the host's `/proc` is seen: the container may have none.
 pub(super) fn set_oom_score(init: &mut Init<'_>) -> Result<()> {
     match init.process.oom_score_adj() {
-        Some(score) => procfs::write_oom_score(score).attempt(|| "process.oomScoreAdj"),
+        Some(score) => procfs::write_own_oom_score(score).attempt(|| "process.oomScoreAdj"),
         None => Ok(()),
     }
 }
@@ -73,7 +75,12 @@ pub(super) fn find_user(init: &mut Init<'_>) -> Result<()> {
 
 pub(super) fn set_limits(init: &mut Init<'_>) -> Result<()> {
     if let Some(limits) = init.process.rlimits() {
-        rlimits::apply(limits)?;
+        if init.has_users() {
+            // More than the hard limit takes a right over the host's users.
+            init.ask(LIMITS)?;
+        } else {
+            rlimits::apply(limits)?;
+        }
     }
     let mask = init.process.user().umask().unwrap_or(0o022);
     process::set_umask(mask);
@@ -167,7 +174,12 @@ pub(super) fn drop_rights(init: &mut Init<'_>) -> Result<()> {
     let bounding = caps::bits(sets.and_then(|sets| sets.bounding().as_ref()));
     let identity = init.identity()?.clone();
     cred::limit_bounding(bounding)?;
-    cred::become_user(identity.uid, identity.gid, &identity.groups)?;
+    let groups = if init.has_users() {
+        Groups::SetIfAllowed(&identity.groups)
+    } else {
+        Groups::Set(&identity.groups)
+    };
+    cred::become_user(identity.uid, identity.gid, groups)?;
     if init.process.no_new_privileges().unwrap_or(false) {
         cred::no_new_privileges()?;
     }

@@ -1,12 +1,12 @@
 //! What can be said of a specification before anything is made: contradictions, values out of range, and what this host
 //! does not have. Asked by the parent, in its own namespaces.
 
-use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
+use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Process, Root, Spec};
 
 use super::namespaces::{has, is_separate};
 use crate::engine::error::{Error, Result};
 use crate::engine::runtime::schedule::Affinity;
-use crate::engine::runtime::{labels, rlimits, sysctl};
+use crate::engine::runtime::{labels, netdev, rlimits, sysctl};
 
 /// Refuses what cannot become a container.
 ///
@@ -15,8 +15,11 @@ use crate::engine::runtime::{labels, rlimits, sysctl};
 /// [`Kind::Unsupported`](crate::engine::error::Kind::Unsupported), naming the field.
 pub(in crate::engine::runtime) fn check(spec: &Spec, process: &Process) -> Result<()> {
     check_process(spec, process)?;
+    check_users(spec)?;
+    check_mount_namespace(spec)?;
     check_names(spec)?;
     check_hidden_paths(spec)?;
+    netdev::check(spec)?;
     check_sysctls(spec)
 }
 
@@ -47,6 +50,45 @@ fn check_user(process: &Process) -> Result<()> {
                 "process.user.{name}: {id} is no id"
             )));
         }
+    }
+    Ok(())
+}
+
+fn check_users(spec: &Spec) -> Result<()> {
+    let any = |list: &Option<Vec<LinuxIdMapping>>| list.as_ref().is_some_and(|l| !l.is_empty());
+    let mapped = spec
+        .linux()
+        .as_ref()
+        .is_some_and(|linux| any(linux.uid_mappings()) || any(linux.gid_mappings()));
+    if mapped && !has(spec, LinuxNamespaceType::User) {
+        return Err(Error::invalid(
+            "linux.uidMappings, linux.gidMappings: user namespace mappings specified, but user namespace isn't enabled in the config",
+        ));
+    }
+    Ok(())
+}
+
+/// Without a mount namespace the program is shut into its root by chroot(2), as with runc and crun, and nothing can be
+/// mounted: it would be mounted on the host, and stay.
+fn check_mount_namespace(spec: &Spec) -> Result<()> {
+    if has(spec, LinuxNamespaceType::Mount) {
+        return Ok(());
+    }
+    let refuse = |field: &str| {
+        let text = format!("{field}: not without a mount namespace: it would change the host");
+        Err(Error::invalid(text))
+    };
+    if spec.mounts().as_ref().is_some_and(|list| !list.is_empty()) {
+        return refuse("mounts");
+    }
+    let linux = spec.linux().as_ref();
+    let propagation = linux.and_then(|linux| linux.rootfs_propagation().as_deref());
+    if propagation.is_some_and(|word| !word.is_empty()) {
+        return refuse("linux.rootfsPropagation");
+    }
+    let root = spec.root().as_ref();
+    if root.and_then(Root::readonly).unwrap_or(false) {
+        return refuse("root.readonly");
     }
     Ok(())
 }

@@ -3,7 +3,10 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use oci_spec::runtime::LinuxNamespaceType;
+
 use super::Init;
+use super::namespaces::has;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::runtime::devices::{self, Nodes};
 use crate::engine::runtime::mounts::{self, Made, Mask, Place};
@@ -19,7 +22,7 @@ pub(super) fn copy_sources(init: &mut Init<'_>) -> Result<()> {
         init.state.mounts = Some(mounts::prepare(init.spec, dir)?);
     }
     let connection = Connection::of(init.spec)?;
-    if let Some(rootfs) = init.rootfs {
+    if let (Some(rootfs), None) = (init.rootfs, &init.state.early_root) {
         init.state.early_root = connection.copy_early(rootfs)?;
     }
     Ok(())
@@ -29,10 +32,11 @@ pub(super) fn mount_root(init: &mut Init<'_>) -> Result<()> {
     let rootfs = init
         .rootfs
         .ok_or_else(|| Error::new(Kind::Internal, "no root file system is given"))?;
-    init.state.root = Some(Rooted::from_fd(rootfs::mount(
-        rootfs,
-        init.state.early_root.take(),
-    )?));
+    init.state.root = Some(if has(init.spec, LinuxNamespaceType::Mount) {
+        Rooted::from_fd(rootfs::mount(rootfs, init.state.early_root.take())?)
+    } else {
+        rootfs::open(rootfs)?
+    });
     Ok(())
 }
 
@@ -149,6 +153,10 @@ pub(super) fn make_root_readonly(init: &mut Init<'_>) -> Result<()> {
 
 pub(super) fn pivot(init: &mut Init<'_>) -> Result<()> {
     let root = init.root()?.as_fd();
-    mount::pivot(root)?;
+    match init.rootfs {
+        _ if !has(init.spec, LinuxNamespaceType::Mount) => return mount::change_root(root),
+        Some(rootfs) if init.terms.no_pivot => rootfs::move_to_top(rootfs, root)?,
+        _ => mount::pivot(root)?,
+    }
     Connection::of(init.spec)?.apply(root)
 }

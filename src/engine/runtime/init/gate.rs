@@ -10,7 +10,7 @@ use crate::engine::sys::{process, socket};
 /// Lets the parent run hooks that need the namespaces and the host's root.
 pub(super) fn await_hooks(init: &mut Init<'_>) -> Result<()> {
     if init.terms.stops_when_mounted {
-        ask(init, MOUNTED)
+        init.ask(MOUNTED)
     } else {
         Ok(())
     }
@@ -24,7 +24,7 @@ pub(super) fn await_start(init: &mut Init<'_>) -> Result<()> {
     }
     // Before the parent is told: it may end as soon as it has answered. If it ends without an answer, the socket says so.
     process::outlive_parent()?;
-    ask(init, PREPARED)?;
+    init.ask(PREPARED)?;
     if let Some(gate) = init.terms.gate {
         init.socket = socket::accept_messages(&gate)?;
     }
@@ -43,14 +43,4 @@ pub(super) fn hand_over(init: &Init<'_>, listener: &OwnedFd) -> Result<()> {
     } else {
         Err(Error::new(Kind::Cancelled, "the parent gave up"))
     }
-}
-
-fn ask(init: &Init<'_>, what: u8) -> Result<()> {
-    process::send_message(init.socket.as_fd(), &[what], None)?;
-    let mut byte = [0];
-    let (length, _) = process::receive_message(init.socket.as_fd(), &mut byte)?;
-    if length == 0 || byte != [GO_ON] {
-        return Err(Error::new(Kind::Cancelled, "the parent gave up"));
-    }
-    Ok(())
 }

@@ -28,6 +28,9 @@ pub(in crate::engine::runtime) const PREPARED: u8 = b'P';
 /// child waits for [`GO_ON`].
 pub(in crate::engine::runtime) const FILTER: u8 = b'F';
 
+/// First byte: the process's limits are to be set by the parent, who has the right to; the child waits for [`GO_ON`].
+pub(in crate::engine::runtime) const LIMITS: u8 = b'L';
+
 /// The parent's message: the child is in its cgroups.
 pub(in crate::engine::runtime) const ATTACHED: u8 = b'A';
 
@@ -56,19 +59,37 @@ const KINDS: [Kind; 14] = [
 ];
 
 pub(super) fn report(init: &Init<'_>, number: usize, error: &Error) {
+    // If the parent is gone there is nobody to tell.
+    let _ = process::send_message(init.socket.as_fd(), &encode_failure(number, error), None);
+}
+
+/// A [`FAILED`] message; `number` is that of the step.
+#[must_use]
+pub(in crate::engine::runtime) fn encode_failure(number: usize, error: &Error) -> Vec<u8> {
     let kind = KINDS
         .iter()
         .position(|kind| *kind == error.kind())
         .unwrap_or(KINDS.len());
     let byte = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
     let mut message = vec![FAILED, byte(number), byte(kind)];
-    message.extend(error.to_string().bytes().take(MAX_MESSAGE / 2));
+    message.extend(shortened(error.to_string().as_bytes()));
     if let Some(hint) = error.hint() {
         message.push(0);
         message.extend(hint.bytes().take(MAX_MESSAGE / 4));
     }
-    // If the parent is gone there is nobody to tell.
-    let _ = process::send_message(init.socket.as_fd(), &message, None);
+    message
+}
+
+/// What fits into a message. Of a longer text beginning and end stay: what was attempted, and why it failed.
+fn shortened(text: &[u8]) -> Vec<u8> {
+    const END: usize = 512;
+    match text.split_at_checked(MAX_MESSAGE / 2 - END) {
+        Some((start, rest)) if rest.len() > END => {
+            let end = rest.get(rest.len() - END..).unwrap_or_default();
+            [start, " … ".as_bytes(), end].concat()
+        }
+        _ => text.to_vec(),
+    }
 }
 
 /// The error that a child reported. `steps` is the list that it ran.
@@ -123,4 +144,27 @@ pub(in crate::engine::runtime) fn decode_marks(
             (*name, Duration::from_micros(micros.into()))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_failure_keeps_what_was_attempted_and_why_it_failed() {
+        let path = "x/".repeat(40_000);
+        let error = Error::invalid(format!("bind {path}")).caused_by("name too long");
+        let message = encode_failure(0, &error);
+        assert!(message.len() <= MAX_MESSAGE);
+        let text = decode_failure(&message, &[]).to_string();
+        assert!(text.starts_with("bind x/x/"), "{text}");
+        assert!(text.ends_with("name too long"), "{text}");
+        let short = Error::new(Kind::Denied, "no").with_hint("try that");
+        let decoded = decode_failure(&encode_failure(3, &short), &[]);
+        assert_eq!(
+            (decoded.kind(), decoded.to_string()),
+            (Kind::Denied, "no".to_owned())
+        );
+        assert_eq!(decoded.hint(), Some("try that"));
+    }
 }

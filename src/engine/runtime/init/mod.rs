@@ -4,12 +4,13 @@
 //! `launch.rs` runs [`LAUNCH`], `join.rs` runs [`JOIN`]; both are the parent's side.
 
 use std::ffi::CString;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use oci_spec::runtime::{Process, Spec};
 
+use super::birth::Birth;
 use super::cgroup::Cgroup;
 use super::launch::Rootfs;
 use super::mounts::{Made, Prepared};
@@ -25,6 +26,8 @@ mod check;
 mod environment;
 mod files;
 mod gate;
+mod hooks;
+mod keyring;
 mod message;
 mod namespaces;
 mod program;
@@ -33,10 +36,10 @@ mod streams;
 
 pub(super) use check::{check, check_process};
 pub(super) use message::{
-    ATTACHED, FAILED, FILTER, GO_ON, MAX_MESSAGE, MOUNTED, PREPARED, READY, TERMINAL,
-    decode_failure, decode_filter, decode_marks,
+    ATTACHED, FAILED, FILTER, GO_ON, LIMITS, MAX_MESSAGE, MOUNTED, PREPARED, READY, TERMINAL,
+    decode_failure, decode_filter, decode_marks, encode_failure,
 };
-pub(super) use namespaces::{all_namespaces, new_namespaces};
+pub(super) use namespaces::{all_namespaces, namespace_bit, namespaces, new_namespaces};
 pub(super) use steps::{JOIN, LAUNCH};
 pub(super) use streams::ChildIo;
 
@@ -50,6 +53,8 @@ pub(super) struct Init<'a> {
     pub(super) spec: &'a Spec,
     /// The process to become.
     pub(super) process: &'a Process,
+    /// How it came into its namespaces, and what is left to join; `None` when joining.
+    pub(super) birth: Option<&'a Birth<'a>>,
     /// The root to mount; `None` when joining.
     pub(super) rootfs: Option<&'a Rootfs>,
     /// Its group.
@@ -73,8 +78,8 @@ pub(super) struct Init<'a> {
 pub(super) struct State {
     /// Mounts whose sources were copied: by the parent if they had to be, else by the first step that can.
     pub(super) mounts: Option<Vec<Prepared>>,
-    /// The root as it was while the host's mounts were shared.
-    early_root: Option<OwnedFd>,
+    /// The root as it was while the host's mounts were shared, and its path could be walked.
+    pub(super) early_root: Option<OwnedFd>,
     root: Option<Rooted>,
     made: Made,
     terminal: Option<OwnedFd>,
@@ -150,5 +155,21 @@ impl Init<'_> {
 
     fn is_joining(&self) -> bool {
         self.target.is_some()
+    }
+
+    /// Whether it has a user namespace other than the engine's.
+    fn has_users(&self) -> bool {
+        all_namespaces(self.spec) & process::NEWUSER != 0
+    }
+
+    /// Asks the parent for something and waits until it is done.
+    fn ask(&self, what: u8) -> Result<()> {
+        process::send_message(self.socket.as_fd(), &[what], None)?;
+        let mut byte = [0];
+        let (length, _) = process::receive_message(self.socket.as_fd(), &mut byte)?;
+        if length == 0 || byte != [GO_ON] {
+            return Err(Error::new(Kind::Cancelled, "the parent gave up"));
+        }
+        Ok(())
     }
 }

@@ -7,35 +7,17 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use super::Init;
 use super::message::ATTACHED;
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::runtime::birth::{self, Birth};
 use crate::engine::sys::process::{self, Namespaces};
-use crate::engine::sys::{namespace, node};
+use crate::engine::sys::{mount, namespace};
 
 /// The namespaces of a specification that are new.
-///
-/// # Errors
-/// Those that are not supported.
-pub(in crate::engine::runtime) fn new_namespaces(spec: &Spec) -> Result<Namespaces> {
-    let mut flags = 0;
-    for namespace in namespaces(spec) {
-        let bit = namespace_bit(namespace.typ());
-        match namespace.typ() {
-            LinuxNamespaceType::User => {
-                return Err(Error::unsupported("user namespaces"));
-            }
-            LinuxNamespaceType::Pid if namespace.path().is_some() => {
-                return Err(Error::unsupported("sharing a pid namespace"));
-            }
-            _ => {}
-        }
-        if namespace.path().is_none() {
-            flags |= bit;
-        }
-    }
-    // Without a mount namespace of its own the container's mounts would be the host's.
-    if flags & process::NEWNS == 0 {
-        return Err(Error::invalid("a container needs its own mount namespace"));
-    }
-    Ok(flags)
+#[must_use]
+pub(in crate::engine::runtime) fn new_namespaces(spec: &Spec) -> Namespaces {
+    namespaces(spec)
+        .filter(|namespace| namespace.path().is_none())
+        .map(|namespace| namespace_bit(namespace.typ()))
+        .fold(0, |flags, bit| flags | bit)
 }
 
 /// All namespaces that a joining process enters: those that the container has of its own.
@@ -46,7 +28,10 @@ pub(in crate::engine::runtime) fn all_namespaces(spec: &Spec) -> Namespaces {
         .fold(0, |flags, bit| flags | bit)
 }
 
-pub(super) fn namespaces(spec: &Spec) -> impl Iterator<Item = &oci_spec::runtime::LinuxNamespace> {
+/// The namespaces of a specification.
+pub(in crate::engine::runtime) fn namespaces(
+    spec: &Spec,
+) -> impl Iterator<Item = &oci_spec::runtime::LinuxNamespace> {
     spec.linux()
         .iter()
         .flat_map(|linux| linux.namespaces().iter().flatten())
@@ -81,7 +66,9 @@ fn file_name(kind: LinuxNamespaceType) -> &'static str {
     }
 }
 
-fn namespace_bit(kind: LinuxNamespaceType) -> Namespaces {
+/// The kernel's flag.
+#[must_use]
+pub(in crate::engine::runtime) fn namespace_bit(kind: LinuxNamespaceType) -> Namespaces {
     match kind {
         LinuxNamespaceType::Mount => process::NEWNS,
         LinuxNamespaceType::Cgroup => process::NEWCGROUP,
@@ -99,13 +86,17 @@ pub(super) fn has_new(init: &Init<'_>, kind: LinuxNamespaceType) -> bool {
 }
 
 pub(super) fn join_given_namespaces(init: &mut Init<'_>) -> Result<()> {
-    for given in namespaces(init.spec) {
-        let Some(path) = given.path() else { continue };
-        // A namespace file is a magic link of /proc or a bind mount of one, chosen by the engine's caller.
-        let file = node::open(path)?;
-        namespace::enter_file(file.as_fd(), &path.to_string_lossy())?;
+    init.birth.map_or(Ok(()), Birth::join)
+}
+
+/// Cuts every mount off from its copies elsewhere: nothing mounted from now on is seen outside. Without a mount namespace of
+/// its own the container's would be the host's, and nothing is changed.
+pub(super) fn make_mounts_private(init: &mut Init<'_>) -> Result<()> {
+    if has(init.spec, LinuxNamespaceType::Mount) {
+        mount::make_all_private()
+    } else {
+        Ok(())
     }
-    Ok(())
 }
 
 pub(super) fn enter_namespaces(init: &mut Init<'_>) -> Result<()> {
@@ -113,7 +104,13 @@ pub(super) fn enter_namespaces(init: &mut Init<'_>) -> Result<()> {
         return Ok(());
     };
     // The pid namespace was entered by the parent: it counts from birth.
-    namespace::enter(target, all_namespaces(init.spec) & !process::NEWPID)
+    let namespaces = all_namespaces(init.spec);
+    namespace::enter(target, namespaces & !process::NEWPID)?;
+    if namespaces & process::NEWUSER != 0 {
+        birth::become_root(init.process)
+    } else {
+        Ok(())
+    }
 }
 
 /// Names are the container's also in a namespace that it shares with another one.

@@ -10,13 +10,14 @@ use super::files::{
     make_working_dir, mask_paths, mount_root, open_root, pivot, set_kernel_parameters,
 };
 use super::gate::{await_hooks, await_start};
+use super::hooks::{create_container, start_container};
+use super::keyring::join_keyring;
 use super::namespaces::{
     await_cgroups, bring_up_loopback, enter_cgroup_namespace, enter_namespaces,
-    join_given_namespaces, set_names,
+    join_given_namespaces, make_mounts_private, set_names,
 };
 use super::program::{find_command, install_asking_filter, install_filter, make_filter};
 use super::streams::{close_inherited, open_terminal, set_streams};
-use crate::engine::sys::mount;
 
 /// A container's first process.
 pub(in crate::engine::runtime) const LAUNCH: &[Step] = &[
@@ -24,10 +25,11 @@ pub(in crate::engine::runtime) const LAUNCH: &[Step] = &[
     ("parent", die_with_parent),
     ("session", new_session),
     ("oom score", set_oom_score),
+    ("keyring", join_keyring),
     // Sources are copied while they still are what they are on the host: shared mounts keep their peers.
     ("bind sources", copy_sources),
-    ("private mounts", |_| mount::make_all_private()),
     ("namespaces", join_given_namespaces),
+    ("private mounts", make_mounts_private),
     ("host name", set_names),
     ("loopback", bring_up_loopback),
     ("root file system", mount_root),
@@ -45,6 +47,7 @@ pub(in crate::engine::runtime) const LAUNCH: &[Step] = &[
     ("working directory", make_working_dir),
     ("read-only root", make_root_readonly),
     ("host's hooks", await_hooks),
+    ("createContainer hooks", create_container),
     // Afterwards nothing of the host is in reach.
     ("pivot root", pivot),
     ("standard streams", set_streams),
@@ -60,6 +63,7 @@ pub(in crate::engine::runtime) const LAUNCH: &[Step] = &[
     ("parent", die_with_parent),
     ("seccomp listener", install_asking_filter),
     ("gate", await_start),
+    ("startContainer hooks", start_container),
     ("seccomp", install_filter),
 ];
 
@@ -71,6 +75,7 @@ pub(in crate::engine::runtime) const JOIN: &[Step] = &[
     ("oom score", set_oom_score),
     ("cgroups", await_cgroups),
     ("namespaces", enter_namespaces),
+    ("keyring", join_keyring),
     ("root file system", open_root),
     ("terminal", open_terminal),
     ("user", find_user),

@@ -1,10 +1,13 @@
 //! Descriptors: what of the parent's is kept, the terminal, the standard streams.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+
+use oci_spec::runtime::LinuxNamespaceType;
 
 use super::Init;
 use super::message::TERMINAL;
+use super::namespaces::has;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::request::TerminalSize;
 use crate::engine::runtime::devices;
@@ -38,6 +41,8 @@ pub(super) fn close_inherited(init: &mut Init<'_>) -> Result<()> {
     keep.extend(init.terms.gate);
     let mounts = init.state.mounts.iter().flatten();
     keep.extend(mounts.flat_map(Prepared::descriptors));
+    keep.extend(init.state.early_root.as_ref().map(AsFd::as_fd));
+    keep.extend(init.birth.iter().flat_map(|birth| birth.descriptors()));
     if let ChildIo::Pipes {
         stdin,
         stdout,
@@ -64,7 +69,7 @@ pub(super) fn open_terminal(init: &mut Init<'_>) -> Result<()> {
     if let Some(size) = size {
         pty::set_size(pair.master.as_fd(), size)?;
     }
-    if !init.is_joining() {
+    if !init.is_joining() && has(init.spec, LinuxNamespaceType::Mount) {
         // The descriptor is the peer itself: no name that could have been changed is used (CVE-2025-52565).
         let dev = devices::directory(init.root()?, &init.state.made)?;
         let place = devices::console_place(dev.as_fd())?;
@@ -111,9 +116,9 @@ pub(super) fn set_streams(init: &mut Init<'_>) -> Result<()> {
             for pipe in [stdin.as_ref(), Some(stdout), Some(stderr)]
                 .into_iter()
                 .flatten()
-                .filter(|_| uid != 0)
+                .filter(|_| uid != 0 || init.has_users())
             {
-                process::give_to(pipe, uid, None)?;
+                give_if_allowed(pipe.as_fd(), uid, None)?;
             }
         }
     }
@@ -121,8 +126,7 @@ pub(super) fn set_streams(init: &mut Init<'_>) -> Result<()> {
     Ok(())
 }
 
-/// So that the user can open `/dev/stdout` again. The null device is everybody's. Where the owner cannot be changed (a file
-/// of somebody that this user namespace does not know, a read-only file system) it stays.
+/// So that the user can open `/dev/stdout` again. The null device is everybody's.
 fn own_streams(uid: u32, gid: u32) -> Result<()> {
     for number in 0..=2 {
         let stream = process::standard(number);
@@ -131,14 +135,23 @@ fn own_streams(uid: u32, gid: u32) -> Result<()> {
         }
         // The group of a terminal may write to it (write(1)).
         let gid = (!pty::is_terminal(stream)).then_some(gid);
-        match process::give_to(stream, uid, gid) {
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::EPERM | libc::EROFS | libc::EINVAL)
-                ) => {}
-            other => other?,
-        }
+        give_if_allowed(stream, uid, gid)?;
     }
     Ok(())
+}
+
+/// Where the owner cannot be changed (a file of somebody that this user namespace does not know, a read-only file system)
+/// it stays.
+fn give_if_allowed(stream: BorrowedFd<'_>, uid: u32, gid: Option<u32>) -> Result<()> {
+    match process::give_to(stream, uid, gid) {
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EPERM | libc::EROFS | libc::EINVAL)
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
 }

@@ -33,7 +33,7 @@ use super::log_file::LogFile;
 use super::restart::{self, Ended};
 use super::seal;
 use super::switchboard::{Asked, Switchboard};
-use super::terms::Terms;
+use super::terms::{Container, Terms};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::request::{AttachTo, TerminalSize};
 use crate::engine::model::signal;
@@ -299,7 +299,13 @@ impl Monitor {
             rootfs: &self.plan.rootfs,
             cgroup: &self.cgroup,
             io,
-            terms: Terms::default(),
+            terms: Terms {
+                container: Some(Container {
+                    id: self.plan.id.as_str(),
+                    bundle: &self.live,
+                }),
+                ..Terms::default()
+            },
         })
     }
 

@@ -14,7 +14,7 @@ use super::state::{First, Place, Record, Status};
 use super::{Runtime, console, gate, listener, teardown};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::runtime::launch::{self, Io, Launch, Process, Rootfs};
-use crate::engine::runtime::terms::{Attendant, Terms, Waiting};
+use crate::engine::runtime::terms::{Attendant, Container, Terms, Waiting};
 use crate::engine::sys::file::{self, Lock};
 use crate::engine::sys::{own, process};
 
@@ -212,6 +212,7 @@ impl Making {
             path: self.bundle.rootfs.clone(),
         };
         let terminal = self.bundle.wants_terminal();
+        let id = witness.record.id.to_string();
         let launch = Launch {
             spec,
             rootfs: &rootfs,
@@ -227,6 +228,10 @@ impl Making {
                 stops_when_mounted: hooks::any(hooks, Moment::Prestart)
                     || hooks::any(hooks, Moment::CreateRuntime),
                 preserved_fds: request.inherited(),
+                container: Some(Container {
+                    id: &id,
+                    bundle: &self.bundle.dir,
+                }),
                 no_pivot: request.no_pivot,
                 no_new_keyring: request.no_new_keyring,
             },

@@ -10,6 +10,7 @@ use super::hooks::{self, Moment};
 use super::state::{Place, Record};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::runtime::cgroup::Cgroup;
+use crate::engine::runtime::rdt::Allocation;
 use crate::engine::sys::process;
 
 /// How long a process may take to end after SIGKILL.
@@ -55,6 +56,10 @@ pub(super) fn remove(place: &Place, record: &Record, spec: Option<&Spec>) -> Res
     if let Some(cgroup) = &record.cgroup {
         cgroup.kill_all()?;
         cgroup.remove()?;
+    }
+    let group = spec.map(|spec| Allocation::of(spec, record.id.as_str()));
+    if let Some(Ok(Some(group))) = group {
+        group.remove()?;
     }
     place.remove()?;
     let hooks = spec.and_then(|spec| spec.hooks().as_ref());

@@ -1,0 +1,258 @@
+//! Cache and memory bandwidth of a container (`linux.intelRdt`), in the kernel's resctrl file system
+//! (Documentation/filesystems/resctrl.rst).
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{LinuxIntelRdt, Spec};
+
+use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::sys::{cgroupfs, file};
+
+/// Where it is mounted.
+const ROOT: &str = "/sys/fs/resctrl";
+
+/// The part of it that belongs to one container.
+#[derive(Debug)]
+pub struct Allocation<'a> {
+    root: PathBuf,
+    wanted: &'a LinuxIntelRdt,
+    /// The container's name.
+    id: &'a str,
+}
+
+impl<'a> Allocation<'a> {
+    /// What a specification asks for; `None` if nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] if this machine or kernel has no such thing, [`Kind::InvalidInput`] for a name that is no
+    /// directory's.
+    pub fn of(spec: &'a Spec, id: &'a str) -> Result<Option<Self>> {
+        Self::below(Path::new(ROOT), spec, id)
+    }
+
+    fn below(root: &Path, spec: &'a Spec, id: &'a str) -> Result<Option<Self>> {
+        let wanted = spec.linux().as_ref().and_then(|l| l.intel_rdt().as_ref());
+        let Some(wanted) = wanted else {
+            return Ok(None);
+        };
+        let unsupported = |what: &str| Err(Error::unsupported(format!("linux.intelRdt{what}")));
+        if !root.join("schemata").exists() {
+            return unsupported(": intelRdt is specified in config, but Intel RDT is not enabled");
+        }
+        let name = wanted.clos_id().as_deref().unwrap_or_default();
+        if matches!(name, "." | "..") || name.contains('/') && name != "/" {
+            return Err(Error::invalid(format!(
+                "linux.intelRdt.closID: invalid intelRdt.ClosID {name:?}"
+            )));
+        }
+        if is_given(wanted.l3_cache_schema().as_ref()) && !root.join("info/L3").exists() {
+            return unsupported(".l3CacheSchema: Intel RDT/CAT is not enabled");
+        }
+        if is_given(wanted.mem_bw_schema().as_ref()) && !root.join("info/MB").exists() {
+            return unsupported(".memBwSchema: Intel RDT/MBA is not enabled");
+        }
+        Ok(Some(Self {
+            root: root.to_owned(),
+            wanted,
+            id,
+        }))
+    }
+
+    /// Makes the group, sets it and puts a process into it.
+    ///
+    /// # Errors
+    /// What the kernel says, in its own words where it has any.
+    pub fn apply(&self, pid: i32) -> Result<()> {
+        self.set(pid)
+            .map_err(|error| self.explained(error))
+            .attempt(|| "linux.intelRdt")
+    }
+
+    /// Removes what [`Self::apply`] made: a group that was named is somebody else's, too, and stays.
+    ///
+    /// # Errors
+    /// What rmdir(2) says.
+    pub fn remove(&self) -> Result<()> {
+        let group = self.group();
+        let ours = if self.is_named() {
+            match self.monitoring() {
+                Some(group) => group,
+                None => return Ok(()),
+            }
+        } else {
+            group
+        };
+        file::remove_dir(&ours)
+    }
+
+    fn set(&self, pid: i32) -> Result<()> {
+        let group = self.group();
+        let schemata = self.schemata();
+        if schemata.is_empty() && self.is_named() && !group.exists() {
+            return Err(Error::new(
+                Kind::NotFound,
+                format!(
+                    "closID {:?} must exist when schemata, l3CacheSchema and memBwSchema are empty",
+                    self.name()
+                ),
+            ));
+        }
+        cgroupfs::make(&group)?;
+        if !schemata.is_empty() {
+            cgroupfs::write(&group, "schemata", &schemata)?;
+        }
+        cgroupfs::write(&group, "tasks", &pid.to_string())?;
+        if let Some(monitoring) = self.monitoring() {
+            cgroupfs::make(&monitoring)?;
+            cgroupfs::write(&monitoring, "tasks", &pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn is_named(&self) -> bool {
+        is_given(self.wanted.clos_id().as_ref())
+    }
+
+    fn name(&self) -> &str {
+        let named = self.wanted.clos_id().as_deref();
+        named.filter(|name| !name.is_empty()).unwrap_or(self.id)
+    }
+
+    fn group(&self) -> PathBuf {
+        match self.name() {
+            // The group that everybody is in.
+            "/" => self.root.clone(),
+            name => self.root.join(name),
+        }
+    }
+
+    fn monitoring(&self) -> Option<PathBuf> {
+        let wanted = [
+            *self.wanted.enable_monitoring(),
+            *self.wanted.enable_cmt(),
+            *self.wanted.enable_mbm(),
+        ];
+        wanted
+            .contains(&Some(true))
+            .then(|| self.group().join("mon_groups").join(self.id))
+    }
+
+    /// All lines; later ones win (runtime-spec, "Intel RDT").
+    fn schemata(&self) -> String {
+        let single = [self.wanted.l3_cache_schema(), self.wanted.mem_bw_schema()];
+        let more = self.wanted.schemata().iter().flatten();
+        single
+            .into_iter()
+            .flatten()
+            .chain(more)
+            .filter(|line| !line.is_empty())
+            .flat_map(|line| [line.as_str(), "\n"])
+            .collect()
+    }
+
+    fn explained(&self, error: Error) -> Error {
+        let status = file::read_optional(&self.root.join("info/last_cmd_status"));
+        match status {
+            Ok(Some(status)) => {
+                let status = String::from_utf8_lossy(&status).trim().to_owned();
+                error.with_hint(format!("the kernel says: {status}"))
+            }
+            _ => error,
+        }
+    }
+}
+
+fn is_given(text: Option<&String>) -> bool {
+    text.is_some_and(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(rdt: &str) -> Spec {
+        let json = format!(r#"{{"ociVersion":"1.2.0","linux":{{"intelRdt":{rdt}}}}}"#);
+        serde_json::from_str(&json).unwrap()
+    }
+
+    /// A directory that looks like resctrl.
+    fn resctrl() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("info/L3")).unwrap();
+        std::fs::write(dir.path().join("schemata"), "").unwrap();
+        dir
+    }
+
+    fn refusal(root: &Path, rdt: &str) -> String {
+        let spec = spec(rdt);
+        Allocation::below(root, &spec, "c").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_the_machine_does_not_have_is_refused_by_name() {
+        let dir = resctrl();
+        let text = refusal(&dir.path().join("nowhere"), "{}");
+        assert!(text.contains("Intel RDT is not enabled"), "{text}");
+        let text = refusal(dir.path(), r#"{"memBwSchema":"MB:0=20"}"#);
+        assert_eq!(
+            text,
+            "linux.intelRdt.memBwSchema: Intel RDT/MBA is not enabled"
+        );
+        assert!(Allocation::of(&Spec::default(), "c").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_group_is_one_directory() {
+        let dir = resctrl();
+        for name in [".", "..", "a/b", "../x", "/x"] {
+            let text = refusal(dir.path(), &format!(r#"{{"closID":"{name}"}}"#));
+            assert!(text.contains("linux.intelRdt.closID"), "{text}");
+        }
+        for (name, path) in [("", "c"), ("x", "x"), ("/", "")] {
+            let spec = spec(&format!(r#"{{"closID":"{name}"}}"#));
+            let allocation = Allocation::below(dir.path(), &spec, "c").unwrap().unwrap();
+            assert_eq!(
+                allocation.group(),
+                dir.path().join(path).components().as_path()
+            );
+        }
+    }
+
+    #[test]
+    fn lines_are_written_in_the_order_that_makes_schemata_win() {
+        let dir = resctrl();
+        let spec = spec(r#"{"l3CacheSchema":"L3:0=f","schemata":["L3:0=1","L2:0=3"]}"#);
+        let allocation = Allocation::below(dir.path(), &spec, "c").unwrap().unwrap();
+        assert_eq!(allocation.schemata(), "L3:0=f\nL3:0=1\nL2:0=3\n");
+    }
+
+    #[test]
+    fn a_group_that_nobody_made_is_not_joined_without_a_schema() {
+        let dir = resctrl();
+        let spec = spec(r#"{"closID":"x"}"#);
+        let allocation = Allocation::below(dir.path(), &spec, "c").unwrap().unwrap();
+        let error = allocation.apply(1).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(!dir.path().join("x").exists());
+    }
+
+    #[test]
+    fn only_what_was_made_is_removed() {
+        let dir = resctrl();
+        for name in ["c", "x", "x/mon_groups/c"] {
+            std::fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        for rdt in [
+            "{}",
+            r#"{"closID":"x"}"#,
+            r#"{"closID":"x","enableMonitoring":true}"#,
+        ] {
+            let spec = spec(rdt);
+            let allocation = Allocation::below(dir.path(), &spec, "c").unwrap().unwrap();
+            allocation.remove().unwrap();
+        }
+        assert!(!dir.path().join("c").exists());
+        assert!(dir.path().join("x/mon_groups").exists());
+        assert!(!dir.path().join("x/mon_groups/c").exists());
+    }
+}
