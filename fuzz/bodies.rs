@@ -10,7 +10,9 @@ use wharf::engine::images::document::{self, Document};
 use wharf::engine::images::tarball::Reader;
 use wharf::engine::images::{platform as platforms, unpack};
 use wharf::engine::model::{Platform, Reference};
+use wharf::engine::runtime::oci::bundle;
 use wharf::engine::runtime::seccomp::compile;
+use wharf::engine::runtime::{dialect, launch};
 use wharf::engine::sys::at::Dir;
 use wharf::engine::sys::seccomp::Instruction;
 
@@ -106,6 +108,23 @@ pub fn config(bytes: &[u8]) {
             let _ = config.container_config();
             let _ = config.platform();
         }
+    }
+}
+
+/// Specifications: what is read is written as something that is read to the same, and every check gives an answer.
+pub fn specification(bytes: &[u8]) {
+    let read = bundle::parse(bytes);
+    if let Some(translated) = dialect::translate(bytes, dialect::Document::Container) {
+        assert!(dialect::translate(&translated.content, dialect::Document::Container).is_none());
+    }
+    let Ok((spec, _warnings)) = read else {
+        return;
+    };
+    let text = serde_json::to_vec(&spec).expect("JSON");
+    let (again, _warnings) = bundle::parse(&text).expect("its own text");
+    assert_eq!(again, spec);
+    if let Err(error) = launch::check(&spec) {
+        assert!(!error.to_string().is_empty());
     }
 }
 

@@ -132,6 +132,11 @@ fn configurations() {
 }
 
 #[test]
+fn specifications() {
+    replay("specification", CHANGES, bodies::specification);
+}
+
+#[test]
 fn tarballs() {
     replay("tarball", CHANGES, bodies::tarball);
 }

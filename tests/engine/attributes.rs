@@ -390,3 +390,42 @@ fn of_a_variable_that_is_given_twice_the_last_one_counts() {
         "{text}"
     );
 }
+
+#[test]
+fn cve_2024_21626_no_descriptor_is_a_working_directory() {
+    let Some(bundle) = bundle() else { return };
+    for number in 3..24 {
+        let config = with(
+            &bundle,
+            "/process/cwd",
+            json!(format!("/proc/self/fd/{number}")),
+        );
+        match bundle.run(&config, "ls -a . ../../.. 2>/dev/null; pwd") {
+            Err(error) => assert!(error.to_string().contains("/proc/self/fd"), "{error}"),
+            // One that is of the container's own root leads there, and nowhere else.
+            Ok(ran) => assert!(is_inside(&ran.out), "{number}: {ran:?}"),
+        }
+    }
+    // Nor does a link in the image lead there.
+    for number in 3..24 {
+        std::os::unix::fs::symlink(
+            format!("/proc/self/fd/{number}"),
+            bundle.rootfs().join(format!("fd{number}")),
+        )
+        .unwrap();
+        let config = with(&bundle, "/process/cwd", json!(format!("/fd{number}")));
+        if let Ok(ran) = bundle.run(&config, "ls -a . ../../.. 2>/dev/null; pwd") {
+            assert!(is_inside(&ran.out), "{number}: {ran:?}");
+        }
+    }
+}
+
+/// Whether the last line is a path inside, and no listing before it shows what only the host has.
+fn is_inside(listing: &str) -> bool {
+    let lines: Vec<&str> = listing.lines().collect();
+    let ends_inside = lines.last().is_some_and(|line| line.starts_with('/'));
+    ends_inside
+        && !lines
+            .iter()
+            .any(|line| matches!(*line, "usr" | "home" | "var"))
+}

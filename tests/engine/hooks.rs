@@ -21,6 +21,7 @@ impl Oci {
         // Hooks that run inside reach the log, too.
         let log = bundle.host.dir().join("log");
         fs::create_dir_all(&log).unwrap();
+        fs::create_dir_all(bundle.rootfs().join("log")).unwrap();
         config["mounts"].as_array_mut().unwrap().push(json!({
             "destination": "/log", "type": "bind", "source": log, "options": ["bind"],
         }));
@@ -187,7 +188,7 @@ fn the_session_keyring_is_the_containers_own() {
 fn a_root_that_is_moved_to_is_as_closed_as_one_that_is_pivoted_to() {
     let Some(oci) = Oci::new() else { return };
     fs::write(oci.bundle.rootfs().join("marker"), "here").unwrap();
-    let line = "cat /marker; ls /; ls -d /../../work 2>/dev/null; grep -c ' /proc ' /proc/self/mountinfo; pwd";
+    let line = "cat /marker; ls /; ls -d /../../usr 2>/dev/null; grep -c ' /proc ' /proc/self/mountinfo; pwd";
     let (pivoted, moved) = (oci.run(&[], line), oci.run(&["--no-pivot"], line));
     assert_eq!(moved.code, 0, "{moved:?}");
     assert_eq!(moved.stdout, pivoted.stdout);
@@ -207,4 +208,17 @@ fn what_the_machine_cannot_divide_is_refused() {
             .contains("linux.intelRdt: intelRdt is specified in config"),
         "{output:?}"
     );
+}
+
+#[test]
+fn an_unknown_capability_is_warned_of_and_left_out() {
+    let Some(mut oci) = Oci::new() else { return };
+    let list = json!(["CAP_KILL", "CAP_OF_TOMORROW"]);
+    oci.config["process"]["capabilities"] = json!({
+        "bounding": list, "effective": list, "permitted": list,
+    });
+    let output = oci.run(&[], "grep CapEff /proc/self/status");
+    assert_eq!(output.stdout, "CapEff:\t0000000000000020\n", "{output:?}");
+    let text = "warning: ignoring unknown or unavailable capabilities: [CAP_OF_TOMORROW]";
+    assert!(output.stderr.contains(text), "{output:?}");
 }

@@ -34,6 +34,7 @@ mod namespaces;
 mod oci;
 mod oci_commands;
 mod oci_hooks;
+mod oci_joined;
 mod oci_lifecycle;
 mod oci_podman;
 mod peers;

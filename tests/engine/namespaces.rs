@@ -305,7 +305,7 @@ fn without_a_mount_namespace_the_host_stays_as_it_is() {
     config["mounts"] = json!([]);
     fs::write(bundle.rootfs().join("marker"), "here").unwrap();
     assert_eq!(
-        bundle.ok(&config, "cat /marker; ls -d /work 2>/dev/null; true"),
+        bundle.ok(&config, "cat /marker; ls -d /usr 2>/dev/null; true"),
         "here"
     );
     assert_eq!(mounts(), before);

@@ -17,7 +17,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::engine::runtime::oci::{self, Driver, Rootless, Runtime};
+use crate::engine::Error;
+use crate::engine::runtime::oci::{self, Driver, Ear, Rootless, Runtime};
 use grammar::Parsed;
 use report::{Failure, Log};
 use table::{Command, GLOBAL};
@@ -33,7 +34,7 @@ struct Context {
 
 impl Context {
     /// Something that is told but changes nothing.
-    fn warn(&self, error: &crate::engine::Error) {
+    fn warn(&self, error: &Error) {
         self.log.warn(error);
     }
 }
@@ -81,11 +82,13 @@ fn dispatch(words: &[String], log: &mut Log) -> Outcome {
 }
 
 fn carry_out(command: &Command, global: &Parsed, parsed: &Parsed, log: Log) -> Outcome {
+    let ear = log.clone();
     let context = Context {
         runtime: Runtime {
             root: root(global)?,
             driver: driver(global)?,
             rootless: rootless(global)?,
+            ear: Ear::new(move |warning| ear.warn(&Error::invalid(warning))),
         },
         log,
     };
@@ -142,9 +145,8 @@ fn driver(global: &Parsed) -> Result<Driver, Failure> {
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| {
-        crate::engine::Error::io(format!("resolve {}", path.display()), error).into()
-    })
+    std::path::absolute(path)
+        .map_err(|error| Error::io(format!("resolve {}", path.display()), error).into())
 }
 
 /// Writes to standard output.
@@ -152,6 +154,6 @@ fn say(text: &str) -> Outcome {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|error| crate::engine::Error::io("write to standard output", error))?;
+        .map_err(|error| Error::io("write to standard output", error))?;
     Ok(0)
 }

@@ -17,7 +17,7 @@ pub struct Translated {
 
 /// What a document describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Document {
     /// A container: `config.json`.
     Container,
     /// A process: what `exec --process` reads.
@@ -32,12 +32,12 @@ const SCHEDULER_FLAGS: &[(&str, &str)] = &[
 
 /// Translates a document that could not be read. `None`: there is nothing in it to translate.
 #[must_use]
-pub fn translate(content: &[u8], kind: Kind) -> Option<Translated> {
+pub fn translate(content: &[u8], kind: Document) -> Option<Translated> {
     let mut document: Value = serde_json::from_slice(content).ok()?;
     let before = document.clone();
     let process = match kind {
-        Kind::Container => document.get_mut("process"),
-        Kind::Process => Some(&mut document),
+        Document::Container => document.get_mut("process"),
+        Document::Process => Some(&mut document),
     };
     let mut warnings = Vec::new();
     if let Some(process) = process.and_then(Value::as_object_mut) {
@@ -68,6 +68,24 @@ pub fn tidy(spec: &mut Spec) {
 /// specifications use that field for what is to be looked up in the image.
 pub fn tidy_process(process: &mut Process) {
     process.user_mut().set_username(None);
+}
+
+/// What is understood and changes nothing.
+#[must_use]
+pub fn ignored(spec: &Spec) -> Vec<String> {
+    let linux = spec.linux().as_ref();
+    let personality = linux.and_then(|linux| linux.personality().as_ref());
+    let flags = personality.and_then(|personality| personality.flags().as_ref());
+    flags
+        .filter(|flags| !flags.is_empty())
+        .map(|flags| {
+            format!(
+                "ignoring unsupported personality flags: {}",
+                flags.join(" ")
+            )
+        })
+        .into_iter()
+        .collect()
 }
 
 fn translate_process(process: &mut Map<String, Value>, warnings: &mut Vec<String>) {
@@ -146,7 +164,8 @@ mod tests {
     /// Reads a process after translation.
     fn process(json: &str) -> (Process, Vec<String>) {
         assert!(serde_json::from_str::<Process>(json).is_err(), "{json}");
-        let translated = translate(json.as_bytes(), Kind::Process).expect("something to translate");
+        let translated =
+            translate(json.as_bytes(), Document::Process).expect("something to translate");
         let process = serde_json::from_slice(&translated.content).unwrap();
         (process, translated.warnings)
     }
@@ -196,11 +215,26 @@ mod tests {
     #[test]
     fn what_is_wrong_otherwise_stays_wrong() {
         let affinity = br#"{"process":{"user":{},"execCPUAffinity":{"final":"x"}}}"#;
-        assert_eq!(translate(affinity, Kind::Container), None);
-        assert_eq!(translate(b"{", Kind::Container), None);
-        assert_eq!(translate(b"7", Kind::Process), None);
+        assert_eq!(translate(affinity, Document::Container), None);
+        assert_eq!(translate(b"{", Document::Container), None);
+        assert_eq!(translate(b"7", Document::Process), None);
         let number = br#"{"user":{},"capabilities":{"bounding":[1]}}"#;
-        assert_eq!(translate(number, Kind::Process), None);
+        assert_eq!(translate(number, Document::Process), None);
+    }
+
+    #[test]
+    fn flags_of_a_personality_are_said_to_mean_nothing() {
+        let read = |flags: &str| {
+            let json = format!(
+                r#"{{"ociVersion":"1.2.0","linux":{{"personality":{{"domain":"LINUX","flags":{flags}}}}}}}"#
+            );
+            ignored(&serde_json::from_str(&json).unwrap())
+        };
+        assert_eq!(read("[]"), [""; 0]);
+        assert_eq!(
+            read(r#"["A","B"]"#),
+            ["ignoring unsupported personality flags: A B"]
+        );
     }
 
     #[test]
@@ -230,8 +264,8 @@ mod tests {
                 "execCPUAffinity": { "initial": list },
             });
             let content = serde_json::to_vec(&document).unwrap();
-            let once = translate(&content, Kind::Process).unwrap();
-            prop_assert_eq!(translate(&once.content, Kind::Process), None);
+            let once = translate(&content, Document::Process).unwrap();
+            prop_assert_eq!(translate(&once.content, Document::Process), None);
         }
     }
 }

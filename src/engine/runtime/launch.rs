@@ -135,6 +135,18 @@ impl Process {
     }
 }
 
+/// Refuses a specification that cannot become a container, without making anything.
+///
+/// # Errors
+/// What contradicts itself, is out of range, or is not to be had on this host, by the name of the field.
+pub fn check(spec: &Spec) -> Result<()> {
+    let main = spec
+        .process()
+        .as_ref()
+        .ok_or_else(|| Error::invalid("the specification has no process"))?;
+    init::check(spec, main)
+}
+
 /// Starts the container's main process and returns once the payload was executed.
 ///
 /// The process dies with its parent (parent-death signal) unless its terms say otherwise. The cgroup is created here and

@@ -2,13 +2,33 @@
 //! memory policy. Values are checked as runc checks them, and become what the kernel takes.
 
 use oci_spec::runtime::{
-    ExecCPUAffinity, IOPriorityClass, LinuxIOPriority, LinuxMemoryPolicy, LinuxPersonality,
+    ExecCPUAffinity, IOPriorityClass, Linux, LinuxIOPriority, LinuxMemoryPolicy, LinuxPersonality,
     LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy, MemoryPolicyFlagType,
-    MemoryPolicyModeType, Scheduler,
+    MemoryPolicyModeType, Process, Scheduler,
 };
 
 use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::sys::schedule::{self, Attributes, Bits};
+
+/// Refuses what does not fit together, of a process and of its container.
+///
+/// # Errors
+/// [`Kind::InvalidInput`](crate::engine::error::Kind::InvalidInput) naming the field.
+pub fn check(process: &Process, linux: Option<&Linux>) -> Result<()> {
+    if let Some(wanted) = process.scheduler() {
+        attributes(wanted)?;
+    }
+    if let Some(wanted) = process.io_priority() {
+        io_priority(wanted)?;
+    }
+    if let Some(wanted) = process.exec_cpu_affinity() {
+        Affinity::parse(wanted)?;
+    }
+    if let Some(wanted) = linux.and_then(|linux| linux.memory_policy().as_ref()) {
+        memory_policy(wanted)?;
+    }
+    Ok(())
+}
 
 /// Applies `process.scheduler` to the calling process.
 ///

@@ -5,8 +5,7 @@ use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Process, Root, Spec}
 
 use super::namespaces::{has, is_separate};
 use crate::engine::error::{Error, Result};
-use crate::engine::runtime::schedule::Affinity;
-use crate::engine::runtime::{labels, netdev, rlimits, sysctl};
+use crate::engine::runtime::{labels, netdev, rlimits, schedule, sysctl};
 
 /// Refuses what cannot become a container.
 ///
@@ -31,10 +30,7 @@ pub(in crate::engine::runtime) fn check_process(spec: &Spec, process: &Process) 
     check_user(process)?;
     labels::check(spec, process)?;
     rlimits::check(process.rlimits().as_deref().unwrap_or_default())?;
-    match process.exec_cpu_affinity() {
-        Some(wanted) => Affinity::parse(wanted).map(drop),
-        None => Ok(()),
-    }
+    schedule::check(process, spec.linux().as_ref())
 }
 
 /// The largest number means "leave it as it is" to setresuid(2): the program would be root.

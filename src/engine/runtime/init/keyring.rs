@@ -27,9 +27,9 @@ pub(super) fn join_keyring(init: &mut Init<'_>) -> Result<()> {
     if init.is_joining() {
         return Ok(());
     }
-    // Whoever it becomes must find what it has put there.
+    // So that processes of `exec` find it, and whoever they become what was put there.
     let bits = if init.has_users() {
-        keyring::OTHER_SEARCH
+        keyring::USER_SEARCH | keyring::OTHER_SEARCH
     } else {
         keyring::USER_SEARCH
     };

@@ -3,11 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+
 use oci_spec::runtime::{Hook, LinuxNamespaceType, Process, Spec};
 
 use super::field;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::runtime::cgroup::with_default_devices;
+use crate::engine::runtime::dialect::{self, Document};
 use crate::engine::runtime::mounts;
 use crate::engine::sys::file;
 
@@ -22,6 +25,8 @@ pub struct Bundle {
     pub content: Vec<u8>,
     /// The root file system's directory, absolute and without links.
     pub rootfs: PathBuf,
+    /// What of the configuration is left alone.
+    pub warnings: Vec<String>,
 }
 
 impl Bundle {
@@ -38,7 +43,8 @@ impl Bundle {
                 config.display()
             ))
         })?;
-        let mut spec = parse(&content).attempt(|| format!("read {}", config.display()))?;
+        let what = || format!("read {}", config.display());
+        let (mut spec, warnings) = parse(&content).attempt(what)?;
         check(&spec)?;
         let rootfs = rootfs(&dir, &spec)?;
         complete_devices(&mut spec);
@@ -48,6 +54,7 @@ impl Bundle {
             spec,
             content,
             rootfs,
+            warnings,
         })
     }
 
@@ -70,12 +77,39 @@ impl Bundle {
     }
 }
 
-/// Reads a configuration.
+/// Reads a configuration, and says what of it means nothing here.
 ///
 /// # Errors
 /// The field that is wrong.
-pub fn parse(content: &[u8]) -> Result<Spec> {
-    field::read(content)
+pub fn parse(content: &[u8]) -> Result<(Spec, Vec<String>)> {
+    let (mut spec, mut warnings) = read::<Spec>(content, Document::Container)?;
+    dialect::tidy(&mut spec);
+    warnings.extend(dialect::ignored(&spec));
+    Ok((spec, warnings))
+}
+
+/// Reads a process for a running container in the same way.
+///
+/// # Errors
+/// The field that is wrong.
+pub fn parse_process(content: &[u8]) -> Result<(Process, Vec<String>)> {
+    let (mut process, warnings) = read::<Process>(content, Document::Process)?;
+    dialect::tidy_process(&mut process);
+    Ok((process, warnings))
+}
+
+/// The usual case is read at once; only what cannot be read is translated first.
+fn read<T: DeserializeOwned>(content: &[u8], document: Document) -> Result<(T, Vec<String>)> {
+    match field::read(content) {
+        Ok(read) => Ok((read, Vec::new())),
+        Err(error) => match dialect::translate(content, document) {
+            Some(translated) => {
+                let read = field::read(&translated.content)?;
+                Ok((read, translated.warnings))
+            }
+            None => Err(error),
+        },
+    }
 }
 
 /// What must hold for any container, whoever started it.

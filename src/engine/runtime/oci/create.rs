@@ -95,6 +95,7 @@ impl Runtime {
         let bundle = request.load()?;
         // Each phase needs other parts of the program; what is dropped comes back from the page cache.
         own::forget_code();
+        self.ear.tell(&bundle.warnings);
         console::check(
             bundle.wants_terminal(),
             request.console_socket.as_deref(),

@@ -179,7 +179,7 @@ mod tests {
     fn what_is_written_can_be_read() {
         for whom in [For::Root, For::Rootless { uid: 7, gid: 8 }] {
             let text = document(whom);
-            let spec = super::super::bundle::parse(text.as_bytes()).unwrap();
+            let spec = super::super::bundle::parse(text.as_bytes()).unwrap().0;
             assert_eq!(spec.process().as_ref().unwrap().terminal(), Some(true));
             let linux = spec.linux().as_ref().unwrap();
             let mapped = linux.uid_mappings().as_ref().map(|list| list[0].host_id());

@@ -8,13 +8,13 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
 use super::create::Run;
 use super::foreground::Foreground;
 use super::state::{Known, Record, Status};
-use super::{Runtime, bundle, console, create, field, listener};
+use super::{Runtime, bundle, console, create, listener};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::runtime::caps;
 use crate::engine::runtime::cgroup::Cgroup;
 use crate::engine::runtime::join::{self, Join};
 use crate::engine::runtime::launch::Io;
-use crate::engine::runtime::terms::{Attendant, Terms, Waiting};
+use crate::engine::runtime::terms::{Attendant, Container, Terms, Waiting};
 use crate::engine::sys::{file, own};
 
 /// What to run, and how.
@@ -96,7 +96,8 @@ impl Runtime {
         own::forget_code();
         let spec = known.place.spec()?;
         own::forget_code();
-        let mut process = request.process(&spec)?;
+        let (mut process, warnings) = request.process(&spec)?;
+        self.ear.tell(&warnings);
         create::check_inherited(request.preserved_fds, request.listen_fds)?;
         create::add_listen_fds(&mut process, request.listen_fds);
         let run = if request.detach {
@@ -119,9 +120,12 @@ impl Runtime {
 }
 
 impl Exec {
-    fn process(&self, spec: &Spec) -> Result<Process> {
+    fn process(&self, spec: &Spec) -> Result<(Process, Vec<String>)> {
+        let mut warnings = Vec::new();
         let process = if let Some(document) = &self.document {
-            field::read(document).attempt(|| "--process")?
+            let (process, ignored) = bundle::parse_process(document).attempt(|| "--process")?;
+            warnings = ignored;
+            process
         } else {
             let main = spec.process().clone().ok_or_else(|| {
                 let text = "the container's configuration has no process";
@@ -130,7 +134,7 @@ impl Exec {
             self.change.apply(main)?
         };
         bundle::check_process(&process, "process")?;
-        Ok(process)
+        Ok((process, warnings))
     }
 
     fn join(
@@ -168,6 +172,10 @@ impl Exec {
             terms: Terms {
                 outlives_parent: true,
                 preserved_fds: self.preserved_fds.saturating_add(self.listen_fds),
+                container: Some(Container {
+                    id: known.record.id.as_str(),
+                    bundle: &known.record.bundle,
+                }),
                 ..Terms::default()
             },
         };

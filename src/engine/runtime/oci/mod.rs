@@ -37,7 +37,9 @@ mod field;
 mod listener;
 mod teardown;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::engine::error::{Kind, Result};
 pub use crate::engine::runtime::cgroup::Driver;
@@ -45,7 +47,7 @@ use crate::engine::runtime::cgroup::{Cgroup, Hierarchy};
 use crate::engine::sys::{file, host};
 
 /// Where containers are kept, and how their cgroups are made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Runtime {
     /// Holds one directory for each container.
     pub root: PathBuf,
@@ -53,6 +55,36 @@ pub struct Runtime {
     pub driver: Driver,
     /// Whether it is fine if nobody lets us make any.
     pub rootless: Rootless,
+    /// Who hears what keeps nothing from being done.
+    pub ear: Ear,
+}
+
+/// Hears warnings, or does not.
+#[derive(Clone, Default)]
+pub struct Ear(Option<Hear>);
+
+type Hear = Rc<dyn Fn(&str)>;
+
+impl Ear {
+    /// Everything is passed to a function.
+    #[must_use]
+    pub fn new(hear: impl Fn(&str) + 'static) -> Self {
+        Self(Some(Rc::new(hear)))
+    }
+
+    fn tell(&self, warnings: &[String]) {
+        if let Some(hear) = &self.0 {
+            for warning in warnings {
+                hear(warning);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Ear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ear").field(&self.0.is_some()).finish()
+    }
 }
 
 /// Runs this program again from where no container can write to it, if it does not yet. To be called before anything is

@@ -209,7 +209,8 @@ impl Place {
         let what = || format!("read {}", path.display());
         let content = file::read_optional(&path)?
             .ok_or_else(|| Error::new(Kind::Internal, format!("{} is gone", path.display())))?;
-        super::bundle::parse(&content).attempt(what)
+        let (spec, _told_before) = super::bundle::parse(&content).attempt(what)?;
+        Ok(spec)
     }
 
     /// What the container's limits are since the last `update`; `None` if there was none.
