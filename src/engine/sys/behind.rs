@@ -39,7 +39,7 @@ struct Piece {
 
 impl Behind {
     /// Takes note of `length` bytes written at `start`: the disk may begin with them (sync_file_range(2)), and when
-    /// [`WINDOW`] more have been written they leave the page cache (posix_fadvise(2), `POSIX_FADV_DONTNEED`) unless the
+    /// 64 MiB more have been written they leave the page cache (posix_fadvise(2), `POSIX_FADV_DONTNEED`) unless the
     /// disk is not done with them. Both are advice: that a file system does not take it changes nothing.
     pub fn wrote(&self, file: &Arc<File>, start: u64, length: u64) {
         let Some(length) = NonZeroU64::new(length) else {

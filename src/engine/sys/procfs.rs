@@ -42,7 +42,7 @@ pub fn write(proc: BorrowedFd<'_>, path: &str, value: &str) -> Result<()> {
 /// Writes a value to a file of the calling process's own directory.
 ///
 /// # Errors
-/// As [`write`]; `ENOENT` if that procfs does not show this process.
+/// As [`write()`]; `ENOENT` if that procfs does not show this process.
 pub fn write_own(proc: BorrowedFd<'_>, file: &str, value: &str) -> Result<()> {
     write(proc, &format!("{}/{file}", own_id(proc)?), value)
 }
@@ -50,7 +50,7 @@ pub fn write_own(proc: BorrowedFd<'_>, file: &str, value: &str) -> Result<()> {
 /// Writes a value to a file of a process's directory below `/proc`, in one piece.
 ///
 /// # Errors
-/// As [`write`]; `ENOENT` if there is no such process.
+/// As [`write()`]; `ENOENT` if there is no such process.
 pub fn write_of(pid: i32, file: &str, value: &str) -> Result<()> {
     let proc = Rooted::open(Path::new("/proc"))?;
     write(proc.as_fd(), &format!("{pid}/{file}"), value)

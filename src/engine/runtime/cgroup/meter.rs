@@ -66,7 +66,7 @@ impl Cgroup {
     /// One sample. For many, [`Self::meter`] is cheaper.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] if the group is gone.
+    /// [`Kind::NotFound`](crate::engine::error::Kind::NotFound) if the group is gone.
     pub fn figures(&self) -> Result<Figures> {
         self.meter()?.read()
     }
@@ -117,7 +117,7 @@ impl Meter {
     /// One sample.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] if the group is gone.
+    /// [`Kind::NotFound`](crate::engine::error::Kind::NotFound) if the group is gone.
     pub fn read(&mut self) -> Result<Figures> {
         let buffer = &mut self.buffer;
         let mut read = |file: &File, parse: &mut dyn FnMut(&str)| match file {
