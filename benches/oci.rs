@@ -240,6 +240,8 @@ fn set_command(bundle: &Path, args: &[&str]) {
     let mut spec: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     spec["process"]["terminal"] = false.into();
     spec["process"]["args"] = serde_json::json!(args);
-    spec["root"]["path"] = bundle.join("rootfs").display().to_string().into();
+    // Both bundles share the one root.
+    let root = bundle.with_file_name("bundle").join("rootfs");
+    spec["root"]["path"] = text(&root).into();
     fs::write(&path, serde_json::to_vec(&spec).unwrap()).unwrap();
 }
