@@ -84,7 +84,12 @@ impl Runtime {
         let code = foreground.supervise(process);
         match (run, code) {
             (Run::Kept | Run::Detached, Ok(code)) => Ok(code),
-            (Run::Foreground, Ok(code)) => making.remove().map(|()| code),
+            (Run::Foreground, Ok(code)) => {
+                let failed = making.remove()?;
+                let failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
+                self.ear.tell(&failed);
+                Ok(code)
+            }
             (_, Err(error)) => making.settle(Err(error)),
         }
     }
@@ -250,13 +255,12 @@ impl Making {
         })
     }
 
-    /// After its end. Somebody else may have removed it meanwhile.
-    fn remove(&mut self) -> Result<()> {
+    /// After its end. Somebody else may have removed it meanwhile. Hooks that failed are returned.
+    fn remove(&mut self) -> Result<Vec<Error>> {
         let Ok(_lock) = self.place.lock() else {
-            return Ok(());
+            return Ok(Vec::new());
         };
-        // A failed poststop hook changes nothing any more.
-        teardown::remove(&self.place, &self.record, Some(&self.bundle.spec)).map(drop)
+        teardown::remove(&self.place, &self.record, Some(&self.bundle.spec))
     }
 }
 

@@ -1,0 +1,231 @@
+//! config.md, "Process" and "User"; config-linux.md, "Personality".
+
+use std::fs;
+
+use serde_json::json;
+
+use super::bundle::bundle;
+
+#[test]
+fn the_program_has_its_arguments_environment_and_directory() {
+    let Some(mut b) = bundle("echo $0-$1-$2-$A; pwd") else {
+        return;
+    };
+    b.add("/process/args", json!("zero"));
+    b.add("/process/args", json!("one two"));
+    b.add("/process/env", json!("A=b=c"));
+    b.set("/process/cwd", json!("/home"));
+    assert_eq!(b.prints(), "zero-one two--b=c\n/home");
+}
+
+#[test]
+fn the_user_is_the_one_that_is_given() {
+    let Some(mut b) = bundle("id -u; id -g; id -G; umask") else {
+        return;
+    };
+    b.set(
+        "/process/user",
+        json!({"uid": 12, "gid": 34, "additionalGids": [56, 78], "umask": 0o27}),
+    );
+    let text = b.prints();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..2], ["12", "34"]);
+    let mut groups: Vec<&str> = lines[2].split(' ').collect();
+    groups.sort_unstable();
+    assert_eq!(groups, ["34", "56", "78"]);
+    assert_eq!(lines[3], "0027");
+}
+
+#[test]
+fn limits_are_set_exactly() {
+    let Some(mut b) = bundle("ulimit -Sn; ulimit -Hn; ulimit -Sc; ulimit -Hc") else {
+        return;
+    };
+    b.set(
+        "/process/rlimits",
+        json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
+            {"type": "RLIMIT_CORE", "soft": 0, "hard": 1024}]),
+    );
+    assert_eq!(b.prints(), "100\n200\n0\n2");
+}
+
+#[test]
+fn a_limit_that_is_unknown_or_given_twice_is_refused() {
+    let Some(mut b) = bundle("true") else { return };
+    b.set(
+        "/process/rlimits",
+        json!([{"type": "RLIMIT_NONE", "soft": 1, "hard": 1}]),
+    );
+    b.cannot_be_created("rlimits");
+    let limit = json!({"type": "RLIMIT_NOFILE", "soft": 100, "hard": 100});
+    b.set("/process/rlimits", json!([limit, limit]));
+    b.cannot_be_created("rlimits");
+    b.set(
+        "/process/rlimits",
+        json!([{"type": "RLIMIT_NOFILE", "soft": 200, "hard": 100}]),
+    );
+    b.cannot_be_created("RLIMIT_NOFILE");
+}
+
+#[test]
+fn capabilities_are_those_of_the_five_sets() {
+    let Some(mut b) = bundle("grep ^Cap /proc/self/status") else {
+        return;
+    };
+    b.set(
+        "/process/capabilities",
+        json!({"bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"], "effective": ["CAP_CHOWN"],
+            "permitted": ["CAP_CHOWN", "CAP_KILL"], "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL"]}),
+    );
+    b.set("/process/user", json!({"uid": 1, "gid": 1}));
+    let text = b.prints();
+    let sets: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| line.split_once(":\t"))
+        .collect();
+    // execve(2) by another user than root leaves the ambient ones.
+    let (kill, three) = ("0000000000000020", "0000000000002021");
+    assert_eq!(
+        sets,
+        [
+            ("CapInh", kill),
+            ("CapPrm", kill),
+            ("CapEff", kill),
+            ("CapBnd", three),
+            ("CapAmb", kill)
+        ]
+    );
+}
+
+#[test]
+fn without_capabilities_there_are_none() {
+    let Some(b) = bundle("grep ^Cap /proc/self/status") else {
+        return;
+    };
+    let text = b.prints();
+    let none = "0000000000000000";
+    assert!(text.lines().all(|line| line.ends_with(none)), "{text}");
+}
+
+#[test]
+fn a_capability_that_nobody_knows_is_a_warning() {
+    let Some(mut b) = bundle("echo ran") else {
+        return;
+    };
+    b.set(
+        "/process/capabilities",
+        json!({"bounding": ["CAP_NONSENSE", "CAP_CHOWN"]}),
+    );
+    let output = b.run();
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (0, "ran\n"),
+        "{output:#?}"
+    );
+    assert!(output.stderr.contains("CAP_NONSENSE"), "{output:#?}");
+}
+
+#[test]
+fn no_new_privileges_are_as_asked() {
+    for (value, seen) in [(json!(true), "1"), (json!(false), "0"), (json!(null), "0")] {
+        let Some(mut b) = bundle("grep ^NoNewPrivs /proc/self/status") else {
+            return;
+        };
+        if !value.is_null() {
+            b.set("/process/noNewPrivileges", value);
+        }
+        assert_eq!(b.prints(), format!("NoNewPrivs:\t{seen}"));
+    }
+}
+
+#[test]
+fn the_oom_score_is_set_or_left() {
+    let Some(mut b) = bundle("cat /proc/self/oom_score_adj") else {
+        return;
+    };
+    let own = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    assert_eq!(b.prints(), own.trim_end());
+    b.set("/process/oomScoreAdj", json!(321));
+    assert_eq!(b.prints(), "321");
+}
+
+#[test]
+fn scheduling_is_as_asked() {
+    let Some(mut b) = bundle("chrt -p $$; ionice -p $$; taskset -p $$") else {
+        return;
+    };
+    b.set(
+        "/process/scheduler",
+        json!({"policy": "SCHED_BATCH", "nice": 5}),
+    );
+    b.set(
+        "/process/ioPriority",
+        json!({"class": "IOPRIO_CLASS_BE", "priority": 6}),
+    );
+    b.set(
+        "/process/execCPUAffinity",
+        json!({"initial": "0", "final": "0"}),
+    );
+    let text = b.prints();
+    assert!(text.contains("SCHED_BATCH"), "{text}");
+    assert!(text.contains("best-effort: prio 6"), "{text}");
+}
+
+#[test]
+fn scheduling_that_the_kernel_does_not_have_is_refused() {
+    let Some(mut b) = bundle("true") else { return };
+    b.set("/process/scheduler", json!({"policy": "SCHED_NONSENSE"}));
+    b.cannot_be_created("scheduler");
+    b.config["process"]
+        .as_object_mut()
+        .unwrap()
+        .remove("scheduler");
+    b.set(
+        "/process/ioPriority",
+        json!({"class": "IOPRIO_CLASS_NONSENSE", "priority": 1}),
+    );
+    b.cannot_be_created("ioPriority");
+}
+
+#[test]
+fn a_personality_is_taken_on() {
+    let Some(mut b) = bundle("uname -m") else {
+        return;
+    };
+    b.set("/linux/personality", json!({"domain": "LINUX32"}));
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(b.prints(), "i686");
+    }
+    b.set("/linux/personality", json!({"domain": "NONSENSE"}));
+    b.cannot_be_created("personality");
+}
+
+#[test]
+fn the_size_of_a_console_counts_with_a_terminal_alone() {
+    let Some(mut b) = bundle("stty size 2>&1") else {
+        return;
+    };
+    b.set("/process/consoleSize", json!({"height": 11, "width": 33}));
+    // Ignored without one.
+    let output = b.run();
+    assert!(!output.stdout.contains("11 33"), "{output:#?}");
+    b.set("/process/terminal", json!(true));
+    let output = b.run();
+    assert_eq!(
+        (output.code, output.stdout.trim_end()),
+        (0, "11 33"),
+        "{output:#?}"
+    );
+}
+
+#[test]
+fn the_name_of_the_machine_is_set_in_its_namespace() {
+    let Some(mut b) = bundle("hostname; cat /proc/sys/kernel/domainname") else {
+        return;
+    };
+    b.set("/hostname", json!("some-name"))
+        .set("/domainname", json!("some-domain"));
+    b.cannot_be_created("hostname");
+    b.add("/linux/namespaces", json!({"type": "uts"}));
+    assert_eq!(b.prints(), "some-name\nsome-domain");
+}
