@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
 
-use crate::engine::error::{Error, Result};
+use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::sys::process;
 
 /// Refuses a limit that is given twice (runtime-spec, "POSIX process", `rlimits`).
@@ -36,7 +36,8 @@ pub fn apply(limits: &[PosixRlimit]) -> Result<()> {
 pub fn apply_to(pid: i32, limits: &[PosixRlimit]) -> Result<()> {
     for limit in limits {
         let (number, name) = kernel_number(limit.typ());
-        process::set_limit(pid, number, limit.soft(), limit.hard(), name)?;
+        process::set_limit(pid, number, limit.soft(), limit.hard(), name)
+            .attempt(|| format!("process.rlimits: {}", limit.typ()))?;
     }
     Ok(())
 }

@@ -85,8 +85,8 @@ fn a_path_of_another_type_or_of_none_is_refused() {
         );
         b.cannot_be_created(why);
     };
-    with("/proc/self/ns/uts", "network");
-    with("/etc/passwd", "network");
+    with("/proc/self/ns/uts", "linux.namespaces: join net");
+    with("/etc/passwd", "linux.namespaces: join net");
     with("/no/such/path", "/no/such/path");
     with("proc/self/ns/net", "absolute");
 }

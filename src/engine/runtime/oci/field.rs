@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::engine::error::{Error, Kind, Result};
 
@@ -22,7 +22,9 @@ fn describe(content: &[u8], error: &serde_json::Error) -> Error {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = full.strip_suffix(&place).unwrap_or(&full);
     let (line, column) = (error.line(), error.column());
-    let message = if error.is_data() {
+    // A number where a name should be is told as an error of syntax.
+    let is_json = || serde_json::from_slice::<IgnoredAny>(content).is_ok();
+    let message = if error.is_data() || is_json() {
         match path_at(content, offset(content, line, column)) {
             path if path.is_empty() => text.to_owned(),
             path => format!("{path}: {text} (line {line})"),
@@ -135,6 +137,10 @@ mod tests {
         check(
             r#"{"ociVersion": "1.0.2", "mounts": [{"destination": "/a"}, {"destination": []}]}"#,
             "mounts[1].destination: invalid type: sequence, expected path string (line 1)",
+        );
+        check(
+            r#"{"ociVersion": "1.0.2", "linux": {"namespaces": [{"type": 1}]}}"#,
+            "linux.namespaces[0].type: expected value (line 1)",
         );
         check(
             r#"{"ociVersion": "1.0.2", "linux": {"namespaces": [{"type": "mount"}, {"type": "nosuch"}]}}"#,
