@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -139,13 +139,12 @@ impl Bundle {
 
     /// The runtime, in the bundle's directory.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = match std::env::var_os(OTHER_RUNTIME) {
-            Some(runtime) => Command::new(runtime),
-            None => {
-                let mut command = Command::new(WHARF);
-                command.arg("oci");
-                command
-            }
+        let mut command = if let Some(runtime) = std::env::var_os(OTHER_RUNTIME) {
+            Command::new(runtime)
+        } else {
+            let mut command = Command::new(WHARF);
+            command.arg("oci");
+            command
         };
         command.arg("--root").arg(self.host.dir().join("state"));
         command.args(args).current_dir(&self.dir);
@@ -261,10 +260,11 @@ impl Bundle {
         wait_for(status, || (self.status() == status).then_some(()));
     }
 
-    /// What a file of the test's own directory says, once it is there and complete: its last line is `end`.
-    pub fn await_report(&self, file: &Path) -> Vec<String> {
+    /// What the file `report` in the test's own directory says, once it is there and complete: its last line is `end`.
+    pub fn await_report(&self) -> Vec<String> {
+        let file = self.aside().join("report");
         wait_for("a report", || {
-            let text = fs::read_to_string(file).ok()?;
+            let text = fs::read_to_string(&file).ok()?;
             let lines: Vec<String> = text.lines().map(str::to_owned).collect();
             (lines.last().map(String::as_str) == Some("end")).then(|| {
                 let length = lines.len() - 1;

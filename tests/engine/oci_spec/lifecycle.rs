@@ -105,7 +105,7 @@ fn create_makes_everything_and_runs_nothing() {
     b.script("true");
     b.write();
     b.start();
-    assert_eq!(b.await_report(&report), ["made"]);
+    assert_eq!(b.await_report(), ["made"]);
 }
 
 #[test]
@@ -137,7 +137,6 @@ fn without_a_process_there_is_nothing_to_start() {
 #[test]
 fn a_signal_reaches_the_containers_process() {
     let Some(mut b) = bundle("") else { return };
-    let report = b.aside().join("report");
     b.script("trap 'echo hit >> /aside/report; echo end >> /aside/report' USR1; touch /aside/ready; while :; do sleep 0.01; done");
     b.add(
         "/mounts",
@@ -147,7 +146,7 @@ fn a_signal_reaches_the_containers_process() {
     let ready = b.aside().join("ready");
     wait_for("the trap", || ready.exists().then_some(()));
     b.ok(["kill", &b.id, "USR1"]);
-    assert_eq!(b.await_report(&report), ["hit"]);
+    assert_eq!(b.await_report(), ["hit"]);
     b.ok(["kill", &b.id, "9"]);
     b.await_status("stopped");
     b.refused(["kill", &b.id, "TERM"], "not running");

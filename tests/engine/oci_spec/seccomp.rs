@@ -229,7 +229,7 @@ fn who_is_asked_gets_the_filter_and_the_state() {
         assert_eq!(fs::read_to_string(&report).unwrap(), "");
         // Without anybody to answer, there is no such call.
         drop(filter);
-        let said = b.await_report(&report);
+        let said = b.await_report();
         assert!(said[0].ends_with("Function not implemented"), "{said:?}");
     }
 }
