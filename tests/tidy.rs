@@ -88,6 +88,93 @@ fn the_list_of_keys_is_fresh() {
     assert_eq!(written, fresh, "docs/keys.md is stale: just docs");
 }
 
+/// `docs/runtime-spec.md`: every test that a line names is there, every test of `tests/engine/oci_spec` is named, and the
+/// numbers at the top are the sums.
+#[test]
+fn the_runtime_specification_is_held_by_tests_that_there_are() {
+    let text = fs::read_to_string(root().join("docs/runtime-spec.md")).unwrap();
+    let tests = tests();
+    let mut named = HashSet::new();
+    let mut holding = HashSet::new();
+    let (mut all, mut held) = (0, 0);
+    let mut wrong = String::new();
+    for (heading, cells) in table_lines(&text) {
+        let number = cells.iter().find_map(|cell| cell.parse::<usize>().ok());
+        all += number.unwrap_or(0);
+        let names: Vec<&str> = cells
+            .last()
+            .unwrap()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .collect();
+        if heading.ends_with(".md") {
+            held += number.unwrap_or(0);
+            holding.extend(names.iter().copied());
+            if names.is_empty() || number.is_none() {
+                let _ = writeln!(wrong, "{heading}: {cells:?}: no test, or no number");
+            }
+        }
+        for name in names {
+            named.insert(name);
+            if !tests.contains_key(name) {
+                let _ = writeln!(wrong, "{heading}: there is no test {name}");
+            }
+        }
+    }
+    let of_it = |file: &&PathBuf| file.starts_with("tests/engine/oci_spec");
+    for (name, _) in tests.iter().filter(|(_, file)| of_it(file)) {
+        if !named.contains(name.as_str()) {
+            let _ = writeln!(wrong, "no line names {name}");
+        }
+    }
+    for sum in [
+        format!("**{all}** of them"),
+        format!("**{held}** are for"),
+        format!("**{}** tests", holding.len()),
+    ] {
+        if !text.contains(&sum) {
+            let _ = writeln!(wrong, "the text should say {sum:?}");
+        }
+    }
+    assert!(wrong.is_empty(), "docs/runtime-spec.md:\n{wrong}");
+}
+
+/// The lines of a document's tables below their heads, each with the heading before it and its cells.
+fn table_lines(text: &str) -> Vec<(&str, Vec<&str>)> {
+    let (mut heading, mut is_head) = ("", true);
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("## ") {
+            (heading, is_head) = (name, true);
+        } else if line.starts_with("|---") {
+            is_head = false;
+        } else if let Some(inner) = line.strip_prefix('|').filter(|_| !is_head) {
+            let inner = inner.trim_end().trim_end_matches('|');
+            found.push((heading, inner.split('|').map(str::trim).collect()));
+        }
+    }
+    found
+}
+
+/// Every test by its name, with its file.
+fn tests() -> BTreeMap<String, PathBuf> {
+    let mut found = BTreeMap::new();
+    for (file, text) in texts(&["rs"]) {
+        let mut awaited = false;
+        for line in text.lines().map(str::trim) {
+            if line == "#[test]" {
+                awaited = true;
+            } else if let Some(rest) = line.strip_prefix("fn ").filter(|_| awaited) {
+                awaited = false;
+                let name = rest.split('(').next().unwrap_or_default();
+                found.insert(name.to_owned(), file.clone());
+            }
+        }
+    }
+    found
+}
+
 #[test]
 fn decisions_are_numbered_without_gaps() {
     let mut names: Vec<String> = fs::read_dir(root().join("docs/adr"))

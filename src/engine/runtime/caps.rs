@@ -138,6 +138,43 @@ pub fn bits(set: Option<&Capabilities>) -> cred::Capabilities {
         .fold(0, |bits, (number, _)| bits | 1 << number)
 }
 
+/// What of its sets a process cannot get, in sentences for warnings (runtime-spec, "Linux Process"). `permitted` and
+/// `bounding` are what whoever makes it has.
+#[must_use]
+pub fn ungranted(
+    wanted: &LinuxCapabilities,
+    permitted: cred::Capabilities,
+    bounding: cred::Capabilities,
+) -> Vec<String> {
+    let own_bounding = bits(wanted.bounding().as_ref());
+    let own_permitted = bits(wanted.permitted().as_ref()) & permitted;
+    let own_inheritable = bits(wanted.inheritable().as_ref()) & permitted & own_bounding;
+    [
+        ("bounding", wanted.bounding(), bounding),
+        ("permitted", wanted.permitted(), permitted),
+        ("effective", wanted.effective(), own_permitted),
+        ("inheritable", wanted.inheritable(), permitted & own_bounding),
+        ("ambient", wanted.ambient(), own_permitted & own_inheritable),
+    ]
+    .into_iter()
+    .filter_map(|(name, set, possible)| {
+        let missing: Vec<String> = names_of(bits(set.as_ref()) & !possible).collect();
+        let told = || {
+            let list = missing.join(" ");
+            format!("process.capabilities.{name}: ignoring capabilities that cannot be granted: [{list}]")
+        };
+        (!missing.is_empty()).then(told)
+    })
+    .collect()
+}
+
+fn names_of(set: cred::Capabilities) -> impl Iterator<Item = String> {
+    names()
+        .enumerate()
+        .filter(move |(number, _)| set & 1 << number != 0)
+        .map(|(_, name)| format!("CAP_{}", name.trim_start_matches("CAP_")))
+}
+
 fn parse_list(names: &[String], field: &str) -> Result<(bool, Vec<Capability>)> {
     let mut all = false;
     let mut list = Vec::new();
@@ -179,6 +216,27 @@ mod tests {
         check(&["NET_ADMIN"], &["ALL"], 1 << 12);
         check(&["ALL"], &["SYS_ADMIN"], 0x1ff_ffff_ffff & !(1 << 21));
         check(&[], &["ALL"], 0);
+    }
+
+    #[test]
+    fn what_a_process_cannot_get_is_told_set_by_set() {
+        let sets = |json: &str| -> LinuxCapabilities { serde_json::from_str(json).unwrap() };
+        let (all, kill) = (u64::MAX, 1 << 5);
+        let good = sets(
+            r#"{"bounding":["CAP_KILL"],"permitted":["CAP_KILL"],"effective":["CAP_KILL"],
+                "inheritable":["CAP_KILL"],"ambient":["CAP_KILL"]}"#,
+        );
+        assert_eq!(ungranted(&good, all, all), [""; 0]);
+        assert_eq!(ungranted(&good, kill, kill), [""; 0]);
+        let told = ungranted(&good, 0, kill);
+        assert_eq!(told.len(), 4, "{told:?}");
+        let lone = sets(r#"{"ambient":["CAP_KILL","CAP_CHOWN"]}"#);
+        assert_eq!(
+            ungranted(&lone, all, all),
+            [
+                "process.capabilities.ambient: ignoring capabilities that cannot be granted: [CAP_CHOWN CAP_KILL]"
+            ]
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use oci_spec::runtime::{Capability, Process, Spec};
+use oci_spec::runtime::{Capability, LinuxResources, Process, Spec};
 use serde_json::{Map, Value};
 
 /// A document in words that the types know, and what was left out of it.
@@ -47,10 +47,15 @@ pub fn translate(content: &[u8], kind: Document) -> Option<Translated> {
     (document != before).then_some(Translated { content, warnings })
 }
 
-/// Takes out what means nothing on Linux, and empty texts that mean "none". To be done with every document that was read.
-pub fn tidy(spec: &mut Spec) {
+/// Takes out what means nothing on Linux, and empty texts that mean "none". To be done with every document that was read;
+/// `content` is its text.
+pub fn tidy(spec: &mut Spec, content: &[u8]) {
     if let Some(process) = spec.process_mut() {
         tidy_process(process);
+    }
+    let linux = spec.linux_mut().as_mut();
+    if let Some(resources) = linux.and_then(|linux| linux.resources_mut().as_mut()) {
+        tidy_resources(resources, content, "/linux/resources");
     }
     let linux = spec.linux_mut().as_mut();
     let Some(namespaces) = linux.and_then(|linux| linux.namespaces_mut().as_mut()) else {
@@ -68,6 +73,25 @@ pub fn tidy(spec: &mut Spec) {
 /// specifications use that field for what is to be looked up in the image.
 pub fn tidy_process(process: &mut Process) {
     process.user_mut().set_username(None);
+}
+
+/// Takes out a limit of tasks that is left out: the types read `{"pids": {}}` as a limit of 0. The resources stand at
+/// `place`, a JSON pointer, in a document's text.
+pub fn tidy_resources(resources: &mut LinuxResources, content: &[u8], place: &str) {
+    let is_zero = resources
+        .pids()
+        .as_ref()
+        .is_some_and(|pids| pids.limit() == 0);
+    // The text is walked again only then.
+    if is_zero {
+        let document: Option<Value> = serde_json::from_slice(content).ok();
+        let limit = document
+            .as_ref()
+            .and_then(|document| document.pointer(&format!("{place}/pids/limit")));
+        if limit.is_none_or(Value::is_null) {
+            resources.set_pids(None);
+        }
+    }
 }
 
 /// What is understood and changes nothing.
@@ -242,7 +266,7 @@ mod tests {
         let json = r#"{"ociVersion":"1.2.0","process":{"cwd":"/","user":{"username":"x"}},
             "linux":{"namespaces":[{"type":"pid","path":""},{"type":"uts","path":"/x"}]}}"#;
         let mut spec: Spec = serde_json::from_str(json).unwrap();
-        tidy(&mut spec);
+        tidy(&mut spec, json.as_bytes());
         assert_eq!(spec.process().as_ref().unwrap().user().username(), &None);
         let linux = spec.linux().as_ref().unwrap();
         let paths = linux
@@ -251,6 +275,23 @@ mod tests {
             .flatten()
             .map(|n| n.path().clone());
         assert_eq!(paths.collect::<Vec<_>>(), [None, Some("/x".into())]);
+    }
+
+    #[test]
+    fn a_limit_of_tasks_that_is_left_out_is_none() {
+        for (pids, limit) in [("{}", None), (r#"{"limit":0}"#, Some(0))] {
+            let json =
+                format!(r#"{{"ociVersion":"1.2.0","linux":{{"resources":{{"pids":{pids}}}}}}}"#);
+            let mut spec: Spec = serde_json::from_str(&json).unwrap();
+            tidy(&mut spec, json.as_bytes());
+            let linux = spec.linux().as_ref().unwrap();
+            let pids = linux.resources().as_ref().unwrap().pids().as_ref();
+            assert_eq!(
+                pids.map(oci_spec::runtime::LinuxPids::limit),
+                limit,
+                "{json}"
+            );
+        }
     }
 
     proptest! {

@@ -51,6 +51,12 @@ impl<'a> Allocation<'a> {
         if is_given(wanted.mem_bw_schema().as_ref()) && !root.join("info/MB").exists() {
             return unsupported(".memBwSchema: Intel RDT/MBA is not enabled");
         }
+        let bandwidth = wanted.mem_bw_schema().as_deref().unwrap_or_default();
+        if !bandwidth.is_empty() && (!bandwidth.starts_with("MB:") || bandwidth.contains('\n')) {
+            return Err(Error::invalid(format!(
+                "linux.intelRdt.memBwSchema: {bandwidth:?} is not one line that begins with \"MB:\""
+            )));
+        }
         Ok(Some(Self {
             root: root.to_owned(),
             wanted,
@@ -97,7 +103,10 @@ impl<'a> Allocation<'a> {
                 ),
             ));
         }
-        cgroupfs::make(&group)?;
+        let is_new = cgroupfs::make(&group)?;
+        if self.is_named() && !is_new {
+            self.compare(&group)?;
+        }
         if !schemata.is_empty() {
             cgroupfs::write(&group, "schemata", &schemata)?;
         }
@@ -137,17 +146,39 @@ impl<'a> Allocation<'a> {
             .then(|| self.group().join("mon_groups").join(self.id))
     }
 
-    /// All lines; later ones win (runtime-spec, "Intel RDT").
+    /// All lines; later ones win (runtime-spec, "IntelRdt").
     fn schemata(&self) -> String {
-        let single = [self.wanted.l3_cache_schema(), self.wanted.mem_bw_schema()];
         let more = self.wanted.schemata().iter().flatten();
-        single
-            .into_iter()
-            .flatten()
-            .chain(more)
+        self.named_lines()
+            .chain(more.map(String::as_str))
             .filter(|line| !line.is_empty())
-            .flat_map(|line| [line.as_str(), "\n"])
+            .flat_map(|line| [line, "\n"])
             .collect()
+    }
+
+    /// Those of `l3CacheSchema` and `memBwSchema`; bandwidth that the first one has does not count beside the second.
+    fn named_lines(&self) -> impl Iterator<Item = &str> {
+        let cache = self.wanted.l3_cache_schema().as_deref();
+        let bandwidth = self.wanted.mem_bw_schema().as_deref();
+        let bandwidth = bandwidth.filter(|line| !line.is_empty());
+        let of_cache = cache.unwrap_or_default().lines();
+        of_cache
+            .filter(move |line| bandwidth.is_none() || !line.starts_with("MB:"))
+            .chain(bandwidth)
+    }
+
+    /// Refuses to change a group that has a name, and so others in it (runtime-spec, "IntelRdt").
+    fn compare(&self, group: &Path) -> Result<()> {
+        let there = cgroupfs::read(group, "schemata")?.unwrap_or_default();
+        let there: Vec<(String, String, u64)> = there.lines().flat_map(shares).collect();
+        let differs = |share: &(String, String, u64)| !there.contains(share);
+        match self.named_lines().flat_map(shares).find(differs) {
+            None => Ok(()),
+            Some((resource, domain, _)) => Err(Error::conflict(format!(
+                "closID {:?} exists, and its schemata has another value for {resource}:{domain}",
+                self.name()
+            ))),
+        }
     }
 
     fn explained(&self, error: Error) -> Error {
@@ -160,6 +191,20 @@ impl<'a> Allocation<'a> {
             _ => error,
         }
     }
+}
+
+/// What a line of `schemata` says: resource, domain and value. Bandwidth is decimal, masks are hexadecimal.
+fn shares(line: &str) -> Vec<(String, String, u64)> {
+    let (resource, rest) = line.split_once(':').unwrap_or((line, ""));
+    let resource = resource.trim();
+    let radix = if resource == "MB" { 10 } else { 16 };
+    rest.split(';')
+        .filter_map(|share| share.split_once('='))
+        .filter_map(|(domain, value)| {
+            let value = u64::from_str_radix(value.trim(), radix).ok()?;
+            Some((resource.to_owned(), domain.trim().to_owned(), value))
+        })
+        .collect()
 }
 
 fn is_given(text: Option<&String>) -> bool {
@@ -224,6 +269,73 @@ mod tests {
         let spec = spec(r#"{"l3CacheSchema":"L3:0=f","schemata":["L3:0=1","L2:0=3"]}"#);
         let allocation = Allocation::below(dir.path(), &spec, "c").unwrap().unwrap();
         assert_eq!(allocation.schemata(), "L3:0=f\nL3:0=1\nL2:0=3\n");
+    }
+
+    #[test]
+    fn bandwidth_is_said_once_and_in_one_line() {
+        let dir = resctrl();
+        std::fs::create_dir(dir.path().join("info/MB")).unwrap();
+        for schema in ["L3:0=1", "0=20", "MB:0=20\\nL3:0=1"] {
+            let text = refusal(dir.path(), &format!(r#"{{"memBwSchema":"{schema}"}}"#));
+            assert!(text.contains("linux.intelRdt.memBwSchema"), "{text}");
+        }
+        let spec = spec(r#"{"l3CacheSchema":"L3:0=f\nMB:0=30","memBwSchema":"MB:0=20"}"#);
+        let allocation = Allocation::below(dir.path(), &spec, "c").unwrap().unwrap();
+        assert_eq!(allocation.schemata(), "L3:0=f\nMB:0=20\n");
+    }
+
+    #[test]
+    fn a_group_is_made_set_and_entered() {
+        let dir = resctrl();
+        let missing = spec(r#"{"closID":"made","l3CacheSchema":"L3:0=f"}"#);
+        let allocation = Allocation::below(dir.path(), &missing, "c")
+            .unwrap()
+            .unwrap();
+        // The kernel would put files into it.
+        allocation.apply(7).unwrap_err();
+        assert!(dir.path().join("made").is_dir());
+        for (rdt, group, schemata) in [
+            (r#"{"l3CacheSchema":"L3:0=f"}"#, "c", Some("L3:0=f\n")),
+            (
+                r#"{"closID":"new","l3CacheSchema":"L3:0=3"}"#,
+                "new",
+                Some("L3:0=3\n"),
+            ),
+            (r#"{"closID":"old"}"#, "old", None),
+        ] {
+            let path = dir.path().join(group);
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::write(path.join("tasks"), "").unwrap();
+            if let Some(schemata) = schemata {
+                std::fs::write(path.join("schemata"), schemata).unwrap();
+            }
+            let spec = spec(rdt);
+            let allocation = Allocation::below(dir.path(), &spec, "c").unwrap().unwrap();
+            allocation.apply(7).unwrap();
+            let read = |name: &str| std::fs::read_to_string(path.join(name)).ok();
+            assert_eq!(read("tasks").as_deref(), Some("7"), "{rdt}");
+            assert_eq!(read("schemata").as_deref(), schemata, "{rdt}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_there_is_compared_and_not_changed() {
+        let dir = resctrl();
+        let group = dir.path().join("x");
+        std::fs::create_dir(&group).unwrap();
+        std::fs::write(group.join("tasks"), "").unwrap();
+        std::fs::write(group.join("schemata"), "    L3:0=00f;1=ff\n").unwrap();
+        let apply = |schema: &str| {
+            let spec = spec(&format!(r#"{{"closID":"x","l3CacheSchema":"{schema}"}}"#));
+            let allocation = Allocation::below(dir.path(), &spec, "c").unwrap().unwrap();
+            allocation.apply(1)
+        };
+        let error = apply("L3:0=f;1=f").unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert!(error.to_string().contains("L3:1"), "{error}");
+        let kept = std::fs::read_to_string(group.join("schemata")).unwrap();
+        assert_eq!(kept, "    L3:0=00f;1=ff\n");
+        apply("L3:0=F").unwrap();
     }
 
     #[test]

@@ -30,7 +30,11 @@ pub(super) fn check(
     value: &str,
     is_separate: impl Fn(LinuxNamespaceType) -> bool,
 ) -> Result<()> {
-    let refuse = |why: &str| Err(Error::invalid(format!("sysctl {name:?} {why}")));
+    let refuse = |why: &str| {
+        Err(Error::invalid(format!(
+            "linux.sysctl: sysctl {name:?} {why}"
+        )))
+    };
     let Some(path) = path(name) else {
         return refuse("is malformed");
     };
@@ -106,9 +110,10 @@ fn path(name: &str) -> Option<String> {
 /// # Errors
 /// What the kernel says.
 pub(super) fn set(proc: BorrowedFd<'_>, name: &str, value: &str) -> Result<()> {
-    let path = path(name).ok_or_else(|| Error::invalid(format!("sysctl {name:?} is malformed")))?;
+    let malformed = || Error::invalid(format!("linux.sysctl: sysctl {name:?} is malformed"));
+    let path = path(name).ok_or_else(malformed)?;
     procfs::write(proc, &format!("sys/{path}"), value)
-        .attempt(|| format!("set kernel parameter {name}"))
+        .attempt(|| format!("linux.sysctl: set kernel parameter {name}"))
 }
 
 #[cfg(test)]

@@ -47,6 +47,18 @@ pub fn permitted() -> Result<Capabilities> {
         .map_err(|e| failed(e, "read capabilities"))
 }
 
+/// The bounding set of the calling process.
+#[must_use]
+pub fn bounding() -> Capabilities {
+    let has = |number: &u32| {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        rustix::thread::capability_is_in_bounding_set(one).unwrap_or(false)
+    };
+    (0..=LAST)
+        .filter(has)
+        .fold(0, |set, number| set | 1 << number)
+}
+
 /// Sets all three sets at once.
 ///
 /// # Errors

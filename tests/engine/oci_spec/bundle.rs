@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Host, Output, WHARF, collect, has_peer, privileged, wait_for};
+use crate::support::{Host, Output, WHARF, cgroup_mounts, collect, has_peer, privileged, wait_for};
 
 const OTHER_RUNTIME: &str = "WHARF_TEST_RUNTIME";
 
@@ -111,6 +111,14 @@ impl Bundle {
         }
         let list = self.config.pointer_mut(pointer).unwrap();
         list.as_array_mut().unwrap().push(value);
+        self
+    }
+
+    /// Takes out of `config.json` what stands at this JSON pointer, whose parent is an object.
+    pub fn remove(&mut self, pointer: &str) -> &mut Self {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        let parent = self.config.pointer_mut(parent).unwrap();
+        parent.as_object_mut().unwrap().remove(name).unwrap();
         self
     }
 
@@ -279,5 +287,29 @@ impl Drop for Bundle {
         let mut command = self.command(["delete", "--force", &self.id]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let _ = command.status();
+        // Those above the container's own, which the test asked for.
+        for group in groups(&self.id).into_iter().rev() {
+            let _ = fs::remove_dir(group);
+        }
     }
+}
+
+/// Control groups that have the container's id in their path, each after those above it.
+pub fn groups(id: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for mount in cgroup_mounts() {
+        let mut open = vec![mount];
+        while let Some(dir) = open.pop() {
+            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    if path.to_string_lossy().contains(id) {
+                        found.push(path.to_string_lossy().into_owned());
+                    }
+                    open.push(path);
+                }
+            }
+        }
+    }
+    found
 }

@@ -299,3 +299,73 @@ fn a_hook_is_an_absolute_path_and_its_time_is_some() {
         b.cannot_be_created(kind);
     }
 }
+
+#[test]
+fn a_hooks_path_is_looked_up_on_its_side() {
+    for kind in KINDS {
+        let Some(mut b) = reporting("sleep 1000") else {
+            return;
+        };
+        let ran = b.aside().join("ran");
+        // Programs that are on one side alone.
+        let outside = b.dir.join("outside");
+        let path = if kind == "startContainer" {
+            fs::copy(BUSYBOX_PATH, b.rootfs().join("inside")).unwrap();
+            "/inside".to_owned()
+        } else {
+            fs::copy(BUSYBOX_PATH, &outside).unwrap();
+            outside.display().to_string()
+        };
+        b.set(
+            "/hooks",
+            json!({kind: [{"path": path, "args": ["touch", ran]}]}),
+        );
+        b.launch();
+        b.ok(["delete", "--force", &b.id]);
+        assert!(ran.exists(), "{kind}");
+    }
+}
+
+#[test]
+fn hooks_of_create_run_before_the_root_is_changed() {
+    for kind in ["prestart", "createRuntime", "createContainer"] {
+        let Some(mut b) = reporting("sleep 1000") else {
+            return;
+        };
+        // The container's namespaces are there, and its root is the host's still: the bundle can be seen.
+        let script = format!(
+            "pid=$(sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/'); [ {kind} = createContainer ] && pid=self; \
+             test -e /proc/$pid/root{0}/config.json && readlink /proc/$pid/ns/ipc > {1}/seen",
+            b.dir.display(),
+            b.aside().display()
+        );
+        b.add("/linux/namespaces", json!({"type": "ipc"}));
+        b.add(&format!("/hooks/{kind}"), hook(kind, &script));
+        b.create();
+        let link = fs::read_link(format!("/proc/{}/ns/ipc", b.pid())).unwrap();
+        let seen = fs::read_to_string(b.aside().join("seen")).unwrap();
+        assert_eq!(seen.trim_end(), link.to_str().unwrap(), "{kind}");
+    }
+}
+
+#[test]
+fn poststop_hooks_find_the_container_gone() {
+    let Some(mut b) = reporting("sleep 1000") else {
+        return;
+    };
+    let aside = b.aside();
+    let script = format!(
+        "pid=$(cat {0}/pid); grep -q '^State:.[RSD]' /proc/$pid/status && echo alive; ls -d /sys/fs/cgroup/*/*/{1} /sys/fs/cgroup/*/{1}; echo done",
+        aside.display(),
+        b.id
+    );
+    let script = format!("({script}) > {}/seen 2>/dev/null", aside.display());
+    b.set("/linux/cgroupsPath", json!(format!("/{}", b.id)));
+    b.add("/hooks/poststop", hook("poststop", &script));
+    b.launch();
+    fs::write(aside.join("pid"), b.pid().to_string()).unwrap();
+    b.ok(["kill", &b.id, "KILL"]);
+    b.await_status("stopped");
+    b.ok(["delete", &b.id]);
+    assert_eq!(fs::read_to_string(aside.join("seen")).unwrap(), "done\n");
+}

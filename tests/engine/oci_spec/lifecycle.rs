@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::bundle::bundle;
-use crate::support::{cgroup_mounts, wait_for};
+use super::bundle::{bundle, groups};
+use crate::support::wait_for;
 
 #[test]
 fn the_state_has_what_the_specification_lists() {
@@ -184,26 +184,6 @@ pub fn is_alive(pid: i64) -> bool {
     !state.is_empty() && !state.starts_with(['Z', 'X'])
 }
 
-/// Control groups that have the container's id in their path.
-fn groups(id: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for mount in cgroup_mounts() {
-        let mut open = vec![mount];
-        while let Some(dir) = open.pop() {
-            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    if path.to_string_lossy().contains(id) {
-                        found.push(path.to_string_lossy().into_owned());
-                    }
-                    open.push(path);
-                }
-            }
-        }
-    }
-    found
-}
-
 #[test]
 fn delete_removes_what_create_made_and_nothing_else() {
     let Some(mut b) = bundle("sleep 1000") else {
@@ -235,9 +215,6 @@ fn delete_removes_what_create_made_and_nothing_else() {
     // The id is free again.
     b.create();
     b.ok(["delete", "--force", &b.id]);
-    for group in groups(&b.id) {
-        fs::remove_dir(group).unwrap();
-    }
 }
 
 #[test]
@@ -278,4 +255,73 @@ fn dev_has_the_usual_links() {
     };
     let links = "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2";
     assert_eq!(b.prints(), links);
+}
+
+/// What the schema of the specification says of a state.
+fn assert_is_a_state(state: &Value) {
+    for name in ["ociVersion", "id", "status", "bundle"] {
+        assert!(state[name].is_string(), "{name}: {state:#}");
+    }
+    let bundle = state["bundle"].as_str().unwrap();
+    assert!(bundle.starts_with('/'), "{state:#}");
+    let status = state["status"].as_str().unwrap();
+    let waits_or_runs = matches!(status, "created" | "running" | "paused");
+    assert!(waits_or_runs || status == "stopped", "{state:#}");
+    let pid = state.get("pid").map(|pid| pid.as_u64().unwrap());
+    assert_eq!(pid.unwrap_or(0) > 0, waits_or_runs, "{state:#}");
+    let annotations = state.get("annotations").and_then(Value::as_object);
+    let mut values = annotations.into_iter().flatten();
+    assert!(values.all(|(_, value)| value.is_string()), "{state:#}");
+}
+
+#[test]
+fn every_state_is_one_of_the_schema() {
+    let Some(mut b) = bundle("sleep 1000") else {
+        return;
+    };
+    b.set("/annotations", json!({"a": "b"}));
+    b.create();
+    assert_is_a_state(&b.state());
+    b.start();
+    assert_is_a_state(&b.state());
+    // A state beside those of the specification.
+    b.ok(["pause", &b.id]);
+    assert_eq!(b.status(), "paused");
+    assert_is_a_state(&b.state());
+    b.ok(["resume", &b.id]);
+    assert_eq!(b.status(), "running");
+    b.ok(["kill", &b.id, "KILL"]);
+    b.await_status("stopped");
+    assert_is_a_state(&b.state());
+}
+
+#[test]
+fn whoever_made_a_container_can_do_everything_with_it() {
+    let Some(b) = bundle("sleep 1000") else {
+        return;
+    };
+    b.create();
+    for operation in [
+        &["state"][..],
+        &["start"],
+        &["state"],
+        &["kill"],
+        &["delete", "--force"],
+    ] {
+        let mut args = operation.to_vec();
+        args.push(&b.id);
+        b.ok(args);
+    }
+}
+
+/// runc and crun do so, and engines count on it.
+#[test]
+fn a_container_that_was_never_started_can_be_deleted() {
+    let Some(b) = bundle("sleep 1000") else {
+        return;
+    };
+    b.create();
+    let pid = b.pid();
+    b.ok(["delete", &b.id]);
+    assert!(!is_alive(pid));
 }

@@ -222,7 +222,7 @@ fn a_relative_destination_begins_at_the_root() {
 
 #[test]
 fn a_mount_that_cannot_be_made_is_an_error() {
-    let cases: [(Value, &str); 4] = [
+    let cases: [(Value, &str); 6] = [
         (
             json!({"destination": "/m", "type": "nonsense", "source": "x"}),
             "nonsense",
@@ -237,7 +237,16 @@ fn a_mount_that_cannot_be_made_is_an_error() {
             "gidMappings",
         ),
         (
+            json!({"destination": "/m", "type": "bind", "source": "/tmp", "options": ["bind"],
+                "gidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]}),
+            "uidMappings",
+        ),
+        (
             json!({"destination": "/m", "type": "bind", "source": "/tmp", "options": ["bind", "idmap"]}),
+            "idmap",
+        ),
+        (
+            json!({"destination": "/m", "type": "bind", "source": "/tmp", "options": ["rbind", "ridmap"]}),
             "idmap",
         ),
     ];
@@ -402,4 +411,28 @@ fn masked_and_read_only_paths_begin_at_the_root() {
     b.set("/linux/maskedPaths", json!(["file"]));
     b.set("/linux/readonlyPaths", json!(["dir"]));
     assert_eq!(b.prints(), "refused");
+}
+
+#[test]
+fn a_recursive_map_reaches_the_mounts_below() {
+    for (option, below) in [("ridmap", "5 6"), ("idmap", "0 0")] {
+        let Some(mut b) = bundle("stat -c '%u %g' /m /m/sub") else {
+            return;
+        };
+        let from = b.rootfs().join("from");
+        fs::create_dir(&from).unwrap();
+        for at in ["/from", "/from/sub"] {
+            b.add(
+                "/mounts",
+                json!({"destination": at, "type": "tmpfs", "source": "tmpfs"}),
+            );
+        }
+        let map = |to| json!([{"containerID": 0, "hostID": to, "size": 1}]);
+        b.add(
+            "/mounts",
+            json!({"destination": "/m", "type": "bind", "source": from, "options": ["rbind", option],
+                "uidMappings": map(5), "gidMappings": map(6)}),
+        );
+        assert_eq!(b.prints(), format!("5 6\n{below}"), "{option}");
+    }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::bundle::bundle;
+use crate::support::collect;
 
 #[test]
 fn the_program_has_its_arguments_environment_and_directory() {
@@ -172,12 +173,9 @@ fn scheduling_is_as_asked() {
     let fields: Vec<&str> = text.split(") ").nth(1).unwrap().split(' ').collect();
     assert_eq!((fields[16], fields[38]), ("5", "3"), "{text}");
     assert!(text.contains("best-effort: prio 6"), "{text}");
-    let own = fs::read_to_string("/proc/self/status").unwrap();
-    let own = own
-        .lines()
-        .find_map(|line| line.strip_prefix("Cpus_allowed:\t"));
-    let own = own.unwrap().trim_start_matches(['0', ',']);
-    assert!(text.ends_with(&format!("mask: {own}")), "{text}");
+    let mask = |text: &str| text.lines().next_back().map(str::to_owned);
+    b.remove("/process/execCPUAffinity");
+    assert_eq!(mask(&text), mask(&b.prints()));
 }
 
 #[test]
@@ -185,10 +183,7 @@ fn scheduling_that_the_kernel_does_not_have_is_refused() {
     let Some(mut b) = bundle("true") else { return };
     b.set("/process/scheduler", json!({"policy": "SCHED_NONSENSE"}));
     b.cannot_be_created("scheduler");
-    b.config["process"]
-        .as_object_mut()
-        .unwrap()
-        .remove("scheduler");
+    b.remove("/process/scheduler");
     b.set(
         "/process/ioPriority",
         json!({"class": "IOPRIO_CLASS_NONSENSE", "priority": 1}),
@@ -238,4 +233,80 @@ fn the_name_of_the_machine_is_set_in_its_namespace() {
     b.cannot_be_created("hostname");
     b.add("/linux/namespaces", json!({"type": "uts"}));
     assert_eq!(b.prints(), "some-name\nsome-domain");
+}
+
+#[test]
+fn a_capability_that_cannot_be_granted_is_a_warning() {
+    let Some(mut b) = bundle("grep ^CapAmb /proc/self/status") else {
+        return;
+    };
+    // Ambient ones must be permitted and inheritable, too.
+    b.set(
+        "/process/capabilities",
+        json!({"bounding": ["CAP_CHOWN", "CAP_KILL"], "permitted": ["CAP_CHOWN", "CAP_KILL"],
+            "inheritable": ["CAP_KILL"], "ambient": ["CAP_CHOWN", "CAP_KILL"]}),
+    );
+    let output = b.run();
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (0, "CapAmb:\t0000000000000020\n"),
+        "{output:#?}"
+    );
+    assert!(output.stderr.contains("CAP_CHOWN"), "{output:#?}");
+    assert!(!output.stderr.contains("CAP_KILL"), "{output:#?}");
+    // Effective and inheritable ones have bounds, too.
+    b.set(
+        "/process/capabilities",
+        json!({"permitted": ["CAP_KILL"], "effective": ["CAP_KILL", "CAP_CHOWN"], "inheritable": ["CAP_FOWNER"]}),
+    );
+    let output = b.run();
+    assert_eq!(output.code, 0, "{output:#?}");
+    for name in ["CAP_CHOWN", "CAP_FOWNER"] {
+        assert!(output.stderr.contains(name), "{name}: {output:#?}");
+    }
+}
+
+#[test]
+fn home_is_that_of_the_user_unless_it_is_given() {
+    let Some(mut b) = bundle("echo $HOME $A") else {
+        return;
+    };
+    fs::write(b.rootfs().join("etc/passwd"), "u:x:7:7::/home/u:/bin/sh\n").unwrap();
+    b.set("/process/user", json!({"uid": 7, "gid": 7}));
+    for (env, said) in [
+        (json!(["PATH=/bin", "A=1", "A=2"]), "/home/u 2"),
+        (json!(["PATH=/bin", "HOME="]), "/home/u"),
+        (json!(["PATH=/bin", "HOME=/tmp"]), "/tmp"),
+    ] {
+        b.set("/process/env", env);
+        assert_eq!(b.prints(), said);
+    }
+}
+
+#[test]
+fn a_container_runs_wherever_its_group_may() {
+    let Some(b) = bundle("grep ^Cpus_allowed_list: /proc/self/status") else {
+        return;
+    };
+    let everywhere = b.prints();
+    let plain = b.command(["run", &b.id]);
+    let mut bound = std::process::Command::new(super::bundle::BUSYBOX_PATH);
+    bound.args(["taskset", "1"]).arg(plain.get_program());
+    bound.args(plain.get_args()).current_dir(&b.dir);
+    let output = collect(&mut bound, &[]);
+    assert_eq!(output.stdout.trim_end(), everywhere, "{output:#?}");
+}
+
+#[test]
+fn a_domain_name_is_said_once() {
+    let Some(mut b) = bundle("cat /proc/sys/kernel/domainname") else {
+        return;
+    };
+    b.add("/linux/namespaces", json!({"type": "uts"}));
+    b.set("/linux/sysctl", json!({"kernel.domainname": "one"}));
+    assert_eq!(b.prints(), "one");
+    b.set("/domainname", json!("one"));
+    assert_eq!(b.prints(), "one");
+    b.set("/domainname", json!("two"));
+    b.cannot_be_created("linux.sysctl");
 }

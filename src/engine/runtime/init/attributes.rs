@@ -185,10 +185,10 @@ pub(super) fn drop_rights(init: &mut Init<'_>) -> Result<()> {
     }
     let here = cred::permitted()?;
     let rights = &mut init.state.rights;
-    // What the engine itself does not have it cannot give.
-    rights.effective &= here;
+    // What the engine itself does not have it cannot give, and sets have bounds (capset(2)): `caps::ungranted` warns.
     rights.permitted &= here;
-    rights.inheritable &= here;
+    rights.effective &= rights.permitted;
+    rights.inheritable &= here & bounding;
     rights.ambient &= rights.inheritable & rights.permitted;
     // The search for the command is done with the final rights; CAP_SYS_ADMIN stays permitted for the filter alone.
     let keep = here & 1 << SYS_ADMIN;

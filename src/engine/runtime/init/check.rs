@@ -128,7 +128,7 @@ fn check_sysctls(spec: &Spec) -> Result<()> {
         let contradicts = domain.is_some_and(|domain| domain != value);
         if contradicts && sysctl::is_domain_name(name) {
             return Err(Error::invalid(format!(
-                "sysctl {name:?} conflicts with the OCI \"domainname\" field"
+                "linux.sysctl: sysctl {name:?} conflicts with the OCI \"domainname\" field"
             )));
         }
     }
@@ -197,7 +197,8 @@ mod tests {
                 r#","linux":{{"sysctl":{{"net.ipv4.ip_forward":"1"}},"namespaces":[{namespace}]}}"#
             )
         };
-        let text = "sysctl \"net.ipv4.ip_forward\" not allowed in host network namespace";
+        let text =
+            "linux.sysctl: sysctl \"net.ipv4.ip_forward\" not allowed in host network namespace";
         check_json(&spec(""), "", Err(text));
         let own = r#"{"type":"network","path":"/proc/self/ns/net"}"#;
         check_json(&spec(own), "", Err(text));
@@ -213,7 +214,7 @@ mod tests {
         };
         check_json(&spec("a"), "", Ok(()));
         check_json(&spec(""), "", Ok(()));
-        let text = "sysctl \"kernel.domainname\" conflicts with the OCI \"domainname\" field";
+        let text = "linux.sysctl: sysctl \"kernel.domainname\" conflicts with the OCI \"domainname\" field";
         check_json(&spec("b"), "", Err(text));
     }
 

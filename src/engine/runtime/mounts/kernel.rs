@@ -100,7 +100,7 @@ fn tmpfs(place: Place<'_>, wanted: &Mount, prepared: &Prepared, made: &mut Made)
             .data
             .push(("mode".to_owned(), Some(format!("{mode:04o}"))));
     }
-    label(place, "tmpfs", &mut options);
+    label(place.mount_label(), "tmpfs", &mut options);
     let fs = new(wanted, "tmpfs", &options, options.set & !mount::RDONLY)?;
     if options.copy_up && found == Found::Before {
         copy_up::fill(fs.as_fd(), at.as_fd(), target)?;
@@ -139,7 +139,7 @@ fn other(
     let (at, _) = directory(place.root, target)?;
     guard::check(place.identity, at.as_fd(), target, || Ok(false))?;
     let mut options = prepared.options.clone();
-    label(place, kind, &mut options);
+    label(place.mount_label(), kind, &mut options);
     let is_long = |value: &Option<String>| value.as_ref().is_some_and(|v| v.len() > MAX_VALUE);
     if options.data.iter().any(|(_, value)| is_long(value)) {
         by_name(wanted, kind, &at, &options)?;
@@ -155,14 +155,13 @@ fn other(
 }
 
 /// `linux.mountLabel`, as the option that SELinux takes.
-fn label(place: Place<'_>, kind: &str, options: &mut Options) {
-    let label = place.spec.linux().as_ref();
-    let label = label.and_then(|linux| linux.mount_label().clone());
+fn label(label: Option<&str>, kind: &str, options: &mut Options) {
     if let Some(label) = label.filter(|label| !label.is_empty())
         && !WITHOUT_LABEL.contains(&kind)
         && !options.has_data("context")
     {
-        options.data.push(("context".to_owned(), Some(label)));
+        let option = ("context".to_owned(), Some(label.to_owned()));
+        options.data.push(option);
     }
 }
 
@@ -294,5 +293,26 @@ fn ordinary_dir(root: &Rooted, target: &Path, kind: &str) -> Result<OwnedFd> {
         Ok(place)
     } else {
         Err(refuse())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_given_to_file_systems_that_take_one_and_have_none() {
+        let context = |kind: &str, given: Option<&str>, own: &[String]| {
+            let mut options = super::super::options::parse(own).unwrap();
+            label(given, kind, &mut options);
+            let own = options.data.into_iter().find(|(name, _)| name == "context");
+            own.and_then(|(_, value)| value)
+        };
+        assert_eq!(context("tmpfs", Some("a:b"), &[]).as_deref(), Some("a:b"));
+        let own = ["context=c:d".to_owned()];
+        assert_eq!(context("tmpfs", Some("a:b"), &own).as_deref(), Some("c:d"));
+        for (kind, given) in [("proc", Some("a:b")), ("tmpfs", Some("")), ("tmpfs", None)] {
+            assert_eq!(context(kind, given, &[]), None, "{kind} {given:?}");
+        }
     }
 }

@@ -89,6 +89,11 @@ impl<'a> Place<'a> {
             identity: rooted::identity(root.as_fd())?,
         })
     }
+
+    fn mount_label(&self) -> Option<&'a str> {
+        let linux = self.spec.linux().as_ref();
+        linux.and_then(|linux| linux.mount_label().as_deref())
+    }
 }
 
 /// The mounts that later steps work on.

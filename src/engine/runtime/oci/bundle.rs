@@ -83,7 +83,7 @@ impl Bundle {
 /// The field that is wrong.
 pub fn parse(content: &[u8]) -> Result<(Spec, Vec<String>)> {
     let (mut spec, mut warnings) = read::<Spec>(content, Document::Container)?;
-    dialect::tidy(&mut spec);
+    dialect::tidy(&mut spec, content);
     warnings.extend(dialect::ignored(&spec));
     Ok((spec, warnings))
 }

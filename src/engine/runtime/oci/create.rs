@@ -15,8 +15,9 @@ use super::{Runtime, console, gate, listener, teardown};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::runtime::launch::{self, Io, Launch, Process, Rootfs};
 use crate::engine::runtime::terms::{Attendant, Container, Terms, Waiting};
+use crate::engine::runtime::{caps, init};
 use crate::engine::sys::file::{self, Lock};
-use crate::engine::sys::{own, process};
+use crate::engine::sys::{cred, own, process};
 
 /// What to make, of what.
 #[derive(Debug, Clone, Default)]
@@ -124,6 +125,10 @@ impl Create {
     fn load(&self) -> Result<Bundle> {
         let mut bundle = Bundle::load(&self.bundle, &self.config)?;
         check_inherited(self.preserved_fds, self.listen_fds)?;
+        if let Some(process) = bundle.spec.process() {
+            let told = ungranted(&bundle.spec, process)?;
+            bundle.warnings.extend(told);
+        }
         if let Some(process) = bundle.spec.process_mut() {
             add_listen_fds(process, self.listen_fds);
         }
@@ -133,6 +138,19 @@ impl Create {
     fn inherited(&self) -> u32 {
         self.listen_fds.saturating_add(self.preserved_fds)
     }
+}
+
+/// What of its capabilities a process cannot get, in sentences. In a user namespace of its own it can get all.
+pub(super) fn ungranted(spec: &Spec, of: &oci_spec::runtime::Process) -> Result<Vec<String>> {
+    let Some(sets) = of.capabilities() else {
+        return Ok(Vec::new());
+    };
+    let (permitted, bounding) = if init::all_namespaces(spec) & process::NEWUSER == 0 {
+        (cred::permitted()?, cred::bounding())
+    } else {
+        (cred::Capabilities::MAX, cred::Capabilities::MAX)
+    };
+    Ok(caps::ungranted(sets, permitted, bounding))
 }
 
 /// Whether the descriptors that are to be passed on are there.

@@ -134,6 +134,7 @@ impl Exec {
             self.change.apply(main)?
         };
         bundle::check_process(&process, "process")?;
+        warnings.extend(create::ungranted(spec, &process)?);
         Ok((process, warnings))
     }
 

@@ -1,5 +1,6 @@
 //! `features`: what this runtime knows, as the specification's features document (features.md). It says what is
-//! implemented; whether the host's kernel has it is another question.
+//! implemented; whether the host's kernel has it is another question. What later versions of the specification added
+//! (`netDevices`) has no place in a document of this one.
 
 use serde_json::{Value, json};
 
@@ -83,7 +84,6 @@ pub fn document(version: &str) -> Value {
             "selinux": enabled,
             "intelRdt": enabled,
             "mountExtensions": { "idmap": enabled },
-            "netDevices": enabled,
         },
         "annotations": { "wharf.version": version },
     })

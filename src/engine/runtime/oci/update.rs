@@ -7,13 +7,16 @@ use super::field;
 use super::processes::cgroup;
 use super::state::Status;
 use crate::engine::error::{Attempt, Error, Result};
+use crate::engine::runtime::dialect;
 
 /// Reads resources as `update --resources` takes them.
 ///
 /// # Errors
 /// The field that is wrong.
 pub fn read(content: &[u8]) -> Result<LinuxResources> {
-    field::read(content).attempt(|| "--resources")
+    let mut resources: LinuxResources = field::read(content).attempt(|| "--resources")?;
+    dialect::tidy_resources(&mut resources, content, "");
+    Ok(resources)
 }
 
 impl Runtime {
