@@ -37,6 +37,7 @@ mod oci_hooks;
 mod oci_joined;
 mod oci_lifecycle;
 mod oci_podman;
+mod oci_rootless;
 mod oci_spec;
 mod peers;
 mod push;

@@ -166,54 +166,24 @@ impl<'a> Birth<'a> {
     }
 
     fn clone_by_helper(&self, group: Option<BorrowedFd<'_>>) -> Result<Cloned> {
-        let (ours, theirs) = process::message_pair()?;
-        match process::clone_process(0, group)? {
-            Cloned::Child => {
-                drop(ours);
-                match self.help(theirs.as_fd()) {
-                    Ok(Cloned::Child) => Ok(Cloned::Child),
-                    Ok(Cloned::Parent { pidfd, .. }) => {
-                        let pidfd = Some(pidfd.as_fd());
-                        let told = process::send_message(theirs.as_fd(), &[BORN], pidfd);
-                        process::exit_now(i32::from(told.is_err()))
-                    }
-                    Err(error) => fail(theirs.as_fd(), &error),
-                }
-            }
-            Cloned::Parent { pid, pidfd } => {
-                drop(theirs);
-                let born = self.attend(ours.as_fd(), pid);
-                // Whatever it said, it has nothing left to do.
-                let helper = process::send_signal(pidfd.as_fd(), libc::SIGKILL)
-                    .and_then(|()| process::wait(pidfd.as_fd(), Wait::Block));
-                let first = born?;
-                helper?;
-                let pid = procfs::pid_of(first.as_fd())?;
-                Ok(Cloned::Parent { pid, pidfd: first })
-            }
-        }
+        by_helper(
+            group,
+            |parent| self.help(parent),
+            |socket, helper| self.attend(socket, helper),
+        )
     }
 
     /// The parent's side: does what the helper may not, until it sends the first process's descriptor.
     fn attend(&self, socket: BorrowedFd<'_>, helper: i32) -> Result<OwnedFd> {
-        let mut buffer = vec![0; init::MAX_MESSAGE];
         loop {
-            let (length, fd) = process::receive_message(socket, &mut buffer)?;
-            let message = buffer.get(..length).unwrap_or_default();
-            match (message.first(), fd, &self.maps, &self.offsets) {
-                (Some(&BORN), Some(first), ..) => return Ok(first),
-                (Some(&MAP), _, Some(maps), _) => maps.write(helper)?,
-                (Some(&SET_CLOCKS), _, _, Some(offsets)) => {
+            match (hear(socket)?, &self.maps, &self.offsets) {
+                (Word::Born(first), ..) => return Ok(first),
+                (Word::Asks(MAP), Some(maps), _) => maps.write(helper)?,
+                (Word::Asks(SET_CLOCKS), _, Some(offsets)) => {
                     procfs::write_of(helper, "timens_offsets", offsets)
                         .attempt(|| "linux.timeOffsets")?;
                 }
-                (Some(&init::FAILED), ..) => return Err(decode_failure(message, &[])),
-                _ => {
-                    return Err(Error::new(
-                        Kind::Internal,
-                        "the process that prepares namespaces ended early",
-                    ));
-                }
+                (Word::Asks(_), ..) => return Err(ended_early()),
             }
             process::send_message(socket, &[DONE], None)?;
         }
@@ -358,6 +328,90 @@ fn set_own_score(wanted: &Process) -> Result<()> {
         Some(score) => procfs::write_own_oom_score(score).attempt(|| "process.oomScoreAdj"),
         None => Ok(()),
     }
+}
+
+/// Clones a process that is in the user and pid namespaces of another one. For callers who may enter the second only with
+/// the rights that the first gives: a helper takes those, and the caller stays who it is.
+///
+/// # Errors
+/// What setns(2) says.
+pub(super) fn clone_inside(target: BorrowedFd<'_>, wanted: &Process) -> Result<Cloned> {
+    let help = |_: BorrowedFd<'_>| {
+        process::die_with_parent()?;
+        // Before it is hidden: afterwards its directory of `/proc` is root's (proc(5)).
+        set_own_score(wanted)?;
+        // Others live there already, and must not look into us (CVE-2016-9962).
+        process::hide_from_tracers()?;
+        namespace::enter(target, process::NEWUSER | process::NEWPID)?;
+        become_root(wanted)?;
+        process::clone_sibling(0)
+    };
+    by_helper(None, help, |socket, _| match hear(socket)? {
+        Word::Born(first) => Ok(first),
+        Word::Asks(_) => Err(ended_early()),
+    })
+}
+
+/// Clones by way of a helper, which does its part and clones the process in question as its own sibling; `attend` is the
+/// caller's part.
+fn by_helper(
+    group: Option<BorrowedFd<'_>>,
+    help: impl FnOnce(BorrowedFd<'_>) -> Result<Cloned>,
+    attend: impl FnOnce(BorrowedFd<'_>, i32) -> Result<OwnedFd>,
+) -> Result<Cloned> {
+    let (ours, theirs) = process::message_pair()?;
+    match process::clone_process(0, group)? {
+        Cloned::Child => {
+            drop(ours);
+            match help(theirs.as_fd()) {
+                Ok(Cloned::Child) => Ok(Cloned::Child),
+                Ok(Cloned::Parent { pidfd, .. }) => {
+                    let pidfd = Some(pidfd.as_fd());
+                    let told = process::send_message(theirs.as_fd(), &[BORN], pidfd);
+                    process::exit_now(i32::from(told.is_err()))
+                }
+                Err(error) => fail(theirs.as_fd(), &error),
+            }
+        }
+        Cloned::Parent { pid, pidfd } => {
+            drop(theirs);
+            let born = attend(ours.as_fd(), pid);
+            // Whatever it said, it has nothing left to do.
+            let helper = process::send_signal(pidfd.as_fd(), libc::SIGKILL)
+                .and_then(|()| process::wait(pidfd.as_fd(), Wait::Block));
+            let first = born?;
+            helper?;
+            let pid = procfs::pid_of(first.as_fd())?;
+            Ok(Cloned::Parent { pid, pidfd: first })
+        }
+    }
+}
+
+/// What a helper says.
+enum Word {
+    /// The process is there.
+    Born(OwnedFd),
+    /// Something is to be done for it.
+    Asks(u8),
+}
+
+fn hear(socket: BorrowedFd<'_>) -> Result<Word> {
+    let mut buffer = vec![0; init::MAX_MESSAGE];
+    let (length, fd) = process::receive_message(socket, &mut buffer)?;
+    let message = buffer.get(..length).unwrap_or_default();
+    match (message.first(), fd) {
+        (Some(&BORN), Some(first)) => Ok(Word::Born(first)),
+        (Some(&init::FAILED), _) => Err(decode_failure(message, &[])),
+        (Some(&what), _) => Ok(Word::Asks(what)),
+        (None, _) => Err(ended_early()),
+    }
+}
+
+fn ended_early() -> Error {
+    Error::new(
+        Kind::Internal,
+        "the process that prepares namespaces ended early",
+    )
 }
 
 fn ask(parent: BorrowedFd<'_>, what: u8) -> Result<()> {

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use oci_spec::runtime::{Process as ProcessSpec, Spec};
 
+use super::birth;
 use super::cgroup::Cgroup;
 use super::init::{self, Init};
 use super::launch::{Io, Process, Started, make_streams};
@@ -17,7 +18,7 @@ use super::schedule::Affinity;
 use super::terms::{Attendant, Nobody, Terms};
 use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::sys::process::{self, Cloned};
-use crate::engine::sys::{file, namespace, schedule};
+use crate::engine::sys::{cred, file, namespace, schedule};
 
 /// What to run, and in which container.
 #[derive(Debug)]
@@ -61,9 +62,14 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
     }
     init::check_process(join.spec, join.process)?;
     run_initially(join.process)?;
-    process::hide_from_tracers()?;
-    if init::all_namespaces(join.spec) & process::NEWPID != 0 {
-        namespace::enter(target.as_fd(), process::NEWPID)?;
+    let namespaces = init::all_namespaces(join.spec);
+    // Who may do nothing out here gets the right to enter the others from the user namespace.
+    let is_rootless = namespaces & process::NEWUSER != 0 && !cred::may_mount()?;
+    if !is_rootless {
+        process::hide_from_tracers()?;
+        if namespaces & process::NEWPID != 0 {
+            namespace::enter(target.as_fd(), process::NEWPID)?;
+        }
     }
     let group = match join.cgroup.unified() {
         Some(path) => Some(file::open_dir(&path)?),
@@ -71,14 +77,18 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
     };
     let (ours, theirs) = process::message_pair()?;
     let (streams, child_io) = make_streams(join.io)?;
-    let mut into = group.as_ref().map(AsFd::as_fd);
-    let cloned = match process::clone_process(0, into) {
-        // The container has handed its controllers down: its top group takes no processes any more.
-        Err(error) if into.is_some() && is_closed(&error) => {
-            into = None;
-            process::clone_process(0, None)?
+    let mut into = group.as_ref().map(AsFd::as_fd).filter(|_| !is_rootless);
+    let cloned = if is_rootless {
+        birth::clone_inside(target.as_fd(), join.process)?
+    } else {
+        match process::clone_process(0, into) {
+            // The container has handed its controllers down: its top group takes no processes any more.
+            Err(error) if into.is_some() && is_closed(&error) => {
+                into = None;
+                process::clone_process(0, None)?
+            }
+            other => other?,
         }
-        other => other?,
     };
     match cloned {
         Cloned::Child => init::run(
@@ -93,7 +103,7 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
                 io: child_io,
                 since,
                 terms: join.terms,
-                state: init::State::default(),
+                state: init::State::of_users(is_rootless),
             },
             init::JOIN,
         ),

@@ -17,8 +17,8 @@ use super::terms::{Attendant, Nobody, Terms, Waiting};
 use super::{mounts, netdev, rlimits, rootfs};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::request::TerminalSize;
-use crate::engine::sys::file;
 use crate::engine::sys::process::{self, Cloned, Wait};
+use crate::engine::sys::{cred, file};
 
 /// What to start, in which root, under which limits, connected to what.
 #[derive(Debug)]
@@ -184,11 +184,13 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
     let (ours, theirs) = process::message_pair()?;
     let (streams, child_io) = make_streams(launch.io)?;
     let mut state = init::State::default();
-    if mounts::is_parents_work(spec) {
+    // Who may not mount here leaves it to the child, who may in its user namespace.
+    let may_mount = cred::may_mount()?;
+    if may_mount && mounts::is_parents_work(spec) {
         let dir = rootfs::directory(launch.rootfs);
         state.mounts = Some(mounts::prepare(spec, dir)?);
     }
-    if birth.has_users() {
+    if may_mount && birth.has_users() {
         state.early_root = rootfs::prepare(spec, launch.rootfs)?;
     }
     let group_of_caches = match launch.terms.container {

@@ -59,6 +59,16 @@ pub fn bounding() -> Capabilities {
         .fold(0, |set, number| set | 1 << number)
 }
 
+/// Whether this process has CAP_SYS_ADMIN in its user namespace, which mounting takes.
+///
+/// # Errors
+/// None in practice.
+pub fn may_mount() -> Result<bool> {
+    rustix::thread::capabilities(None)
+        .map(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+        .map_err(|e| failed(e, "read capabilities"))
+}
+
 /// Sets all three sets at once.
 ///
 /// # Errors

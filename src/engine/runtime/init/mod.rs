@@ -80,6 +80,8 @@ pub(super) struct State {
     pub(super) mounts: Option<Vec<Prepared>>,
     /// The root as it was while the host's mounts were shared, and its path could be walked.
     pub(super) early_root: Option<OwnedFd>,
+    /// The user namespace was entered together with the pid namespace.
+    has_users: bool,
     root: Option<Rooted>,
     made: Made,
     terminal: Option<OwnedFd>,
@@ -92,6 +94,16 @@ pub(super) struct State {
     filter: Option<Filter>,
     /// When each step was done.
     marks: Vec<Instant>,
+}
+
+impl State {
+    /// Nothing yet, but perhaps the user namespace.
+    pub(super) fn of_users(has_users: bool) -> Self {
+        Self {
+            has_users,
+            ..Self::default()
+        }
+    }
 }
 
 /// Capabilities to end with.

@@ -104,8 +104,11 @@ pub(super) fn enter_namespaces(init: &mut Init<'_>) -> Result<()> {
         return Ok(());
     };
     // The pid namespace was entered by the parent: it counts from birth.
-    let namespaces = all_namespaces(init.spec);
-    namespace::enter(target, namespaces & !process::NEWPID)?;
+    let mut namespaces = all_namespaces(init.spec) & !process::NEWPID;
+    if init.state.has_users {
+        namespaces &= !process::NEWUSER;
+    }
+    namespace::enter(target, namespaces)?;
     if namespaces & process::NEWUSER != 0 {
         birth::become_root(init.process)
     } else {
