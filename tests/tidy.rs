@@ -187,6 +187,48 @@ fn decisions_are_numbered_without_gaps() {
     }
 }
 
+/// docs/security.md says which test shows what.
+#[test]
+fn tests_that_the_list_of_escapes_names_exist_and_those_named_after_one_stand_there() {
+    let document = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let is_name = |text: &&str| {
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        text.matches('_').count() > 1 && text.chars().all(word)
+    };
+    let named: HashSet<&str> = document.split('`').filter(is_name).collect();
+    let sources = texts(&["rs"]);
+    let defined: HashSet<&str> = sources
+        .iter()
+        .flat_map(|(_, text)| text.split("fn ").skip(1))
+        .filter_map(|rest| rest.split_once('(').map(|(name, _)| name))
+        .collect();
+    let mut wrong = String::new();
+    for name in named.difference(&defined) {
+        let _ = writeln!(wrong, "no test is called {name}");
+    }
+    let after_one = defined.iter().filter(|name| name.starts_with("cve_"));
+    for name in after_one.filter(|name| !named.contains(*name)) {
+        let _ = writeln!(wrong, "docs/security.md does not name {name}");
+    }
+    // The last column is a test, or the reason why there is none.
+    let rows = document.lines().filter(|line| line.starts_with("| 2"));
+    for row in rows.filter(|row| row.contains("20") && row.contains('-')) {
+        let last = row
+            .trim_end_matches('|')
+            .rsplit('|')
+            .next()
+            .unwrap_or_default()
+            .trim();
+        let is_reason = ["later: ", "does not apply: "]
+            .iter()
+            .any(|word| last.starts_with(word));
+        if !is_reason && !last.starts_with('`') {
+            let _ = writeln!(wrong, "neither test nor reason: {row}");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
 /// `deny.toml` says which licences and sources are welcome; cargo-deny checks more, but is not on every machine.
 #[test]
 fn dependencies_have_licences_and_sources_that_are_welcome() {

@@ -12,7 +12,7 @@ use crate::bundle::{Bundle, add, bundle};
 use crate::runtime::{decoy, look};
 
 /// The specification without its mount on a target.
-fn without(bundle: &Bundle, target: &str) -> Value {
+pub fn without(bundle: &Bundle, target: &str) -> Value {
     let mut config = bundle.config.clone();
     let list = config["mounts"].as_array_mut().unwrap();
     list.retain(|mount| !mount["destination"].as_str().unwrap().starts_with(target));
@@ -380,7 +380,8 @@ impl Drop for Ends<'_> {
     }
 }
 
-fn swapping(one: &str, other: &str, work: impl FnOnce()) {
+/// Swaps two names all the time while something else is done.
+pub fn swapping(one: &str, other: &str, work: impl FnOnce()) {
     let done = &AtomicBool::new(false);
     let swaps = std::thread::scope(|scope| {
         // Also when the work panics: the scope waits for the thread.

@@ -76,6 +76,11 @@ fn config() -> Value {
 }
 
 impl Case {
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// The test's own directory.
     #[must_use]
     pub fn dir(&self) -> &Path {

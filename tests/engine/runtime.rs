@@ -33,7 +33,7 @@ fn sh(host: &Host, flags: &[&str], line: &str) -> String {
 }
 
 /// Loads an image of busybox under a few names, plus whatever the caller puts in.
-fn image_with(host: &Host, tag: &str, fill: impl FnOnce(&mut Archive)) {
+pub fn image_with(host: &Host, tag: &str, fill: impl FnOnce(&mut Archive)) {
     let program = fs::read("/usr/bin/busybox")
         .or_else(|_| fs::read("/bin/busybox"))
         .unwrap();

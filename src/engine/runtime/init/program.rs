@@ -29,11 +29,13 @@ pub(super) fn find_command(init: &mut Init<'_>) -> Result<()> {
 
 pub(super) fn make_filter(init: &mut Init<'_>) -> Result<()> {
     let spec = init.spec;
-    let builtin = spec
+    // A monitor's configuration is our own work. What others write there may come from an image, which chooses nothing.
+    let is_ours = !init.terms.outlives_parent;
+    let named = spec
         .annotations()
         .as_ref()
-        .and_then(|list| list.get(SECCOMP))
-        .is_some_and(|name| name == "default");
+        .and_then(|list| list.get(SECCOMP));
+    let builtin = is_ours && named.is_some_and(|name| name == "default");
     let given = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
     let filter = match given {
         _ if builtin => {
