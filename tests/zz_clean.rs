@@ -62,14 +62,11 @@ fn snapshot() -> BTreeSet<String> {
     let interfaces = names_in(Path::new("/sys/class/net"));
     found.extend(interfaces.iter().map(|name| format!("interface {name}")));
     found.extend(rules().lines().map(|line| format!("nftables {line}")));
-    for mount in support::cgroup_mounts() {
-        let own = mount.join("wharf");
-        if own.exists() {
-            found.insert(format!("cgroup {}", own.display()));
-        }
-        let inside = names_in(&own);
-        let groups = inside.iter().filter(|name| own.join(name).is_dir());
-        found.extend(groups.map(|name| format!("cgroup {}/{name}", own.display())));
+    for group in support::groups_named("wharf") {
+        found.insert(format!("cgroup {}", group.display()));
+        let inside = names_in(&group);
+        let below = inside.iter().filter(|name| group.join(name).is_dir());
+        found.extend(below.map(|name| format!("cgroup {}/{name}", group.display())));
     }
     for name in names_in(Path::new("/proc")) {
         let Ok(pid) = name.parse() else { continue };

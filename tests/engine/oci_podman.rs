@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::{
-    Host, Output, WHARF, busybox_archive, cgroup_mounts, collect, has_peer, privileged, wait_until,
+    Host, Output, WHARF, busybox_archive, collect, groups_named, has_peer, privileged,
+    remove_group, wait_until,
 };
 
 /// podman with a store of its own and our runtime.
@@ -76,11 +77,11 @@ impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.try_(&["rm", "--all", "--force", "--time", "0"]);
         let _ = self.try_(&["system", "reset", "--force"]);
-        // podman leaves the parent of its groups, and conmon's beside it.
-        for mount in cgroup_mounts() {
-            let parent = mount.join(self.group());
-            let _ = fs::remove_dir(parent.join("conmon"));
-            let _ = fs::remove_dir(parent);
+        // podman leaves the parent of its groups, and conmon's beside it; also in directories that it makes for
+        // hierarchies which the host has not got.
+        let name = self.group().display().to_string();
+        for group in groups_named(&name) {
+            remove_group(&group);
         }
     }
 }

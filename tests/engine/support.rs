@@ -276,6 +276,13 @@ impl Host {
             }
             let _ = fs::remove_dir(&cgroup);
         }
+        // Ancestors of groups stay, as with every runtime: those that are named after this host are its own.
+        let name = self.dir.file_name().unwrap_or_default().to_string_lossy();
+        groups_named(&name)
+            .iter()
+            .for_each(|group| remove_group(group));
+        let groups = groups_named(&name).into_iter();
+        left.extend(groups.map(|group| format!("cgroup {}", group.display())));
         let mounts = mounts_under(&self.dir);
         let mounted = !mounts.is_empty();
         left.extend(mounts.into_iter().map(|line| format!("mount {line}")));
@@ -376,6 +383,43 @@ pub fn cgroup_mounts() -> Vec<PathBuf> {
             kind.starts_with("cgroup").then(|| PathBuf::from(target))
         })
         .collect()
+}
+
+/// Directories whose names begin so, where hierarchies are mounted: groups, and what other engines take for groups on a
+/// host that has no such hierarchy.
+#[must_use]
+pub fn groups_named(prefix: &str) -> Vec<PathBuf> {
+    let mounts = cgroup_mounts();
+    let beside = mounts.iter().filter_map(|mount| mount.parent());
+    let mut places: Vec<PathBuf> = beside
+        .flat_map(|dir| names_in(dir).into_iter().map(move |name| dir.join(name)))
+        .filter(|path| path.is_dir() && !path.is_symlink())
+        .chain(mounts.iter().cloned())
+        .collect();
+    places.sort_unstable();
+    places.dedup();
+    let named = |place: &PathBuf| {
+        let names = names_in(place).into_iter();
+        let paths = names
+            .filter(|name| name.starts_with(prefix))
+            .map(|name| place.join(name));
+        paths.filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    places.iter().flat_map(named).collect()
+}
+
+/// Removes a group with all groups below it, as far as nobody is in them.
+pub fn remove_group(group: &Path) {
+    for name in names_in(group) {
+        let below = group.join(name);
+        if below.is_dir() {
+            remove_group(&below);
+        } else {
+            // The kernel's own files stay; what others wrote where no hierarchy is does not.
+            let _ = fs::remove_file(&below);
+        }
+    }
+    let _ = fs::remove_dir(group);
 }
 
 /// Lines of this process's mount table whose mount point is `dir` or below it.
