@@ -14,7 +14,7 @@ use crate::bundle::{add, bundle};
 use crate::devices::{swapping, without};
 use crate::oci::{Case, case};
 use crate::runtime::{decoy, look};
-use crate::support::{Output, WHARF, collect, has_peer};
+use crate::support::{Output, WHARF, collect, has_peer, names_in};
 
 /// Runs a command by way of a shell line, which ends in `exec "$@"`.
 fn by_shell(case: &Case, line: &str, args: &[&str]) -> Output {
@@ -492,35 +492,19 @@ fn cve_2024_25621_nobody_else_looks_into_the_state_of_a_container() {
     assert_eq!(open_to_others(&case.root()), Vec::<String>::new());
 }
 
-/// What any user may look into below a directory, if its owner alone may not keep them out.
+/// What any user may look into below a directory: neither it nor one above it is closed to them.
 pub fn open_to_others(dir: &Path) -> Vec<String> {
-    let args = [
-        dir.to_str().unwrap(),
-        "-type",
-        "d",
-        "-perm",
-        "/007",
-        "-print",
-        "-prune",
-    ];
-    let found = collect(Command::new("find").args(args), &[]);
-    assert_eq!(found.code, 0, "{found:?}");
-    // Below a closed directory nothing is open.
-    let closed = |path: &str| {
-        let between = Path::new(path)
-            .ancestors()
-            .skip(1)
-            .take_while(|above| above.starts_with(dir));
-        between
-            .into_iter()
-            .any(|above| fs::metadata(above).is_ok_and(|found| found.mode() & 0o007 == 0))
+    let is_open = |path: &Path| {
+        let mode = fs::metadata(path).map_or(0, |found| found.mode());
+        mode.trailing_zeros() < 3
     };
+    if !dir.is_dir() || !is_open(dir) {
+        return Vec::new();
+    }
+    let below = names_in(dir).into_iter();
+    let mut found = vec![dir.display().to_string()];
+    found.extend(below.flat_map(|name| open_to_others(&dir.join(name))));
     found
-        .stdout
-        .lines()
-        .filter(|path| !closed(path))
-        .map(str::to_owned)
-        .collect()
 }
 
 #[test]

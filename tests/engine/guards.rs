@@ -233,7 +233,7 @@ fn cve_2021_41091_other_users_of_the_host_do_not_reach_what_containers_have() {
         return;
     }
     image_with(&host, "setuid:1", |layer| {
-        layer.file("bin/gain", 0o4755, b"#!/bin/sh\n")
+        layer.file("bin/gain", 0o4755, b"#!/bin/sh\n");
     });
     sleeping(&host, &["--network", "none"], "setuid:1");
     host.ok([

@@ -278,9 +278,9 @@ impl Host {
         }
         // Ancestors of groups stay, as with every runtime: those that are named after this host are its own.
         let name = self.dir.file_name().unwrap_or_default().to_string_lossy();
-        groups_named(&name)
-            .iter()
-            .for_each(|group| remove_group(group));
+        for group in groups_named(&name) {
+            remove_group(&group);
+        }
         let groups = groups_named(&name).into_iter();
         left.extend(groups.map(|group| format!("cgroup {}", group.display())));
         let mounts = mounts_under(&self.dir);
