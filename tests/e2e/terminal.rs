@@ -76,7 +76,7 @@ impl Terminal {
 
         // setsid(1) makes the terminal the controlling one, and then becomes the program: its pid is ours to signal.
         let mut command = Command::new("setsid");
-        command.args(["--ctty", program]).args(args);
+        command.args(["-c", program]).args(args);
         host.dress(&mut command);
         let child = command
             .env("TERM", "xterm-256color")

@@ -1,7 +1,7 @@
 //! Notices of memory exhaustion, and of a group's end.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Cgroup, Version, figures};
 use crate::engine::error::{Error, Result};
@@ -16,6 +16,8 @@ pub struct OomWatch {
     directory: PathBuf,
     /// v2: how many tasks had been killed when it was last looked at.
     seen: u64,
+    /// v2: whether it was seen with tasks. A group that has none yet is not gone.
+    lived: bool,
 }
 
 /// What a readable watch means.
@@ -58,15 +60,16 @@ impl Cgroup {
             Version::V1 => cgroupfs::v1_oom_notice(&directory)?,
             Version::V2 => cgroupfs::v2_notice(&directory, &["memory.events", "cgroup.events"])?,
         };
-        let seen = match self.version {
-            Version::V1 => 0,
-            Version::V2 => self.oom_kills()?,
+        let (seen, lived) = match self.version {
+            Version::V1 => (0, false),
+            Version::V2 => (self.oom_kills()?, has_tasks(&directory)?),
         };
         Ok(OomWatch {
             notice,
             version: self.version,
             directory,
             seen,
+            lived,
         })
     }
 }
@@ -97,22 +100,31 @@ impl OomWatch {
     }
 
     fn compare(&mut self) -> Result<Notice> {
-        let field = |file: &str, key: &str| -> Result<u64> {
-            let text = cgroupfs::read(&self.directory, file)?;
-            Ok(text.map_or(0, |text| figures::keyed(&text, key)))
-        };
-        let killed = field("memory.events", "oom_kill")?;
-        let is_populated = field("cgroup.events", "populated")? == 1;
+        let killed = field(&self.directory, "memory.events", "oom_kill")?;
+        let has_tasks = has_tasks(&self.directory)?;
         if killed > self.seen {
             self.seen = killed;
+            self.lived = true;
             return Ok(Notice::Exhausted);
         }
-        Ok(if is_populated {
-            Notice::Nothing
-        } else {
+        self.lived |= has_tasks;
+        Ok(if self.lived && !has_tasks {
             Notice::Gone
+        } else {
+            Notice::Nothing
         })
     }
+}
+
+/// v2: whether a task is in the group or below.
+fn has_tasks(directory: &Path) -> Result<bool> {
+    Ok(field(directory, "cgroup.events", "populated")? == 1)
+}
+
+/// A number of a file of keys and numbers; zero if either is missing.
+fn field(directory: &Path, file: &str, key: &str) -> Result<u64> {
+    let text = cgroupfs::read(directory, file)?;
+    Ok(text.map_or(0, |text| figures::keyed(&text, key)))
 }
 
 impl AsFd for OomWatch {
