@@ -16,9 +16,9 @@ check:
 priv name="":
     cargo test --locked --test engine --test e2e -- {{name}}
 
-# In a virtual machine: Debian 12's kernel, cgroup v2 alone. Needs qemu and Debian's package archive.
-vm:
-    scripts/vm-test
+# In a virtual machine: Debian 12's kernel, cgroup v2 alone, AppArmor. Needs qemu and Debian's package archive.
+vm-test *names:
+    scripts/vm-test {{names}}
 
 # Look at changed snapshots.
 snap:
