@@ -75,7 +75,7 @@ fn a_further_process_runs_where_it_is_told() {
         exec(&case, &id, &["--process", file.to_str().unwrap()], &[])
     };
     // Before Linux 6.2 the move into a cpuset of v2 gives all of its processors back, and with them what "initial" took.
-    let initial = (!super::support::kernel_before((6, 2))).then(|| json!({ "initial": "0" }));
+    let initial = (!kernel_before((6, 2))).then(|| json!({ "initial": "0" }));
     let last = [
         json!({ "final": "0" }),
         json!({ "initial": "", "final": " 0, " }),
@@ -91,4 +91,17 @@ fn a_further_process_runs_where_it_is_told() {
         let output = allowed(affinity);
         assert!(output.stderr.contains(text), "{output:?}");
     }
+}
+
+/// Whether the kernel is older than a version.
+fn kernel_before(version: (u32, u32)) -> bool {
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|number| number.parse().ok());
+    let running = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    running < version
 }

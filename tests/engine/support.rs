@@ -81,20 +81,6 @@ pub fn has_peer(program: &str) -> bool {
     found
 }
 
-/// Whether the kernel is older than a version.
-#[must_use]
-pub fn kernel_before(version: (u32, u32)) -> bool {
-    let release = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map_while(|number| number.parse().ok());
-    let running = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    running < version
-}
-
 /// Polls until `condition` holds.
 ///
 /// # Panics
