@@ -93,8 +93,8 @@ fn hooks_run_in_the_order_of_the_specification() {
 fn a_create_container_hook_sees_the_host_and_what_is_mounted_for_the_container() {
     let Some(mut oci) = Oci::new() else { return };
     let hook = oci.outside(
-        "cat > $LOG.state; pwd >> $LOG; readlink /proc/self/ns/mnt >> $LOG; ls -d rootfs/proc/1 >> $LOG; \
-         [ -e rootfs/dev/null ] && echo devices >> $LOG",
+        "cat > $LOG.state; pwd >> $LOG; readlink /proc/self/ns/mnt >> $LOG; ls -d proc/1 >> $LOG; \
+         [ -e dev/null ] && echo devices >> $LOG",
     );
     oci.config["hooks"] = json!({ "createContainer": [hook] });
     oci.config["annotations"] = json!({ "some": "note" });
@@ -102,7 +102,7 @@ fn a_create_container_hook_sees_the_host_and_what_is_mounted_for_the_container()
     assert_eq!(output.code, 0, "{output:?}");
     let dir = oci.dir();
     let expect = format!(
-        "{}\n{}rootfs/proc/1\ndevices\n",
+        "{}/rootfs\n{}proc/1\ndevices\n",
         dir.display(),
         output.stdout
     );

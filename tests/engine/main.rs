@@ -41,6 +41,7 @@ mod oci_lifecycle;
 mod oci_podman;
 mod oci_rootless;
 mod oci_spec;
+mod oci_suites;
 mod peers;
 mod push;
 mod registries;

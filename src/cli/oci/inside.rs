@@ -23,6 +23,7 @@ fn run(context: &Context, parsed: &Parsed) -> Outcome {
 }
 
 fn request(parsed: &Parsed) -> Result<Exec, Failure> {
+    let (listen_fds, preserved_fds) = lifecycle::handed_on(parsed)?;
     let text = |name: &str| {
         let given = parsed.value(name).filter(|text| !text.is_empty());
         given.map(str::to_owned)
@@ -61,8 +62,8 @@ fn request(parsed: &Parsed) -> Result<Exec, Failure> {
         console_socket: path("console-socket")?,
         pidfd_socket: path("pidfd-socket")?,
         pid_file: path("pid-file")?,
-        preserved_fds: parsed.number("preserve-fds")?.unwrap_or(0),
-        listen_fds: lifecycle::listen_fds(),
+        preserved_fds,
+        listen_fds,
     })
 }
 

@@ -30,6 +30,7 @@ pub(super) fn run(context: &Context, parsed: &Parsed) -> Outcome {
 }
 
 fn request(parsed: &Parsed) -> Result<Create, Failure> {
+    let (listen_fds, preserved_fds) = handed_on(parsed)?;
     let path = |name: &str| {
         let given = parsed.value(name).filter(|path| !path.is_empty());
         given.map(|path| absolute(Path::new(path))).transpose()
@@ -44,8 +45,8 @@ fn request(parsed: &Parsed) -> Result<Create, Failure> {
         console_socket: path("console-socket")?,
         pidfd_socket: path("pidfd-socket")?,
         pid_file: path("pid-file")?,
-        preserved_fds: parsed.number("preserve-fds")?.unwrap_or(0),
-        listen_fds: listen_fds(),
+        preserved_fds,
+        listen_fds,
         notify_socket: notify_socket(),
         no_pivot: parsed.has("no-pivot"),
         no_new_keyring: parsed.has("no-new-keyring"),
@@ -56,8 +57,17 @@ fn notify_socket() -> Option<String> {
     notify::manager(std::env::var("NOTIFY_SOCKET").ok())
 }
 
+/// How many descriptors go to the program: sockets of a service manager, and after them what `--preserve-fds` names. As
+/// with crun those that are not open are none; before anything else is opened.
+pub(super) fn handed_on(parsed: &Parsed) -> Result<(u32, u32), Failure> {
+    let listening = listen_fds();
+    let wanted = parsed.number("preserve-fds")?.unwrap_or(0_u32);
+    let held = oci::hold_inherited(listening.saturating_add(wanted))?;
+    Ok((listening, held.saturating_sub(listening)))
+}
+
 /// How many sockets a service manager has handed to this process (sd_listen_fds(3)).
-pub(super) fn listen_fds() -> u32 {
+fn listen_fds() -> u32 {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     match number("LISTEN_PID") {
         Some(pid) if pid == std::process::id() => number("LISTEN_FDS").unwrap_or(0),

@@ -82,17 +82,26 @@ fn dispatch(words: &[String], log: &mut Log) -> Outcome {
 }
 
 fn carry_out(command: &Command, global: &Parsed, parsed: &Parsed, log: Log) -> Outcome {
-    let ear = log.clone();
     let context = Context {
         runtime: Runtime {
             root: root(global)?,
             driver: driver(global)?,
             rootless: rootless(global)?,
-            ear: Ear::new(move |warning| ear.warn(&Error::invalid(warning))),
+            ear: ear(&log),
         },
         log,
     };
     (command.run)(&context, parsed)
+}
+
+fn ear(log: &Log) -> Ear {
+    let (warnings, steps) = (log.clone(), log.clone());
+    let ear = Ear::new(move |warning| warnings.warn(&Error::invalid(warning)));
+    if log.tells_steps {
+        ear.with_steps(move |step| steps.step(step))
+    } else {
+        ear
+    }
 }
 
 /// Where containers are kept: absolute, because commands may change the directory.

@@ -68,6 +68,8 @@ enum Format {
 pub(super) struct Log {
     file: Option<PathBuf>,
     format: Format,
+    /// With `--debug`.
+    pub(super) tells_steps: bool,
 }
 
 impl Log {
@@ -90,7 +92,11 @@ impl Log {
                 Some(super::absolute(path.as_ref())?)
             }
         };
-        let log = Self { file, format };
+        let log = Self {
+            file,
+            format,
+            tells_steps: global.has("debug") || global.value("log-level") == Some("debug"),
+        };
         // A log that cannot be written is told at once, not when there is something to write.
         if let Some(path) = &log.file {
             log.append(b"")
@@ -110,6 +116,15 @@ impl Log {
         self.say("warning", &line(error));
     }
 
+    /// Says what is done, where the errors go: in the log if there is one.
+    pub(super) fn step(&self, text: &str) {
+        let entry = self.entry("debug", text);
+        let _ = match &self.file {
+            Some(_) => self.append(entry.as_bytes()),
+            None => std::io::stderr().write_all(entry.as_bytes()),
+        };
+    }
+
     fn say(&self, level: &str, text: &str) {
         // A name from outside may hold a newline; one error stays one line.
         let text = text.replace('\n', " ");
@@ -117,7 +132,20 @@ impl Log {
             "error" => format!("wharf oci: {text}\n"),
             _ => format!("wharf oci: {level}: {text}\n"),
         };
-        let entry = match self.format {
+        let entry = self.entry(level, &text);
+        // Nobody is left to be told when standard error itself is closed.
+        let _ = match (&self.file, self.format) {
+            (Some(_), _) => self
+                .append(entry.as_bytes())
+                .and_then(|()| std::io::stderr().write_all(plain.as_bytes())),
+            (None, Format::Json) => std::io::stderr().write_all(entry.as_bytes()),
+            (None, Format::Text) => std::io::stderr().write_all(plain.as_bytes()),
+        };
+    }
+
+    /// A line as logrus writes it.
+    fn entry(&self, level: &str, text: &str) -> String {
+        match self.format {
             Format::Text => format!(
                 "time=\"{}\" level={level} msg={}\n",
                 now(),
@@ -127,15 +155,7 @@ impl Log {
                 "{}\n",
                 serde_json::json!({ "level": level, "msg": text, "time": now() })
             ),
-        };
-        // Nobody is left to be told when standard error itself is closed.
-        let _ = match (&self.file, self.format) {
-            (Some(_), _) => self
-                .append(entry.as_bytes())
-                .and_then(|()| std::io::stderr().write_all(plain.as_bytes())),
-            (None, Format::Json) => std::io::stderr().write_all(entry.as_bytes()),
-            (None, Format::Text) => std::io::stderr().write_all(plain.as_bytes()),
-        };
+        }
     }
 
     fn append(&self, entry: &[u8]) -> std::io::Result<()> {

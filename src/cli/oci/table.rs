@@ -64,7 +64,12 @@ pub(super) const GLOBAL: &[Flag] = &[
         "FORMAT",
         "of the log: text (default) or json",
     ),
-    value("log-level", None, "LEVEL", "accepted for crun's callers"),
+    value(
+        "log-level",
+        None,
+        "LEVEL",
+        "debug: the same as --debug; others change nothing",
+    ),
     value(
         "cgroup-manager",
         None,
@@ -82,7 +87,7 @@ pub(super) const GLOBAL: &[Flag] = &[
         "WHEN",
         "go without cgroups if they cannot be made: true, false or auto",
     ),
-    switch("debug", None, "log more"),
+    switch("debug", None, "also log what is done"),
     switch("version", Some('v'), "print the version"),
 ];
 
@@ -419,7 +424,7 @@ pub(super) fn find(name: &str) -> Result<&'static Command, Failure> {
         .find(|command| command.name == name)
         .ok_or_else(|| {
             Failure::usage(format!(
-                "unknown command: {name}; 'wharf oci --help' lists them"
+                "unknown command: {name}: No help topic for '{name}'; 'wharf oci --help' lists them"
             ))
         })
 }

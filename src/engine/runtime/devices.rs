@@ -24,6 +24,8 @@ const NODES: &[(&str, u32, u32)] = &[
     ("tty", 5, 0),
 ];
 
+const DEV: &str = "/dev";
+
 /// Links: name, where to.
 const LINKS: &[(&str, &str)] = &[
     ("fd", "/proc/self/fd"),
@@ -74,13 +76,23 @@ struct Wanted<'a> {
 /// The container's `/dev`, made if it is missing: its own mount, or a directory of the image.
 ///
 /// # Errors
-/// What the kernel says.
+/// [`Kind::Denied`] if it is a link: whoever made it chose where devices are made. Otherwise what the kernel says.
 pub fn directory(root: &Rooted, made: &Made) -> Result<OwnedFd> {
     match &made.dev {
         Some(dev) => dev
             .try_clone()
             .map_err(|e| Error::io("duplicate a descriptor", e)),
-        None => root.make_dirs(Path::new("/dev")),
+        None => match root.resolve_plain(Path::new(DEV)) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                root.make_dirs(Path::new(DEV))
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+                let text =
+                    "the root file system's /dev is a symbolic link, and nothing is mounted there";
+                Err(Error::new(Kind::Denied, text))
+            }
+            other => other,
+        },
     }
 }
 
@@ -208,9 +220,13 @@ fn mount_hosts(dir: BorrowedFd<'_>, name: &str, wanted: &Wanted<'_>) -> Result<(
             format!("{} of the host is another device", wanted.path.display()),
         ));
     }
+    // The flags of the host's /dev would go with the copy; what is below it decides whether the device may be used.
+    let flags = mount::NOSUID | mount::NOEXEC;
+    let what = wanted.path.display();
+    mount::set_attributes(copy.as_fd(), Depth::One, flags, 0, None, &what)?;
     node::make_unless_there(dir, name, Node::File, 0o600)?;
     let place = node::place(dir, name)?;
-    mount::attach(copy.as_fd(), place.as_fd(), wanted.path.display())
+    mount::attach(copy.as_fd(), place.as_fd(), what)
 }
 
 /// `/dev/null` below the root, if it is what it claims to be: character device 1:3. Masks are copies of it, so a false

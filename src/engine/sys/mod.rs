@@ -8,6 +8,7 @@ pub mod cgroupfs;
 pub mod datagram;
 pub mod file;
 pub mod host;
+pub mod inherited;
 pub mod inotify;
 pub mod lock_record;
 pub mod measure;

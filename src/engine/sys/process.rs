@@ -621,6 +621,20 @@ pub fn reset_signals() -> Result<()> {
     Ok(())
 }
 
+/// SIGHUP, SIGINT, SIGQUIT and SIGTERM end this process with 128 + signal, until another program is executed: that one has
+/// the default actions again (execve(2)).
+pub fn end_when_asked() {
+    extern "C" fn end(signal: libc::c_int) {
+        // SAFETY: _exit is async-signal-safe (signal-safety(7)) and takes any value.
+        unsafe { libc::_exit(128 + signal) }
+    }
+    let action = end as extern "C" fn(libc::c_int);
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // SAFETY: the handler has the signature that signal(2) asks for, and calls nothing but _exit.
+        unsafe { libc::signal(signal, action as libc::sighandler_t) };
+    }
+}
+
 /// Changes the working directory and proves that it is below the root directory: with a directory from outside, getcwd(2)
 /// says `(unreachable)` (CVE-2024-21626).
 ///

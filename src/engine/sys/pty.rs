@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::OpenptFlags;
-use rustix::termios::Winsize;
+use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr};
 
 use super::failed;
 use crate::engine::error::Result;
@@ -77,4 +77,15 @@ pub fn size(terminal: BorrowedFd<'_>) -> Option<TerminalSize> {
 pub fn make_controlling(terminal: BorrowedFd<'_>) -> Result<()> {
     rustix::process::ioctl_tiocsctty(terminal)
         .map_err(|e| failed(e, "make the terminal the controlling one"))
+}
+
+/// Lets line feeds written to a terminal stand alone, without a carriage return before them (ONLCR of termios(3)).
+///
+/// # Errors
+/// If it is not a terminal.
+pub fn keep_line_feeds(terminal: BorrowedFd<'_>) -> Result<()> {
+    let what = "set the terminal's line ends";
+    let mut settings = tcgetattr(terminal).map_err(|e| failed(e, what))?;
+    settings.output_modes -= OutputModes::ONLCR;
+    tcsetattr(terminal, OptionalActions::Now, &settings).map_err(|e| failed(e, what))
 }

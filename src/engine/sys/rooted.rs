@@ -56,9 +56,10 @@ impl Rooted {
     /// # Errors
     /// What openat2(2) says.
     pub fn resolve_plain(&self, path: &Path) -> Result<OwnedFd> {
+        // Without O_NOFOLLOW: with it a link at the end would be opened itself (openat2(2), RESOLVE_NO_SYMLINKS).
         self.find(
             path,
-            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            OFlags::PATH | OFlags::CLOEXEC,
             ResolveFlags::NO_SYMLINKS,
         )
         .map_err(|e| failed(e, path.display()))

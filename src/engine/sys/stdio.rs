@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, OutputModes, Termios, tcgetattr, tcsetattr};
 
 use super::failed;
 use crate::engine::error::Result;
@@ -18,7 +18,7 @@ pub struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// Every key goes on as it is (termios(3), "Raw mode").
+    /// Every key goes on as it is (termios(3), "Raw mode"); output is processed as before.
     ///
     /// # Errors
     /// If it is not a terminal.
@@ -27,6 +27,8 @@ impl<'a> Raw<'a> {
         let before = tcgetattr(terminal).map_err(|e| failed(e, what))?;
         let mut raw = before.clone();
         raw.make_raw();
+        // Of two terminals in a row one makes line ends of line feeds: this one, as with runc and crun.
+        raw.output_modes |= before.output_modes & OutputModes::OPOST;
         tcsetattr(terminal, OptionalActions::Now, &raw).map_err(|e| failed(e, what))?;
         Ok(Self { terminal, before })
     }

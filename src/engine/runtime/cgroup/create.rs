@@ -33,22 +33,20 @@ impl Cgroup {
     /// # Errors
     /// [`Kind::Conflict`], beginning with `linux.cgroupsPath`.
     pub fn ensure_vacant(&self) -> Result<()> {
+        // runc's words, which callers look for.
         let taken = |why: String| {
-            Err(Error::conflict(format!(
-                "linux.cgroupsPath: {} {why}",
-                self.label()
-            )))
+            let path = format!("linux.cgroupsPath: {}", self.label());
+            Err(Error::conflict(format!("{path}: container's cgroup {why}")))
         };
         for directory in self.directories() {
             let text = cgroupfs::read(&directory, "cgroup.procs").unwrap_or_default();
             match text.unwrap_or_default().lines().count() {
                 0 => {}
-                1 => return taken("has a process in it already".to_owned()),
-                count => return taken(format!("has {count} processes in it already")),
+                count => return taken(format!("is not empty: {count} process(es) found")),
             }
         }
         if self.is_frozen()? {
-            return taken("is frozen".to_owned());
+            return taken("unexpectedly frozen".to_owned());
         }
         Ok(())
     }
@@ -379,12 +377,15 @@ mod tests {
         let put = |file: &str, text: &str| fs::write(dir.path().join(file), text).unwrap();
         put("freezer/wharf/x/freezer.state", "FROZEN\n");
         let error = group.ensure_vacant().unwrap_err().to_string();
-        assert_eq!(error, "linux.cgroupsPath: cgroup wharf/x is frozen");
+        assert_eq!(
+            error,
+            "linux.cgroupsPath: cgroup wharf/x: container's cgroup unexpectedly frozen"
+        );
         put("memory/wharf/x/cgroup.procs", "1\n2\n");
         let error = group.ensure_vacant().unwrap_err().to_string();
         assert_eq!(
             error,
-            "linux.cgroupsPath: cgroup wharf/x has 2 processes in it already"
+            "linux.cgroupsPath: cgroup wharf/x: container's cgroup is not empty: 2 process(es) found"
         );
     }
 

@@ -52,6 +52,12 @@ impl Hierarchy {
         })
     }
 
+    /// Whether there is one tree for everything.
+    #[must_use]
+    pub fn is_unified(&self) -> bool {
+        self.version == Version::V2
+    }
+
     /// From the text of a mountinfo file (proc(5)). v1 wins where it has any of the controllers that containers need:
     /// a cgroup2 mount beside it (hybrid) then has nothing to offer. Of several mounts of one hierarchy the first counts.
     #[must_use]

@@ -146,7 +146,7 @@ impl Cgroup {
         let below = match path.trim_matches('/') {
             "" | "." => PathBuf::new(),
             _ => place::plain(Path::new(path))
-                .map_err(|error| wrong("it is not below the container's").caused_by(error))?,
+                .map_err(|error| wrong("bad sub cgroup path").caused_by(error))?,
         };
         let mut sub = self.clone();
         let chosen = |group: &Group| {
@@ -163,12 +163,12 @@ impl Cgroup {
         if !controllers.is_empty()
             && let Some(name) = controllers.split(',').find(unknown)
         {
-            return Err(wrong(&format!("the host has no {name} controller")));
+            return Err(wrong(&format!("unknown controller {name}")));
         }
         if sub.exists() {
             Ok(sub)
         } else {
-            Err(wrong("it does not exist").with_kind(Kind::NotFound))
+            Err(wrong("no such file or directory").with_kind(Kind::NotFound))
         }
     }
 
@@ -195,7 +195,8 @@ impl Cgroup {
     }
 
     /// What it is called in messages.
-    fn label(&self) -> String {
+    #[must_use]
+    pub fn label(&self) -> String {
         match self.groups.first() {
             Some(group) => format!("cgroup {}", group.path.display()),
             None => "the disabled cgroup".to_owned(),

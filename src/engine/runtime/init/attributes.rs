@@ -164,9 +164,17 @@ fn enter(init: &Init<'_>) -> Result<()> {
             _ => Kind::CommandNotRunnable,
         };
         error
-            .attempting(format!("enter working directory {}", path.display()))
+            .attempting(format!("chdir to working directory {}", path.display()))
             .with_kind(kind)
     })
+}
+
+/// crun's annotation, which podman sets for `--group-add keep-groups`: the caller's groups open what it may open.
+fn keeps_groups(init: &Init<'_>) -> bool {
+    let annotations = init.spec.annotations().as_ref();
+    annotations
+        .and_then(|list| list.get("run.oci.keep_original_groups"))
+        .is_some_and(|value| value != "0")
 }
 
 pub(super) fn drop_rights(init: &mut Init<'_>) -> Result<()> {
@@ -174,10 +182,10 @@ pub(super) fn drop_rights(init: &mut Init<'_>) -> Result<()> {
     let bounding = caps::bits(sets.and_then(|sets| sets.bounding().as_ref()));
     let identity = init.identity()?.clone();
     cred::limit_bounding(bounding)?;
-    let groups = if init.has_users() {
-        Groups::SetIfAllowed(&identity.groups)
-    } else {
-        Groups::Set(&identity.groups)
+    let groups = match init.has_users() {
+        _ if keeps_groups(init) => Groups::Kept,
+        true => Groups::SetIfAllowed(&identity.groups),
+        false => Groups::Set(&identity.groups),
     };
     cred::become_user(identity.uid, identity.gid, groups)?;
     if init.process.no_new_privileges().unwrap_or(false) {

@@ -65,9 +65,9 @@ pub(super) fn make_devices(init: &mut Init<'_>) -> Result<()> {
         return Ok(());
     }
     let nodes = Nodes::of(init.spec);
+    let dev = devices::directory(init.root()?, &init.state.made)?;
     devices::make_extra(init.root()?, list.unwrap_or_default(), nodes)?;
     let has_kcore = init.root()?.resolve_optional(Path::new("/proc/kcore"))?;
-    let dev = devices::directory(init.root()?, &init.state.made)?;
     devices::populate(dev.as_fd(), nodes, has_kcore.is_some())
 }
 

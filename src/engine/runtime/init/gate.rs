@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use super::Init;
 use super::message::{FILTER, GO_ON, MOUNTED, PREPARED};
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::runtime::mounts::Made;
 use crate::engine::sys::{process, socket};
 
 /// Lets the parent run hooks that need the namespaces and the host's root.
@@ -24,8 +25,13 @@ pub(super) fn await_start(init: &mut Init<'_>) -> Result<()> {
     }
     // Before the parent is told: it may end as soon as it has answered. If it ends without an answer, the socket says so.
     process::outlive_parent()?;
+    // Nothing is made any more: who looks at a process that waits finds no descriptors of places in it.
+    init.state.made = Made::default();
     init.ask(PREPARED)?;
     if let Some(gate) = init.terms.gate {
+        // The first process of a pid namespace has no default actions (pid_namespaces(7)): without this nothing but
+        // SIGKILL would end a container that waits.
+        process::end_when_asked();
         init.socket = socket::accept_messages(&gate)?;
     }
     Ok(())

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 
 use oci_spec::runtime::{Hook, Hooks};
 
@@ -64,11 +66,12 @@ fn run(
     let state = serde_json::to_vec(&state)
         .map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
     let before_pivot = env.is_none();
+    // The host's files are still in place: as with runc a relative path means the container's.
+    let root = format!("/proc/self/fd/{}", init.root()?.as_fd().as_raw_fd());
     Setting {
         kind,
         state: &state,
-        // The host's files are still in place, and the working directory is the caller's.
-        dir: before_pivot.then_some(container.bundle),
+        dir: before_pivot.then_some(Path::new(&root)),
         env,
     }
     .run(list)

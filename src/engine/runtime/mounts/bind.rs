@@ -177,7 +177,7 @@ pub(super) fn set_attributes(
         if !replaced {
             let now = mount::attributes(mount)?;
             refuse_to_unlock(now, options)?;
-            set(options.set, options.clear & !(now & LOCKABLE))?;
+            set(options.set, replacing(options) & !(now & LOCKABLE))?;
         }
     }
     if options.set_all | options.clear_all == 0 {

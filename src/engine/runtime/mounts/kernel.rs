@@ -276,7 +276,7 @@ fn ordinary_dir(root: &Rooted, target: &Path, kind: &str) -> Result<OwnedFd> {
         Error::new(
             Kind::Denied,
             format!(
-                "{kind} must be mounted on an ordinary directory, and {} of the image is none",
+                "{kind} must be mounted on ordinary directory, and {} of the image is none",
                 target.display()
             ),
         )

@@ -63,7 +63,9 @@ pub fn hand_over(
             process::send_message(socket.as_fd(), b"terminal", Some(master))
                 .attempt(|| "--console-socket")
         }
-        (Some(_) | None, _) => Ok(()),
+        // It is shown on ours, which makes the line ends; a file gets what the process writes.
+        (None, Some(master)) => pty::keep_line_feeds(master),
+        (Some(_) | None, None) => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use super::hooks::{self, Moment};
 use super::id::Id;
 use super::notify::{self, Notify};
 use super::state::{First, Place, Record, Status};
-use super::{Runtime, console, gate, listener, teardown};
+use super::{Ear, Runtime, console, gate, listener, teardown};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::runtime::launch::{self, Io, Launch, Process, Rootfs};
 use crate::engine::runtime::terms::{Attendant, Container, Terms, Waiting};
@@ -66,7 +66,9 @@ impl Runtime {
         let mut making = self.begin(request, Run::Detached)?;
         let made = gate::make(&making.place.gate())
             .and_then(|gate| making.launch(request, Some(&gate), Run::Detached));
-        making.settle(made.map(drop))
+        making.settle(made.map(drop))?;
+        making.tell(&self.ear, "waits for start");
+        Ok(())
     }
 
     /// Makes and starts a container: its exit code, or 0 if it is left alone.
@@ -77,12 +79,16 @@ impl Runtime {
         let mut making = self.begin(request, run)?;
         let started = making.start(request, run);
         let Some((process, foreground)) = making.settle(started)? else {
+            making.tell(&self.ear, "was started");
             return Ok(0);
         };
+        making.tell(&self.ear, "was started");
+        self.ear.timeline(&process);
         // `exec`, `kill` and `delete` have work to do meanwhile.
         making.lock = None;
         own::forget_code();
         let code = foreground.supervise(process);
+        making.tell(&self.ear, "has ended");
         match (run, code) {
             (Run::Kept | Run::Detached, Ok(code)) => Ok(code),
             (Run::Foreground, Ok(code)) => {
@@ -109,6 +115,10 @@ impl Runtime {
         )?;
         let place = Place::of(self, &id);
         place.make(&self.root)?;
+        self.ear.step(|| {
+            let (dir, root) = (bundle.dir.display(), bundle.rootfs.display());
+            format!("container {id}: bundle {dir}, root file system {root}")
+        });
         let mut making = Making {
             record: Record::new(id, &bundle),
             place,
@@ -124,7 +134,6 @@ impl Runtime {
 impl Create {
     fn load(&self) -> Result<Bundle> {
         let mut bundle = Bundle::load(&self.bundle, &self.config)?;
-        check_inherited(self.preserved_fds, self.listen_fds)?;
         if let Some(process) = bundle.spec.process() {
             let told = ungranted(&bundle.spec, process)?;
             bundle.warnings.extend(told);
@@ -151,20 +160,6 @@ pub(super) fn ungranted(spec: &Spec, of: &oci_spec::runtime::Process) -> Result<
         (cred::Capabilities::MAX, cred::Capabilities::MAX)
     };
     Ok(caps::ungranted(sets, permitted, bounding))
-}
-
-/// Whether the descriptors that are to be passed on are there.
-pub(super) fn check_inherited(preserved: u32, listening: u32) -> Result<()> {
-    let first = 3_u32.saturating_add(listening);
-    for number in 0..preserved {
-        let fd = first.saturating_add(number);
-        if !i32::try_from(fd).is_ok_and(process::is_open) {
-            return Err(Error::invalid(format!(
-                "--preserve-fds: unable to stat preserved-fd {number} (of {preserved}): descriptor {fd} is not open"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Tells the program of its sockets (sd_listen_fds(3)).
@@ -196,6 +191,15 @@ impl Making {
         self.place.keep_config(&self.bundle.content)?;
         // Before anything is made: whoever finds it abandoned knows what to remove.
         self.place.write(&self.record)
+    }
+
+    fn tell(&self, ear: &Ear, what: &str) {
+        ear.step(|| match (&self.record.process, &self.record.cgroup) {
+            (Some(First { pid, .. }), Some(cgroup)) => {
+                format!("container init: process {pid} in {} {what}", cgroup.label())
+            }
+            _ => format!("container init: {what}"),
+        });
     }
 
     fn start(&mut self, request: &Create, run: Run) -> Result<Option<(Process, Foreground)>> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::runtime::cgroup::Hierarchy;
 use crate::engine::sys::file;
 
 /// Version of the specification that this runtime follows.
@@ -30,7 +31,9 @@ pub enum For {
 /// [`Kind::AlreadyExists`] if it has one; otherwise what the system calls say.
 pub fn write(bundle: &Path, whom: For) -> Result<()> {
     let path = bundle.join("config.json");
-    file::write_new(&path, document(whom).as_bytes()).map_err(|error| match error.kind() {
+    // In one hierarchy of several a cgroup namespace hides little; runc leaves it out there, too.
+    let unified = Hierarchy::detect().is_ok_and(|hierarchy| hierarchy.is_unified());
+    file::write_new(&path, document(whom, unified).as_bytes()).map_err(|error| match error.kind() {
         Kind::AlreadyExists => Error::new(
             Kind::AlreadyExists,
             "File config.json exists. Remove it first",
@@ -39,16 +42,16 @@ pub fn write(bundle: &Path, whom: For) -> Result<()> {
     })
 }
 
-/// Makes the document, indented with tabs.
+/// Makes the document, indented with tabs; with a cgroup namespace where cgroups are one `unified` tree.
 #[must_use]
-pub fn document(whom: For) -> String {
+pub fn document(whom: For, unified: bool) -> String {
     let mut spec = json!({
         "ociVersion": VERSION,
         "process": process(),
         "root": { "path": "rootfs", "readonly": true },
         "hostname": "wharf",
         "mounts": mounts(whom),
-        "linux": linux(whom),
+        "linux": linux(whom, unified),
     });
     if let Some(map) = spec.as_object_mut() {
         map.retain(|_, value| !value.is_null());
@@ -122,7 +125,7 @@ fn mounts(whom: For) -> Value {
     ])
 }
 
-fn linux(whom: For) -> Value {
+fn linux(whom: For, unified: bool) -> Value {
     let namespace = |name: &str| json!({ "type": name });
     let mut namespaces = vec![namespace("pid")];
     let mut linux = serde_json::Map::new();
@@ -141,7 +144,8 @@ fn linux(whom: For) -> Value {
             namespaces.push(namespace("user"));
         }
     }
-    namespaces.extend(["ipc", "uts", "mount", "cgroup"].map(namespace));
+    namespaces.extend(["ipc", "uts", "mount"].map(namespace));
+    namespaces.extend(unified.then(|| namespace("cgroup")));
     linux.insert("namespaces".to_owned(), Value::Array(namespaces));
     linux.insert(
         "maskedPaths".to_owned(),
@@ -178,12 +182,24 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read() {
         for whom in [For::Root, For::Rootless { uid: 7, gid: 8 }] {
-            let text = document(whom);
+            let text = document(whom, true);
             let spec = super::super::bundle::parse(text.as_bytes()).unwrap().0;
             assert_eq!(spec.process().as_ref().unwrap().terminal(), Some(true));
             let linux = spec.linux().as_ref().unwrap();
             let mapped = linux.uid_mappings().as_ref().map(|list| list[0].host_id());
             assert_eq!(mapped, (whom != For::Root).then_some(7));
+        }
+    }
+
+    #[test]
+    fn a_cgroup_namespace_is_for_hosts_with_one_tree() {
+        for (unified, expected) in [(true, 1), (false, 0)] {
+            let text = document(For::Root, unified);
+            let count = text.matches(
+                r#""type": "cgroup"
+"#,
+            );
+            assert_eq!(count.count(), expected + 1, "namespaces and the mount");
         }
     }
 }

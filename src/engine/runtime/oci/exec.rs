@@ -98,7 +98,6 @@ impl Runtime {
         own::forget_code();
         let (mut process, warnings) = request.process(&spec)?;
         self.ear.tell(&warnings);
-        create::check_inherited(request.preserved_fds, request.listen_fds)?;
         create::add_listen_fds(&mut process, request.listen_fds);
         let run = if request.detach {
             Run::Detached
@@ -112,6 +111,11 @@ impl Runtime {
             Run::Foreground | Run::Kept => Some(Foreground::prepare()?),
         };
         let started = request.join(&known, &spec, &process, run)?;
+        self.ear.step(|| {
+            let (pid, id) = (started.pid, &request.id);
+            format!("exec: process {pid} was started in container {id}")
+        });
+        self.ear.timeline(&started);
         match foreground {
             None => Ok(0),
             Some(foreground) => foreground.supervise(started),

@@ -44,7 +44,8 @@ use std::rc::Rc;
 use crate::engine::error::{Kind, Result};
 pub use crate::engine::runtime::cgroup::Driver;
 use crate::engine::runtime::cgroup::{Cgroup, Hierarchy};
-use crate::engine::sys::{file, host};
+use crate::engine::runtime::launch::Process;
+use crate::engine::sys::{file, host, inherited};
 
 /// Where containers are kept, and how their cgroups are made.
 #[derive(Debug, Clone, Default)]
@@ -59,23 +60,52 @@ pub struct Runtime {
     pub ear: Ear,
 }
 
-/// Hears warnings, or does not.
+/// Hears warnings, and what is done step by step, or does not.
 #[derive(Clone, Default)]
-pub struct Ear(Option<Hear>);
+pub struct Ear {
+    warnings: Option<Hear>,
+    steps: Option<Hear>,
+}
 
 type Hear = Rc<dyn Fn(&str)>;
 
 impl Ear {
-    /// Everything is passed to a function.
+    /// Every warning is passed to a function.
     #[must_use]
     pub fn new(hear: impl Fn(&str) + 'static) -> Self {
-        Self(Some(Rc::new(hear)))
+        Self {
+            warnings: Some(Rc::new(hear)),
+            steps: None,
+        }
+    }
+
+    /// What is done is passed to a function, too (`--debug`).
+    #[must_use]
+    pub fn with_steps(mut self, hear: impl Fn(&str) + 'static) -> Self {
+        self.steps = Some(Rc::new(hear));
+        self
     }
 
     fn tell(&self, warnings: &[String]) {
-        if let Some(hear) = &self.0 {
+        if let Some(hear) = &self.warnings {
             for warning in warnings {
                 hear(warning);
+            }
+        }
+    }
+
+    /// One step; its text is made only if somebody hears it.
+    fn step(&self, text: impl FnOnce() -> String) {
+        if let Some(hear) = &self.steps {
+            hear(&text());
+        }
+    }
+
+    /// What was done when, to the process that was started.
+    fn timeline(&self, process: &Process) {
+        if let Some(hear) = &self.steps {
+            for (name, after) in &process.timeline {
+                hear(&format!("container init: {name}: {} µs", after.as_micros()));
             }
         }
     }
@@ -83,7 +113,10 @@ impl Ear {
 
 impl fmt::Debug for Ear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ear").field(&self.0.is_some()).finish()
+        f.debug_struct("Ear")
+            .field("warnings", &self.warnings.is_some())
+            .field("steps", &self.steps.is_some())
+            .finish()
     }
 }
 
@@ -94,6 +127,15 @@ impl fmt::Debug for Ear {
 /// What the system calls say.
 pub fn protect() -> Result<()> {
     super::seal::ensure()
+}
+
+/// Of the `count` descriptors from 3 on that are to be handed on: how many there are. To be called before anything is
+/// opened.
+///
+/// # Errors
+/// What open(2) says.
+pub fn hold_inherited(count: u32) -> Result<u32> {
+    inherited::hold(count)
 }
 
 /// Makes the root of a user without privileges. The sticky bit keeps it from those who clean up below `$XDG_RUNTIME_DIR`

@@ -52,7 +52,15 @@ pub fn announce(
     })?;
     let stream = socket::connect(&listener.path)
         .map_err(|e| e.attempting(field()))?
-        .ok_or_else(|| Error::new(Kind::Unavailable, format!("{}: nobody listens", field())))?;
+        .ok_or_else(|| {
+            Error::new(
+                Kind::Unavailable,
+                format!(
+                    "{}: failed to connect with seccomp agent: nobody listens",
+                    field()
+                ),
+            )
+        })?;
     socket::send_all_with(&stream, &message, filter).map_err(|e| e.attempting(field()))
 }
 

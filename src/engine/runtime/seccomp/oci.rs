@@ -55,7 +55,7 @@ pub(super) fn plan(spec: &LinuxSeccomp, native: Arch) -> Result<Plan> {
             && rule.names().iter().any(|name| name == "write");
         if must_pass {
             return Err(Error::invalid(format!(
-                "{field}.action: SCMP_ACT_NOTIFY cannot be used for the write system call"
+                "{field}.action: SCMP_ACT_NOTIFY cannot be used for the write syscall"
             )));
         }
         let mut checks = Vec::new();

@@ -70,6 +70,8 @@ fn read_one(at: usize, rule: &LinuxDeviceCgroup) -> Result<Rule> {
             'm' => Ok(access | MKNOD),
             'r' => Ok(access | READ),
             'w' => Ok(access | WRITE),
+            // What some write for "all" is no right of its own to runc.
+            'a' => Ok(access),
             _ => Err(Error::invalid(format!(
                 "{}: {text:?} has letters other than r, w and m",
                 field("access")

@@ -40,7 +40,7 @@ pub(super) fn list(resources: &LinuxResources) -> Result<Vec<Setting>> {
         .is_some_and(|map| !map.is_empty())
     {
         return Err(Error::unsupported(
-            "linux.resources.unified: this host has cgroup v1, which has no unified tree",
+            "linux.resources.unified: invalid configuration: this host has cgroup v1, which has no unified tree",
         ));
     }
     Ok(list)

@@ -26,7 +26,7 @@ fn mistakes_are_named_with_their_field() {
     refused(
         &rule(json!({"names": ["read", "write"], "action": "SCMP_ACT_NOTIFY"})),
         Kind::InvalidInput,
-        "seccomp.syscalls[0].action: SCMP_ACT_NOTIFY cannot be used for the write system call",
+        "seccomp.syscalls[0].action: SCMP_ACT_NOTIFY cannot be used for the write syscall",
     );
     refused(
         &rule(json!({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"})),
