@@ -142,7 +142,7 @@ fn a_gap_between_descriptors_is_handed_on_as_a_gap() {
     let Some(mut case) = case() else { return };
     case.runs("ls /proc/self/fd");
     let id = case.id("a");
-    let text = format!("exec 3<&-; exec 5</dev/null; exec WHARF run --preserve-fds 100 {id}");
+    let text = format!("exec 3<&-; exec 5</dev/null; exec WHARF run --preserve-fds 5 {id}");
     let output = collect(&mut script(&case, &text), &[]);
     // The lowest free one is the directory that is read.
     assert_eq!(output.stdout, "0\n1\n2\n3\n5\n", "{output:?}");
