@@ -2,6 +2,7 @@
 //! killing, removal. What a host's kernel cannot do is not asked of it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -255,6 +256,33 @@ fn check_below(mut group: Group) {
     let sub = group.cgroup.subgroup("x/y").unwrap();
     assert_eq!(sub.pids().unwrap(), [second]);
     group.finish();
+}
+
+#[test]
+fn a_group_is_handed_over_with_the_files_that_the_kernel_lists() {
+    if privileged().is_none() {
+        return;
+    }
+    let owner = |path: PathBuf| fs::metadata(path).unwrap().uid();
+    let Some(mut group) = Group::unified("heir") else {
+        return;
+    };
+    group.start(&LinuxResources::default(), "exec sleep 1000");
+    group.cgroup.hand_over(12_345).unwrap();
+    for directory in group.directories() {
+        assert_eq!(owner(directory.join("cgroup.procs")), 12_345);
+        assert_eq!(owner(directory.join("cgroup.freeze")), 0);
+        assert_eq!(owner(directory), 12_345);
+    }
+    group.finish();
+    // It would be no boundary on v1.
+    let mut group = Group::at("no-heir");
+    if group.cgroup.version() == Version::V1 {
+        group.start(&LinuxResources::default(), "exec sleep 1000");
+        group.cgroup.hand_over(12_345).unwrap();
+        assert!(group.directories().into_iter().all(|path| owner(path) == 0));
+        group.finish();
+    }
 }
 
 #[test]

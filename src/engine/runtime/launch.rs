@@ -7,18 +7,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use oci_spec::runtime::{PosixRlimit, Spec};
+use oci_spec::runtime::{PosixRlimit, Process as MainProcess, Spec};
 
 use super::birth::Birth;
-use super::cgroup::Cgroup;
+use super::cgroup::{self, Cgroup};
 use super::init::{self, ChildIo, Init, Step};
 use super::rdt::Allocation;
 use super::terms::{Attendant, Nobody, Terms, Waiting};
 use super::{mounts, netdev, rlimits, rootfs};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::request::TerminalSize;
 use crate::engine::sys::process::{self, Cloned, Wait};
-use crate::engine::sys::{cred, file};
+use crate::engine::sys::{cred, file, host};
 
 /// What to start, in which root, under which limits, connected to what.
 #[derive(Debug)]
@@ -229,6 +229,7 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
             };
             timeline.push(("monitor: cgroups entered", since.elapsed()));
             let attached = attached
+                .and_then(|()| hand_over(spec, main, launch.cgroup))
                 .and_then(|()| group_of_caches.map_or(Ok(()), |group| group.apply(pid)))
                 .and_then(|()| take_devices(spec, &birth, pid));
             if attached.is_ok() {
@@ -247,6 +248,16 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
             };
             started.finish(attached, init::LAUNCH, attendant)
         }
+    }
+}
+
+/// Lets the container's user make groups of its own, where the container is to see its groups as ones that it can write.
+fn hand_over(spec: &Spec, main: &MainProcess, group: &Cgroup) -> Result<()> {
+    match cgroup::heir(spec, main) {
+        Some(uid) if host::effective_ids().0 == 0 => {
+            group.hand_over(uid).attempt(|| "linux.cgroupsPath")
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -23,6 +23,17 @@ pub fn write(directory: &Path, name: &str, value: &str) -> Result<()> {
         .attempt(|| format!("write {value:?} to {}", path.display()))
 }
 
+/// Changes the owner of a group's directory or file; one that is not there stays so.
+///
+/// # Errors
+/// What chown(2) says.
+pub fn give(path: &Path, uid: u32) -> Result<()> {
+    match std::os::unix::fs::chown(path, Some(uid), None) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.attempt(|| format!("give {} to user {uid}", path.display())),
+    }
+}
+
 /// The content, or `None` if the file or the group is not there.
 ///
 /// # Errors

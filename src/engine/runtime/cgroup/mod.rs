@@ -14,6 +14,7 @@
 
 mod apply;
 mod create;
+mod delegate;
 mod devices;
 mod figures;
 mod hierarchy;
@@ -29,6 +30,7 @@ mod update;
 
 use std::path::{Path, PathBuf};
 
+pub use delegate::heir;
 pub use devices::with_default_devices;
 pub use hierarchy::{Hierarchy, Version};
 pub use meter::{Figures, Meter};
