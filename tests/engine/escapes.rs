@@ -145,6 +145,34 @@ fn cve_2024_21626_a_descriptor_that_the_caller_leaks_is_no_way_out() {
 }
 
 #[test]
+fn cve_2024_21626_a_descriptor_that_is_passed_on_is_no_working_directory() {
+    let Some(mut case) = case() else { return };
+    if !has_peer("unshare") {
+        return;
+    }
+    let id = case.id("a");
+    case.ok(&["run", "--detach", &id]);
+    let (leaking, cwd) = ("exec 3</; exec \"$@\"", "/proc/self/fd/3");
+    case.runs("pwd");
+    case.config["process"]["cwd"] = json!(cwd);
+    let ran = by_shell(
+        &case,
+        leaking,
+        &["run", "--preserve-fds", "1", &case.id("b")],
+    );
+    case.config["process"]["cwd"] = json!("/");
+    let exec = ["exec", "--preserve-fds", "1", "--cwd", cwd, &id, "pwd"];
+    let entered = by_shell(&case, leaking, &exec);
+    for output in [ran, entered] {
+        assert_ne!(output.code, 0, "{output:?}");
+        assert!(
+            output.stderr.contains("leads out of the container"),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
 fn cve_2023_28642_a_proc_that_is_a_link_gets_no_label() {
     let Some(mut case) = case() else { return };
     let (decoy, before) = decoy(case.host());
