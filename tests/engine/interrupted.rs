@@ -106,6 +106,25 @@ fn a_pull_that_was_stopped_is_gone_on_with() {
 }
 
 #[test]
+fn a_long_pull_that_was_killed_is_gone_on_with() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    // Longer than what goes through the page cache.
+    let made = Made::random(36, 1, 120 << 20);
+    made.put(&registry, "long", "1");
+    let proxy = Proxy::start(registry.address);
+    let ended = pull_and_stop(&host, &proxy, "long:1", 100 << 20, Signal::KILL);
+    assert_eq!(ended, 137);
+    assert_store_is_valid(&host);
+    host.ok(["pull", "-q", &proxy.reference("long:1")]);
+    assert_image_is(&host, &proxy.reference("long:1"), &made);
+    assert_store_is_valid(&host);
+    host.ok(["system", "check"]);
+}
+
+#[test]
 fn a_blob_whose_beginning_arrived_damaged_is_begun_again() {
     let Some(host) = privileged() else { return };
     let Some(registry) = Registry::open(&host) else {

@@ -11,6 +11,7 @@ use futures_util::future::try_join_all;
 use super::codec;
 use super::document::{self, Descriptor};
 use super::ingest::Arrival;
+use super::intake::{self, Intake};
 use super::registry::{BlobStream, Repository};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::progress::Report;
@@ -89,7 +90,9 @@ impl Fetch<'_> {
         let piece = if ranges == 1 {
             u64::MAX
         } else {
-            (arrival.size / pieces).clamp(SMALL / 4, LARGEST_PIECE)
+            (arrival.size / pieces)
+                .next_multiple_of(intake::PIECE)
+                .clamp(SMALL / 4, LARGEST_PIECE)
         };
         let mut idle = 0;
         while !arrival.is_whole() {
@@ -176,21 +179,21 @@ impl Fetch<'_> {
         position: &mut u64,
         end: u64,
     ) -> Result<()> {
-        let mut at = stream.start;
+        let mut intake = Intake::new(arrival, stream.start);
         while let Some(bytes) = stream.next().await? {
-            arrival.put(at, &bytes)?;
-            at = at.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-            *position = at;
+            intake.take(&bytes)?;
+            *position = intake.position();
             let received = arrival.received();
             if received >= pieces.reported.load(Ordering::Relaxed) + REPORT_EVERY {
                 pieces.reported.store(received, Ordering::Relaxed);
                 self.tell(arrival, "Downloading");
             }
         }
-        if at >= end {
+        intake.flush()?;
+        if intake.position() >= end {
             return Ok(());
         }
-        Err(ended(arrival, at))
+        Err(ended(arrival, intake.position()))
     }
 
     fn tell(&self, arrival: &Arrival, phase: &'static str) {

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::codec::{self, Hasher};
@@ -17,11 +17,12 @@ use crate::engine::model::Digest;
 use crate::engine::store::Roots;
 use crate::engine::sys::at::{self, Dir};
 use crate::engine::sys::behind::Behind;
+use crate::engine::sys::direct::{self, Piece};
 use crate::engine::sys::file;
 
 /// Bytes between two notes of what is there, and time: what comes slowly is worth more.
 const NOTE_EVERY: u64 = 4 << 20;
-const NOTE_AFTER: Duration = Duration::from_secs(1);
+pub(super) const NOTE_AFTER: Duration = Duration::from_secs(1);
 
 /// The directory.
 #[derive(Debug)]
@@ -55,7 +56,9 @@ pub(super) struct Arrival {
     pub size: u64,
     dir: Dir,
     file: Arc<File>,
-    behind: Arc<Behind>,
+    /// The same file, past the page cache, if its file system does that.
+    direct: OnceLock<Option<File>>,
+    pub(super) behind: Arc<Behind>,
     notes: Mutex<Notes>,
     state: Mutex<State>,
     changed: Condvar,
@@ -66,6 +69,8 @@ struct Notes {
     file: File,
     /// What was received and not noted yet.
     pending: Ranges,
+    /// What of it went through the page cache.
+    cached: Ranges,
     /// When the last note was written.
     written: Instant,
 }
@@ -76,6 +81,8 @@ struct State {
     failed: Option<Arc<Error>>,
     verified: bool,
     doubted: bool,
+    /// What was written past the page cache, and is read so.
+    past: Ranges,
 }
 
 impl Ingest {
@@ -160,10 +167,12 @@ impl Ingest {
             size,
             dir: self.dir.try_clone()?,
             file: Arc::new(file),
+            direct: OnceLock::new(),
             behind: Arc::clone(&self.behind),
             notes: Mutex::new(Notes {
                 file: notes,
                 pending: Ranges::default(),
+                cached: Ranges::default(),
                 written: Instant::now(),
             }),
             state: Mutex::new(State {
@@ -185,9 +194,30 @@ impl Arrival {
         self.lock().have.total()
     }
 
+    /// Bytes that were written past the page cache.
+    #[cfg(test)]
+    pub(super) fn past_the_cache(&self) -> u64 {
+        self.lock().past.total()
+    }
+
     /// What is to be fetched, in order, in pieces of at most `piece` bytes.
     pub(super) fn missing(&self, piece: u64) -> Vec<(u64, u64)> {
         self.lock().have.missing(self.size, piece)
+    }
+
+    /// Refuses more than the blob has.
+    ///
+    /// # Errors
+    /// `InvalidInput` for bytes behind its end.
+    pub(super) fn check_end(&self, start: u64, bytes: &[u8]) -> Result<()> {
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if start.saturating_add(length) <= self.size {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "blob {}: the registry sends more than the {} bytes that the manifest says",
+            self.digest, self.size
+        )))
     }
 
     /// Takes bytes of the blob.
@@ -195,35 +225,78 @@ impl Arrival {
     /// # Errors
     /// `InvalidInput` for bytes behind its end; what pwrite(2) says.
     pub(super) fn put(&self, start: u64, bytes: &[u8]) -> Result<()> {
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let end = start.saturating_add(length);
-        if end > self.size {
-            return Err(Error::invalid(format!(
-                "blob {}: the registry sends more than the {} bytes that the manifest says",
-                self.digest, self.size
-            )));
-        }
+        self.check_end(start, bytes)?;
         self.file
             .write_all_at(bytes, start)
             .attempt(|| format!("write blob {}", self.digest.short()))?;
+        let end = start.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.lock_notes().cached.add(start, end);
+        self.arrived(start, end);
+        Ok(())
+    }
+
+    /// Takes a piece of the blob that starts at a multiple of the length of pieces: past the page cache but for what is
+    /// no whole block.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub(super) fn put_piece(&self, start: u64, piece: &Piece) -> Result<()> {
+        let (blocks, rest) = piece.blocks();
+        self.check_end(start, piece.bytes())?;
+        let file = self.direct.get_or_init(|| direct::reopen(&self.file));
+        let written = file
+            .as_ref()
+            .map_or(Ok(false), |file| direct::write(file, blocks, start))
+            .attempt(|| format!("write blob {}", self.digest.short()))?;
+        if !written {
+            self.behind.refuse();
+            return self.put(start, piece.bytes());
+        }
+        let end = start.saturating_add(u64::try_from(blocks.len()).unwrap_or(u64::MAX));
+        self.lock().past.add(start, end);
+        self.arrived(start, end);
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.put(end, rest)
+    }
+
+    /// Wakes whoever waits for it, and notes it soon.
+    fn arrived(&self, start: u64, end: u64) {
         self.lock().have.add(start, end);
         self.changed.notify_all();
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = self.lock_notes();
         notes.pending.add(start, end);
         if notes.pending.total() >= NOTE_EVERY || notes.written.elapsed() >= NOTE_AFTER {
             self.write_down(&mut notes);
         }
-        Ok(())
+    }
+
+    /// A piece around a position that was written past the page cache, read the same way, and where it starts; `None`
+    /// for what is read as any other file.
+    fn read_past(&self, position: u64) -> Option<(u64, Piece)> {
+        let (first, last) = self.lock().past.part_of(position)?;
+        let file = self.direct.get()?.as_ref()?;
+        let start = first.max(position - position % direct::PIECE as u64);
+        let mut piece = self.behind.lend();
+        piece.read_from(file, start).ok()?;
+        // What is behind may not have been written when it was read.
+        piece.truncate(usize::try_from(last - start).unwrap_or(usize::MAX));
+        Some((start, piece))
     }
 
     /// Writes down what is there, for whoever goes on with it.
     pub(super) fn note(&self) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write_down(&mut notes);
+        self.write_down(&mut self.lock_notes());
+    }
+
+    fn lock_notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_down(&self, notes: &mut Notes) {
-        for (start, end) in notes.write().parts() {
+        notes.write();
+        for (start, end) in std::mem::take(&mut notes.cached).parts() {
             self.behind.wrote(&self.file, start, end - start);
         }
     }
@@ -309,12 +382,11 @@ impl Arrival {
 }
 
 impl Notes {
-    fn write(&mut self) -> Ranges {
+    fn write(&mut self) {
         let pending = std::mem::take(&mut self.pending);
         self.written = Instant::now();
         // What could not be noted is fetched again, no more.
         let _ = self.file.write_all(pending.to_string().as_bytes());
-        pending
     }
 }
 
@@ -332,6 +404,8 @@ pub(super) struct Reader {
     position: u64,
     frontier: u64,
     hasher: Option<Hasher>,
+    /// What was read past the page cache last, and where it starts.
+    here: Option<(u64, Piece)>,
 }
 
 impl Reader {
@@ -341,6 +415,7 @@ impl Reader {
             position: 0,
             frontier: 0,
             hasher: Some(Hasher::default()),
+            here: None,
         }
     }
 
@@ -361,6 +436,29 @@ impl Reader {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// What is in memory from the position on.
+    fn rest(&self) -> &[u8] {
+        let Some((start, piece)) = &self.here else {
+            return &[];
+        };
+        let offset = usize::try_from(self.position - start).unwrap_or(usize::MAX);
+        piece.bytes().get(offset..).unwrap_or(&[])
+    }
+
+    /// Reads what is there at the position.
+    fn read_here(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        if self.rest().is_empty() {
+            // First given back, so that the same memory is lent again.
+            self.here = None;
+            self.here = self.arrival.read_past(self.position);
+        }
+        let mut rest = self.rest();
+        if rest.is_empty() {
+            return self.arrival.file.read_at(target, self.position);
+        }
+        rest.read(target)
     }
 
     fn end(&mut self) -> io::Result<usize> {
@@ -393,7 +491,7 @@ impl Read for Reader {
             .unwrap_or(usize::MAX);
         let wanted = there.min(buffer.len());
         let target = buffer.get_mut(..wanted).unwrap_or(&mut []);
-        let read = self.arrival.file.read_at(target, self.position)?;
+        let read = self.read_here(target)?;
         if read == 0 && wanted > 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -14,6 +14,7 @@ mod download;
 mod fetch;
 pub mod index;
 mod ingest;
+mod intake;
 mod layers;
 mod legacy;
 mod load;

@@ -32,6 +32,16 @@ impl Ranges {
         }
     }
 
+    /// The part that a position is in.
+    #[must_use]
+    pub fn part_of(&self, position: u64) -> Option<(u64, u64)> {
+        let n = self.0.partition_point(|&(_, end)| end <= position);
+        self.0
+            .get(n)
+            .copied()
+            .filter(|&(start, _)| start <= position)
+    }
+
     /// Where the last part ends.
     #[must_use]
     pub fn end(&self) -> u64 {
@@ -112,6 +122,21 @@ mod tests {
         assert_eq!(of(&[(8, 9), (0, 2), (1, 8)]).0, [(0, 9)]);
         assert_eq!(of(&[(4, 6), (0, 2)]).0, [(0, 2), (4, 6)]);
         assert_eq!(of(&[(3, 3)]).0, []);
+    }
+
+    #[test]
+    fn a_position_is_in_one_part_or_none() {
+        let ranges = of(&[(2, 4), (6, 9)]);
+        for (position, part) in [
+            (1, None),
+            (2, Some((2, 4))),
+            (3, Some((2, 4))),
+            (4, None),
+            (8, Some((6, 9))),
+            (9, None),
+        ] {
+            assert_eq!(ranges.part_of(position), part, "{position}");
+        }
     }
 
     #[test]

@@ -232,7 +232,10 @@ impl Layer {
                     hasher.update(data);
                     trail.write_all(data).attempt(|| "write")?;
                 }
-                (Some(hasher.finalize().into()), trail.finish())
+                (
+                    Some(hasher.finalize().into()),
+                    trail.finish().attempt(|| "write")?,
+                )
             }
             Some(pieces) => {
                 let content = self.sparse(&file, entry.size, pieces, source)?;

@@ -136,7 +136,7 @@ impl Workspace {
         let mut whole = start.as_slice().chain(input);
         let (digest, size) =
             codec::copy_hashed(&mut whole, &mut trail, cancel).map_err(stream_error)?;
-        let _ = trail.finish();
+        trail.finish().map_err(stream_error)?;
         Ok(Spooled {
             place: Place::Work(name),
             digest,

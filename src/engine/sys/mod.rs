@@ -6,6 +6,7 @@ pub mod at;
 pub mod behind;
 pub mod cgroupfs;
 pub mod datagram;
+pub mod direct;
 pub mod file;
 pub mod host;
 pub mod inherited;
