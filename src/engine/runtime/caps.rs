@@ -230,6 +230,12 @@ mod tests {
         assert_eq!(ungranted(&good, kill, kill), [""; 0]);
         let told = ungranted(&good, 0, kill);
         assert_eq!(told.len(), 4, "{told:?}");
+        for half in [
+            r#"{"bounding":["CAP_KILL"],"permitted":["CAP_KILL"],"ambient":["CAP_KILL"]}"#,
+            r#"{"bounding":["CAP_KILL"],"inheritable":["CAP_KILL"],"ambient":["CAP_KILL"]}"#,
+        ] {
+            assert_eq!(ungranted(&sets(half), all, all).len(), 1, "{half}");
+        }
         let lone = sets(r#"{"ambient":["CAP_KILL","CAP_CHOWN"]}"#);
         assert_eq!(
             ungranted(&lone, all, all),

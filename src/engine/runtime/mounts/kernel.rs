@@ -305,14 +305,17 @@ mod tests {
         let context = |kind: &str, given: Option<&str>, own: &[String]| {
             let mut options = super::super::options::parse(own).unwrap();
             label(given, kind, &mut options);
-            let own = options.data.into_iter().find(|(name, _)| name == "context");
-            own.and_then(|(_, value)| value)
+            let all = options
+                .data
+                .into_iter()
+                .filter(|(name, _)| name == "context");
+            all.filter_map(|(_, value)| value).collect::<Vec<_>>()
         };
-        assert_eq!(context("tmpfs", Some("a:b"), &[]).as_deref(), Some("a:b"));
+        assert_eq!(context("tmpfs", Some("a:b"), &[]), ["a:b"]);
         let own = ["context=c:d".to_owned()];
-        assert_eq!(context("tmpfs", Some("a:b"), &own).as_deref(), Some("c:d"));
+        assert_eq!(context("tmpfs", Some("a:b"), &own), ["c:d"]);
         for (kind, given) in [("proc", Some("a:b")), ("tmpfs", Some("")), ("tmpfs", None)] {
-            assert_eq!(context(kind, given, &[]), None, "{kind} {given:?}");
+            assert_eq!(context(kind, given, &[]), [""; 0], "{kind} {given:?}");
         }
     }
 }
