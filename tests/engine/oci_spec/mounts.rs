@@ -114,7 +114,7 @@ fn propagation_is_as_asked() {
 }
 
 #[test]
-fn a_slave_hears_of_the_host_and_tells_it_nothing() {
+fn a_slave_tells_the_host_nothing() {
     for option in ["slave", "rslave"] {
         let Some(mut b) = bundle("cat /proc/self/mountinfo") else {
             return;
@@ -128,20 +128,28 @@ fn a_slave_hears_of_the_host_and_tells_it_nothing() {
 
 #[test]
 fn a_bind_shows_one_mount_or_all_below() {
-    for (option, count) in [("bind", 1), ("rbind", 2)] {
-        let Some(mut b) = bundle("grep -c ' /m' /proc/self/mountinfo") else {
+    for (option, below) in [("bind", false), ("rbind", true)] {
+        let Some(mut b) = bundle("cat /proc/self/mountinfo") else {
             return;
         };
-        // A mount below the source, of the container itself: of what was mounted before.
+        let from = b.rootfs().join("from");
+        fs::create_dir(&from).unwrap();
+        for at in ["/from", "/from/sub"] {
+            b.add(
+                "/mounts",
+                json!({"destination": at, "type": "tmpfs", "source": "tmpfs"}),
+            );
+        }
         b.add(
             "/mounts",
-            json!({"destination": "/m", "type": "bind", "source": "/proc", "options": [option]}),
+            json!({"destination": "/m", "type": "bind", "source": from, "options": [option]}),
         );
         let text = b.prints();
-        let seen: usize = text.parse().unwrap();
-        assert!(
-            if count == 1 { seen == 1 } else { seen >= 1 },
-            "{option}: {seen}"
+        assert!(options(&text, "/m").is_some(), "{option}: {text}");
+        assert_eq!(
+            options(&text, "/m/sub").is_some(),
+            below,
+            "{option}: {text}"
         );
     }
 }
@@ -198,9 +206,7 @@ fn mounts_are_made_in_their_order() {
     );
     assert!(b.prints().ends_with("below"));
     // The other way round the first is hidden by the second.
-    b.config["mounts"].as_array_mut().unwrap().rotate_right(1);
     let order = b.config["mounts"].as_array_mut().unwrap();
-    order.rotate_left(1);
     let last = order.len() - 1;
     order.swap(last, last - 1);
     assert_ne!(b.run().code, 0);

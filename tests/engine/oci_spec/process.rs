@@ -179,6 +179,24 @@ fn scheduling_is_as_asked() {
 }
 
 #[test]
+fn a_deadline_is_taken_on() {
+    // Without a further process: one with a deadline may have none.
+    let Some(mut b) = bundle("read line < /proc/self/stat; echo \"$line\"") else {
+        return;
+    };
+    let deadline = json!({"policy": "SCHED_DEADLINE", "runtime": 1_000_000, "deadline": 50_000_000,
+        "period": 100_000_000, "flags": ["SCHED_FLAG_RESET_ON_FORK"]});
+    b.set("/process/scheduler", deadline);
+    let text = b.prints();
+    let fields: Vec<&str> = text.split(") ").nth(1).unwrap().split(' ').collect();
+    assert_eq!(fields[38], "6", "{text}");
+    b.set("/process/scheduler/deadline", json!(500_000));
+    b.cannot_be_created("process.scheduler");
+    b.set("/process/scheduler/policy", json!("SCHED_OTHER"));
+    b.cannot_be_created("process.scheduler.");
+}
+
+#[test]
 fn scheduling_that_the_kernel_does_not_have_is_refused() {
     let Some(mut b) = bundle("true") else { return };
     b.set("/process/scheduler", json!({"policy": "SCHED_NONSENSE"}));
