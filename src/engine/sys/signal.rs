@@ -37,10 +37,37 @@ impl Signals {
         ] {
             set.add(signal);
         }
+        Self::of(&set)
+    }
+
+    /// The same with every signal that can be passed on, also those of real time: all but the ones that a fault of this
+    /// program raises, and those that keep a job in the background from the terminal.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_all() -> Result<Self> {
+        let mut set = SigSet::all();
+        for signal in [
+            Signal::SIGSEGV,
+            Signal::SIGBUS,
+            Signal::SIGFPE,
+            Signal::SIGILL,
+            Signal::SIGTRAP,
+            Signal::SIGABRT,
+            Signal::SIGSYS,
+            Signal::SIGTTIN,
+            Signal::SIGTTOU,
+        ] {
+            set.remove(signal);
+        }
+        Self::of(&set)
+    }
+
+    fn of(set: &SigSet) -> Result<Self> {
         set.thread_block()
             .map_err(io::Error::from)
             .attempt(|| "block signals")?;
-        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        let fd = SignalFd::with_flags(set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .map_err(io::Error::from)
             .attempt(|| "create signalfd")?;
         Ok(Self { fd })

@@ -170,7 +170,10 @@ impl Cgroup {
         if sub.exists() {
             Ok(sub)
         } else {
-            Err(wrong("no such file or directory").with_kind(Kind::NotFound))
+            Err(
+                wrong("adding pid of the process to it: no such file or directory")
+                    .with_kind(Kind::NotFound),
+            )
         }
     }
 

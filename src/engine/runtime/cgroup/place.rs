@@ -79,7 +79,7 @@ pub(super) fn plain(path: &Path) -> Result<PathBuf> {
     for part in path.components() {
         match part {
             Component::RootDir | Component::CurDir => {}
-            Component::ParentDir => return refuse("has .. in it"),
+            Component::ParentDir => return refuse("is refused: `..` components are not allowed"),
             Component::Prefix(_) => return refuse("is not a path"),
             Component::Normal(name) => plain.push(name),
         }

@@ -35,7 +35,7 @@ impl Foreground {
     /// What the system calls say.
     pub fn prepare() -> Result<Self> {
         Ok(Self {
-            signals: Signals::take()?,
+            signals: Signals::take_all()?,
             notify: None,
         })
     }

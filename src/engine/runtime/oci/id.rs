@@ -20,7 +20,7 @@ pub enum IdError {
     Empty,
     /// A character that is not allowed, or not there.
     #[error(
-        "invalid container ID format: {0:?} has something else than letters, digits and _+.-, or begins with a dot"
+        "invalid container ID format: {0:?} has an invalid character in the container ID: it is letters, digits and _+.-, and no dot first"
     )]
     Format(String),
     /// Too long for a directory.
