@@ -604,3 +604,74 @@ fn an_annotation_of_an_image_chooses_no_filter() {
     let output = case.oci(&["run", &case.id("a")]);
     assert_eq!(output.stdout, "0\n", "{output:?}");
 }
+
+#[test]
+fn cve_2022_24769_what_the_caller_may_pass_on_ends_with_it() {
+    let Some(mut case) = case() else { return };
+    if !has_peer("setpriv") {
+        return;
+    }
+    let line = "sed -n 's/^Cap\\(Inh\\|Amb\\):\t//p' /proc/self/status";
+    let with_rights = "exec setpriv --inh-caps=+kill,+net_raw --ambient-caps=+kill,+net_raw \"$@\"";
+    case.runs(line);
+    rights(&mut case, &["KILL", "NET_RAW"]);
+    let none = "0000000000000000\n0000000000000000\n";
+    let output = by_shell(&case, with_rights, &["run", &case.id("b")]);
+    assert_eq!(output.stdout, none, "{output:?}");
+    case.runs("sleep 1000");
+    let id = case.id("a");
+    case.ok(&["run", "--detach", &id]);
+    let output = by_shell(
+        &case,
+        with_rights,
+        &["exec", "--user", "7", &id, "sh", "-c", line],
+    );
+    assert_eq!(output.stdout, none, "{output:?}");
+}
+
+/// `outer` puts a key into a new session keyring and goes on with another program; `inner` looks for it.
+const KEYS: &str = r#"
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    if (strcmp(argv[1], "outer") == 0) {
+        if (syscall(SYS_keyctl, 1, 0) < 0 || syscall(SYS_add_key, "user", "decoy", "x", 1, -3) < 0)
+            return 99;
+        execvp(argv[2], argv + 2);
+        return 98;
+    }
+    puts(syscall(SYS_keyctl, 10, -3, "user", "decoy", 0) < 0 ? "not found" : "found");
+    return 0;
+}
+"#;
+
+#[test]
+fn no_key_of_the_caller_is_found_inside() {
+    let Some(mut case) = case() else { return };
+    if !has_peer("cc") {
+        return;
+    }
+    let (source, program) = (case.dir().join("keys.c"), case.bundle().join("rootfs/keys"));
+    fs::write(&source, KEYS).unwrap();
+    let mut cc = Command::new("cc");
+    let made = collect(cc.args(["-static", "-o"]).arg(&program).arg(&source), &[]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let line = format!("exec {} outer \"$@\"", program.display());
+    let id = case.id("a");
+    case.ok(&["run", "--detach", &id]);
+    let output = by_shell(&case, &line, &["exec", &id, "/keys", "inner"]);
+    assert_eq!(output.stdout, "not found\n", "{output:?}");
+    case.config["process"]["args"] = json!(["/keys", "inner"]);
+    let run = |flags: &[&str]| {
+        let id = case.id("b");
+        let output = by_shell(&case, &line, &[&["run"], flags, &[&id]].concat());
+        (output.stdout.clone(), output)
+    };
+    let (said, output) = run(&[]);
+    assert_eq!(said, "not found\n", "{output:?}");
+    // Unless it is asked for.
+    let (said, output) = run(&["--no-new-keyring"]);
+    assert_eq!(said, "found\n", "{output:?}");
+}
