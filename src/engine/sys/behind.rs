@@ -66,7 +66,7 @@ impl Default for Behind {
 impl Behind {
     /// One that leaves so many bytes in the page cache.
     #[cfg(test)]
-    pub(in crate::engine) fn with_window(window: u64) -> Self {
+    pub fn with_window(window: u64) -> Self {
         Self {
             window,
             ..Self::default()
@@ -75,7 +75,7 @@ impl Behind {
 
     /// One whose file system refuses to write past the page cache.
     #[cfg(test)]
-    pub(in crate::engine) fn refused() -> Self {
+    pub fn refused() -> Self {
         Self {
             pool: Arc::new(Pool::crooked()),
             ..Self::with_window(0)
