@@ -317,5 +317,21 @@ fn a_sub_cgroup_that_is_not_there_is_told_in_runcs_words() {
     if controller("freezer").is_some() {
         let line = case.refused(&["exec", "--cgroup", "nosuch:/", id, "true"]);
         assert!(line.ends_with("unknown controller nosuch"), "{line}");
+        for controller in ["memory", "cpu,memory"] {
+            let group = format!("{controller}:not/there");
+            let line = case.refused(&["exec", "--cgroup", &group, id, "true"]);
+            assert!(line.ends_with("no such file or directory"), "{line}");
+        }
     }
+}
+
+#[test]
+fn cache_is_changed_only_for_containers_that_have_some() {
+    let Some(case) = case() else { return };
+    let id = &case.id("a");
+    let words = ["update", "--l3-cache-schema", "L3:0=f", id];
+    assert_eq!(case.refused(&words), "container does not exist");
+    case.ok(&["run", "--detach", id]);
+    let text = "updating a non-existent Intel RDT configuration is not supported";
+    assert_eq!(case.refused(&words), text);
 }

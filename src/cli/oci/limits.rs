@@ -64,12 +64,10 @@ pub(super) fn update(context: &Context, parsed: &Parsed) -> Outcome {
             )));
         }
     }
-    for flag in ["l3-cache-schema", "mem-bw-schema"] {
-        if parsed.value(flag).is_some_and(|value| !value.is_empty()) {
-            return Err(Failure::usage(format!(
-                "--{flag}: updating a non-existent Intel RDT configuration is not supported"
-            )));
-        }
+    let [cache, bandwidth] =
+        ["l3-cache-schema", "mem-bw-schema"].map(|flag| parsed.value(flag).unwrap_or_default());
+    if !(cache.is_empty() && bandwidth.is_empty()) {
+        context.runtime.update_rdt(parsed.id(), cache, bandwidth)?;
     }
     // As with runc, a document makes every other flag count for nothing.
     let content = match parsed.value("resources").filter(|name| !name.is_empty()) {

@@ -91,6 +91,17 @@ impl<'a> Allocation<'a> {
         file::remove_dir(&ours)
     }
 
+    /// Writes `l3CacheSchema` and `memBwSchema` to a group that is there, also one with a name: it was asked for.
+    ///
+    /// # Errors
+    /// What the kernel says, in its own words where it has any.
+    pub fn change(&self) -> Result<()> {
+        let lines: String = self.named_lines().flat_map(|line| [line, "\n"]).collect();
+        cgroupfs::write(&self.group(), "schemata", &lines)
+            .map_err(|error| self.explained(error))
+            .attempt(|| "linux.intelRdt")
+    }
+
     fn set(&self, pid: i32) -> Result<()> {
         let group = self.group();
         let schemata = self.schemata();
@@ -336,6 +347,20 @@ mod tests {
         let kept = std::fs::read_to_string(group.join("schemata")).unwrap();
         assert_eq!(kept, "    L3:0=00f;1=ff\n");
         apply("L3:0=F").unwrap();
+    }
+
+    #[test]
+    fn a_change_is_written_to_the_group_that_is_there() {
+        let dir = resctrl();
+        let spec = spec(r#"{"closID":"x","l3CacheSchema":"L3:0=3","schemata":["L3:0=f"]}"#);
+        let allocation = Allocation::below(dir.path(), &spec, "c").unwrap().unwrap();
+        allocation.change().unwrap_err();
+        let group = dir.path().join("x");
+        std::fs::create_dir(&group).unwrap();
+        std::fs::write(group.join("schemata"), "").unwrap();
+        allocation.change().unwrap();
+        let written = std::fs::read_to_string(group.join("schemata")).unwrap();
+        assert_eq!(written, "L3:0=3\n");
     }
 
     #[test]

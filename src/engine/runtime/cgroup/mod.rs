@@ -167,7 +167,11 @@ impl Cgroup {
         {
             return Err(wrong(&format!("unknown controller {name}")));
         }
-        if sub.exists() {
+        // Who names a controller means its hierarchy: to go without is no answer there.
+        let named = !controllers.is_empty() && !below.as_os_str().is_empty();
+        let mut groups = sub.groups.iter().filter(|group| chosen(group));
+        let missing = named && groups.any(|group| !group.directory().exists());
+        if sub.exists() && !missing {
             Ok(sub)
         } else {
             Err(

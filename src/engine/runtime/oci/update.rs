@@ -5,9 +5,10 @@ use oci_spec::runtime::LinuxResources;
 use super::Runtime;
 use super::field;
 use super::processes::cgroup;
-use super::state::Status;
+use super::state::{Known, Status};
 use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::runtime::dialect;
+use crate::engine::runtime::rdt::Allocation;
 
 /// Reads resources as `update --resources` takes them.
 ///
@@ -28,12 +29,7 @@ impl Runtime {
     pub fn update(&self, id: &str, change: &LinuxResources) -> Result<()> {
         let known = self.find(id)?;
         let _lock = known.place.lock()?;
-        match known.status()? {
-            Status::Created | Status::Running | Status::Paused => {}
-            Status::Stopped | Status::Creating => {
-                return Err(Error::conflict("container not running"));
-            }
-        }
+        check_alive(&known)?;
         let before = match known.place.resources()? {
             Some(resources) => resources,
             None => known
@@ -46,5 +42,36 @@ impl Runtime {
         };
         let after = cgroup(&known)?.update(&before, change)?;
         known.place.keep_resources(&after)
+    }
+
+    /// Changes cache and memory bandwidth; an empty schema changes nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`](crate::engine::error::Kind::Conflict) if the container does not run; if it was made without
+    /// `linux.intelRdt`; what the kernel says.
+    pub fn update_rdt(&self, id: &str, cache: &str, bandwidth: &str) -> Result<()> {
+        let known = self.find(id)?;
+        let _lock = known.place.lock()?;
+        check_alive(&known)?;
+        let mut spec = known.place.spec()?;
+        let linux = spec.linux_mut().as_mut();
+        let rdt = linux
+            .and_then(|linux| linux.intel_rdt_mut().as_mut())
+            .ok_or_else(|| {
+                Error::invalid("updating a non-existent Intel RDT configuration is not supported")
+            })?;
+        rdt.set_l3_cache_schema(Some(cache.to_owned()))
+            .set_mem_bw_schema(Some(bandwidth.to_owned()));
+        match Allocation::of(&spec, known.record.id.as_str())? {
+            Some(allocation) => allocation.change(),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_alive(known: &Known) -> Result<()> {
+    match known.status()? {
+        Status::Created | Status::Running | Status::Paused => Ok(()),
+        Status::Stopped | Status::Creating => Err(Error::conflict("container not running")),
     }
 }
