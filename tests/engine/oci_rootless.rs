@@ -313,6 +313,31 @@ fn a_limit_that_an_ordinary_user_cannot_have_is_refused_by_name() {
 }
 
 #[test]
+fn root_of_a_namespace_that_a_user_has_made_keeps_its_state_with_the_user() {
+    let Some(mut user) = ordinary() else { return };
+    // As podman of that user calls us.
+    user.specify("id -u; tr -s ' ' < /proc/self/uid_map");
+    let linux = user.case.config["linux"].as_object_mut().unwrap();
+    linux.remove("uidMappings");
+    linux.remove("gidMappings");
+    let list = linux["namespaces"].as_array_mut().unwrap();
+    list.retain(|namespace| namespace["type"] != "user");
+    user.write();
+    let (program, id) = (user.program(), user.case.id("a"));
+    let words = [
+        "unshare",
+        "-Ur",
+        program.to_str().unwrap(),
+        "oci",
+        "run",
+        &id,
+    ];
+    let output = collect(&mut user.command(&words), &[]);
+    assert_eq!(output.stdout, format!("0\n 0 {USER} 1\n"), "{output:?}");
+    assert!(user.state_root().is_dir());
+}
+
+#[test]
 fn a_rootless_container_is_the_same_as_with_runc() {
     let Some(mut user) = ordinary() else { return };
     if !has_peer("runc") {

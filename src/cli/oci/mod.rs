@@ -118,8 +118,9 @@ fn root(global: &Parsed) -> Result<PathBuf, Failure> {
 
 /// The host's, or the user's own.
 fn default_root() -> Result<PathBuf, Failure> {
-    let own = std::env::var_os("XDG_RUNTIME_DIR")
-        .filter(|dir| !dir.is_empty() && !rustix::process::geteuid().is_root());
+    let own = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| {
+        !dir.is_empty() && oci::is_ordinary_user(std::env::var_os("USER").as_deref())
+    });
     let Some(own) = own else {
         return Ok(PathBuf::from("/run/wharf/oci"));
     };

@@ -183,7 +183,7 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
     };
     let (ours, theirs) = process::message_pair()?;
     let (streams, child_io) = make_streams(launch.io)?;
-    let mut state = init::State::default();
+    let mut state = init::State::of_users(false);
     // Who may not mount here leaves it to the child, who may in its user namespace.
     let may_mount = cred::may_mount()?;
     if may_mount && mounts::is_parents_work(spec) {

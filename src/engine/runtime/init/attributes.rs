@@ -182,7 +182,7 @@ pub(super) fn drop_rights(init: &mut Init<'_>) -> Result<()> {
     let bounding = caps::bits(sets.and_then(|sets| sets.bounding().as_ref()));
     let identity = init.identity()?.clone();
     cred::limit_bounding(bounding)?;
-    let groups = match init.has_users() {
+    let groups = match init.has_users() || init.state.is_confined {
         _ if keeps_groups(init) => Groups::Kept,
         true => Groups::SetIfAllowed(&identity.groups),
         false => Groups::Set(&identity.groups),

@@ -19,7 +19,7 @@ use super::terms::Terms;
 use super::user::Identity;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::sys::rooted::Rooted;
-use crate::engine::sys::{cred, process};
+use crate::engine::sys::{cred, host, process};
 
 mod attributes;
 mod check;
@@ -82,6 +82,8 @@ pub(super) struct State {
     pub(super) early_root: Option<OwnedFd>,
     /// The user namespace was entered together with the pid namespace.
     has_users: bool,
+    /// The engine itself is in a user namespace, which may have no say in groups.
+    is_confined: bool,
     root: Option<Rooted>,
     made: Made,
     terminal: Option<OwnedFd>,
@@ -97,10 +99,11 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Nothing yet, but perhaps the user namespace.
+    /// Nothing yet, but perhaps the user namespace. To be called where the host's `/proc` is seen.
     pub(super) fn of_users(has_users: bool) -> Self {
         Self {
             has_users,
+            is_confined: host::is_in_user_namespace(),
             ..Self::default()
         }
     }

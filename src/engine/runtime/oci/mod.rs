@@ -37,6 +37,7 @@ mod field;
 mod listener;
 mod teardown;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -145,6 +146,13 @@ pub fn hold_inherited(count: u32) -> Result<u32> {
 /// What mkdir(2) and chmod(2) say.
 pub fn prepare_user_root(path: &Path) -> Result<()> {
     file::create_sticky_dir(path)
+}
+
+/// Whether state belongs into the user's own directory: who calls has no privileges, or is root of a user namespace that
+/// an ordinary user has made, as podman is. `user` is `$USER`, which then is not root: runc has the same rule.
+#[must_use]
+pub fn is_ordinary_user(user: Option<&OsStr>) -> bool {
+    !host::is_root() || host::is_in_user_namespace() && user.is_none_or(|name| name != "root")
 }
 
 /// Whether containers go without cgroups if the caller may not make any (`--rootless`).
