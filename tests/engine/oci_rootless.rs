@@ -355,3 +355,73 @@ fn a_rootless_container_is_the_same_as_with_runc() {
     assert_eq!(ours.stdout, theirs.stdout, "{ours:?} {theirs:?}");
     assert_eq!(ours.code, 0, "{ours:?}");
 }
+
+/// podman of that user, with a store of its own and our runtime.
+struct Podman<'a> {
+    user: &'a Ordinary,
+}
+
+impl Podman<'_> {
+    fn run(&self, args: &[&str]) -> Output {
+        let dir = self.user.runtime_dir().join("podman");
+        let place = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+        let (store, live, temporary) = (place("s"), place("r"), place("t"));
+        let runtime = self.user.case.dir().join("wharf-oci");
+        let mut words = vec![
+            "podman",
+            "--root",
+            &store,
+            "--runroot",
+            &live,
+            "--tmpdir",
+            &temporary,
+        ];
+        words.extend(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]);
+        words.extend([
+            "--events-backend",
+            "none",
+            "--runtime",
+            runtime.to_str().unwrap(),
+        ]);
+        words.extend(args);
+        collect(&mut self.user.command(&words), &[])
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.code, 0, "podman {args:?}: {output:?}");
+        output.stdout.trim().to_owned()
+    }
+}
+
+impl Drop for Podman<'_> {
+    fn drop(&mut self) {
+        self.run(&["rm", "--all", "--force", "--time", "0"]);
+        // Ends the process that keeps the user's namespaces.
+        self.run(&["system", "migrate"]);
+    }
+}
+
+#[test]
+fn podman_of_an_ordinary_user_runs_and_enters_a_container() {
+    let Some(user) = ordinary() else { return };
+    if !has_peer("podman") {
+        return;
+    }
+    let dir = user.case.dir();
+    fs::hard_link(user.program(), dir.join("wharf-oci")).unwrap();
+    let archive = dir.join("root.tar");
+    let mut tar = Command::new("tar");
+    let tar = tar.arg("-C").arg(user.case.bundle().join("rootfs"));
+    assert_eq!(collect(tar.arg("-cf").arg(&archive).arg("."), &[]).code, 0);
+    let podman = Podman { user: &user };
+    podman.ok(&["import", archive.to_str().unwrap(), "box:1"]);
+    let run = ["run", "--network", "none", "--ulimit", "nofile=1024:1024"];
+    let with = |more: &[&str]| podman.ok(&[&run, more].concat());
+    assert_eq!(with(&["--rm", "box:1", "id", "-u"]), "0");
+    assert_eq!(with(&["--rm", "--user", "7:8", "box:1", "id", "-u"]), "7");
+    with(&["-d", "--name", "c", "box:1", "sleep", "1000"]);
+    assert_eq!(podman.ok(&["exec", "c", "id", "-u"]), "0");
+    assert_eq!(podman.ok(&["exec", "--user", "5:6", "c", "id", "-u"]), "5");
+    podman.ok(&["rm", "-f", "--time", "0", "c"]);
+}
