@@ -122,6 +122,7 @@ fn race(title: &str, works: &[Work<'_>]) {
             let work = &works[n];
             (work.before)();
             quiet(&mut Command::new("sync"));
+            rest();
             if let Some(server) = work.server {
                 // Forgets the peak so far (proc(5), clear_refs).
                 let _ = fs::write(format!("/proc/{server}/clear_refs"), "5");
@@ -161,6 +162,21 @@ fn race(title: &str, works: &[Work<'_>]) {
         );
     }
     println!();
+}
+
+/// Waits until the disks have had nothing to do for two seconds: what was removed before a turn is discarded after its
+/// sync(1), and would be paid by whoever comes next.
+fn rest() {
+    let transfers = || fs::read_to_string("/proc/diskstats").unwrap_or_default();
+    let (mut seen, mut since) = (transfers(), Instant::now());
+    let start = since;
+    while since.elapsed() < Duration::from_secs(2) && start.elapsed() < Duration::from_secs(30) {
+        support::pause();
+        let now = transfers();
+        if now != seen {
+            (seen, since) = (now, Instant::now());
+        }
+    }
 }
 
 /// Largest resident set of a process so far, in KiB.
