@@ -432,7 +432,7 @@ fn devices_are_denied_and_given_while_it_runs_on_v2() {
 }
 
 fn check_devices(mut group: Group) {
-    let before = with_default_devices(None);
+    let before = with_default_devices(None).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let (asked, answer) = (dir.path().join("asked"), dir.path().join("answer"));
     // kmsg (1:11) is no default device: asked for each time that the file is there.
@@ -450,7 +450,7 @@ fn check_devices(mut group: Group) {
     };
     assert!(!opens(), "a device that nobody gave");
     let given = r#"{"devices":[{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}"#;
-    let given = with_default_devices(Some(&resources(given)));
+    let given = with_default_devices(Some(&resources(given))).unwrap();
     group.cgroup.update(&before, &given).unwrap();
     assert!(opens(), "a device that was given");
     group.cgroup.update(&given, &before).unwrap();
@@ -538,7 +538,10 @@ fn systemd_makes_a_scope_changes_it_and_ends_it() {
         children: Vec::new(),
     };
     let before = resources(LIMITS);
-    group.start(&with_default_devices(Some(&before)), "exec sleep 1000");
+    group.start(
+        &with_default_devices(Some(&before)).unwrap(),
+        "exec sleep 1000",
+    );
     let memory = |group: &Group| group.read(("memory", "memory.limit_in_bytes"), "memory.max");
     assert_eq!(memory(&group), "67108864");
     let scopes = group.directories();

@@ -191,6 +191,50 @@ fn a_paused_container_waits() {
 }
 
 #[test]
+fn a_created_container_that_is_paused_is_not_started() {
+    let Some(mut case) = case() else { return };
+    case.runs("exec sleep 1000");
+    let id = &case.id("a");
+    case.ok(&["create", id]);
+    case.ok(&["pause", id]);
+    assert_eq!(case.status(id), "paused");
+    assert_eq!(
+        case.refused(&["start", id]),
+        "cannot start a container in the paused state"
+    );
+    case.ok(&["resume", id]);
+    assert_eq!(case.status(id), "created");
+    case.ok(&["start", id]);
+    assert_eq!(case.status(id), "running");
+    case.ok(&["delete", "--force", id]);
+}
+
+#[test]
+fn a_user_namespace_has_mappings() {
+    let Some(mut case) = case() else { return };
+    let namespaces = case.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.push(json!({ "type": "user" }));
+    let id = &case.id("a");
+    let error = case.refused(&["create", id]);
+    assert!(error.starts_with("linux.uidMappings: "), "{error}");
+    case.config["linux"]["uidMappings"] = json!([{ "containerID": 0, "hostID": 0, "size": 1 }]);
+    let error = case.refused(&["create", id]);
+    assert!(error.starts_with("linux.gidMappings: "), "{error}");
+}
+
+#[test]
+fn a_device_rule_is_named_by_its_own_number() {
+    let Some(mut case) = case() else { return };
+    case.config["linux"]["resources"] =
+        json!({ "devices": [{ "allow": true, "type": "c", "access": "xyz" }] });
+    let error = case.refused(&["create", &case.id("a")]);
+    assert!(
+        error.contains("linux.resources.devices[0].access: "),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_paused_container_can_be_deleted_by_force() {
     let Some((case, id)) = running() else { return };
     case.ok(&["pause", &id]);

@@ -53,6 +53,16 @@ fn a_foreground_terminal_adds_no_carriage_returns() {
 }
 
 #[test]
+fn a_foreground_terminal_without_input_is_at_its_end() {
+    let Some(mut case) = case() else { return };
+    case.config["process"]["terminal"] = json!(true);
+    case.runs("cat; echo ended");
+    // Standard input is the null device.
+    let output = case.oci(&["run", &case.id("a")]);
+    assert_eq!(output.stdout, "ended\n", "{output:?}");
+}
+
+#[test]
 fn debug_tells_what_is_done_where_errors_go() {
     let Some(mut case) = case() else { return };
     case.runs("echo out");

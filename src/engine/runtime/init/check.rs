@@ -3,7 +3,7 @@
 
 use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Process, Root, Spec};
 
-use super::namespaces::{has, is_separate};
+use super::namespaces::{has, is_new, is_separate};
 use crate::engine::error::{Error, Result};
 use crate::engine::runtime::{labels, netdev, rlimits, schedule, sysctl};
 
@@ -52,11 +52,19 @@ fn check_user(process: &Process) -> Result<()> {
 
 fn check_users(spec: &Spec) -> Result<()> {
     let any = |list: &Option<Vec<LinuxIdMapping>>| list.as_ref().is_some_and(|l| !l.is_empty());
-    let mapped = spec
-        .linux()
-        .as_ref()
-        .is_some_and(|linux| any(linux.uid_mappings()) || any(linux.gid_mappings()));
-    if mapped && !has(spec, LinuxNamespaceType::User) {
+    let linux = spec.linux().as_ref();
+    let uids = linux.is_some_and(|linux| any(linux.uid_mappings()));
+    let gids = linux.is_some_and(|linux| any(linux.gid_mappings()));
+    if is_new(spec, LinuxNamespaceType::User) {
+        for (field, mapped) in [("uidMappings", uids), ("gidMappings", gids)] {
+            if !mapped {
+                return Err(Error::invalid(format!(
+                    "linux.{field}: the user namespace has no mappings"
+                )));
+            }
+        }
+    }
+    if (uids || gids) && !has(spec, LinuxNamespaceType::User) {
         return Err(Error::invalid(
             "linux.uidMappings, linux.gidMappings: user namespace mappings specified, but user namespace isn't enabled in the config",
         ));

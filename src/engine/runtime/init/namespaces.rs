@@ -42,7 +42,12 @@ pub(super) fn has(spec: &Spec, kind: LinuxNamespaceType) -> bool {
     namespaces(spec).any(|namespace| namespace.typ() == kind)
 }
 
-/// The same, and one that is joined is not the engine's own under another name. To be asked outside of the container.
+/// Whether a container gets a namespace that is made for it.
+pub(super) fn is_new(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    namespaces(spec).any(|namespace| namespace.typ() == kind && namespace.path().is_none())
+}
+
+/// Whether it has one, and one that is joined is not the engine's own under another name. To be asked outside of the container.
 pub(super) fn is_separate(spec: &Spec, kind: LinuxNamespaceType) -> bool {
     namespaces(spec)
         .find(|namespace| namespace.typ() == kind)

@@ -47,7 +47,7 @@ impl Bundle {
         let (mut spec, warnings) = parse(&content).attempt(what)?;
         check(&spec)?;
         let rootfs = rootfs(&dir, &spec)?;
-        complete_devices(&mut spec);
+        complete_devices(&mut spec)?;
         mounts::complete_sources(&mut spec, &dir);
         Ok(Self {
             dir,
@@ -148,11 +148,12 @@ fn check(spec: &Spec) -> Result<()> {
 }
 
 /// Without the harmless devices the container's own `/dev` could not be made.
-fn complete_devices(spec: &mut Spec) {
+fn complete_devices(spec: &mut Spec) -> Result<()> {
     let mut linux = spec.linux().clone().unwrap_or_default();
-    let resources = with_default_devices(linux.resources().as_ref());
+    let resources = with_default_devices(linux.resources().as_ref())?;
     linux.set_resources(Some(resources));
     spec.set_linux(Some(linux));
+    Ok(())
 }
 
 /// runc takes any version; a later major one may mean something else by the same fields.

@@ -70,7 +70,7 @@ pub fn document(version: &str) -> Value {
         "mountOptions": mounts::options::known(),
         "linux": {
             "namespaces": NAMESPACES,
-            "capabilities": caps::names().collect::<Vec<_>>(),
+            "capabilities": caps::names().map(|name| format!("CAP_{name}")).collect::<Vec<_>>(),
             "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true },
             "seccomp": {
                 "enabled": true,
@@ -100,7 +100,9 @@ mod tests {
         let features: Features = serde_json::from_value(document).unwrap();
         assert_eq!(features.hooks().as_ref().unwrap().len(), 6);
         let linux = features.linux().as_ref().unwrap();
-        assert_eq!(linux.capabilities().as_ref().unwrap().len(), 41);
+        let capabilities = linux.capabilities().as_ref().unwrap();
+        assert_eq!(capabilities.len(), 41);
+        assert_eq!(capabilities.first().unwrap(), "CAP_CHOWN");
     }
 
     #[test]

@@ -118,6 +118,7 @@ impl Shown {
         let shown = Self { master, _raw: raw };
         if poller.add(&process::standard(0), INPUT, READ).is_err() {
             while stdio::copy(process::standard(0), shown.master.as_fd())? == Transfer::Some {}
+            shown.end_input();
         }
         Ok(shown)
     }
@@ -139,11 +140,15 @@ impl Shown {
         match stdio::copy(process::standard(0), self.master.as_fd())? {
             Transfer::Some | Transfer::Nothing => Ok(()),
             Transfer::End => {
-                // As a terminal says it: the line discipline turns it into an end of file.
-                let _ = stdio::write_all(self.master.as_fd(), &[4]);
+                self.end_input();
                 poller.remove(&process::standard(0))
             }
         }
+    }
+
+    /// Says it as a terminal does: the line discipline turns this into an end of file.
+    fn end_input(&self) {
+        let _ = stdio::write_all(self.master.as_fd(), &[4]);
     }
 
     /// What the process wrote last.

@@ -60,9 +60,7 @@ impl Runtime {
     /// [`Kind::Conflict`] if it is not paused.
     pub fn resume(&self, id: &str) -> Result<()> {
         let known = self.find(id)?;
-        // One that is created can be frozen, too.
-        let frozen = known.status()? != Status::Stopped && cgroup(&known)?.is_frozen()?;
-        if frozen {
+        if known.status()? == Status::Paused {
             cgroup(&known)?.thaw()
         } else {
             Err(Error::conflict("container not paused"))

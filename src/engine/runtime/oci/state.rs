@@ -319,11 +319,10 @@ impl Known {
         if !first.is_alive()? {
             return Ok(Status::Stopped);
         }
-        if self.place.gate().exists() {
-            return Ok(Status::Created);
-        }
+        // One that waits for its start can be frozen, too.
         match &self.record.cgroup {
             Some(cgroup) if cgroup.is_frozen()? => Ok(Status::Paused),
+            Some(_) | None if self.place.gate().exists() => Ok(Status::Created),
             Some(_) | None => Ok(Status::Running),
         }
     }

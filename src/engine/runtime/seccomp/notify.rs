@@ -14,7 +14,7 @@ use crate::engine::error::{Error, Kind, Result};
 use crate::engine::sys::socket;
 
 /// Version of the specification that says how a message looks.
-const VERSION: &str = "1.2.0";
+const VERSION: &str = "1.2.1";
 
 /// The message.
 #[derive(Debug, Serialize)]
@@ -96,7 +96,7 @@ mod tests {
         });
         announce(&listener, &state, 7, fd.as_fd()).unwrap();
         let expected =
-            json!({"ociVersion": "1.2.0", "fds": ["seccompFd"], "pid": 7, "state": state});
+            json!({"ociVersion": "1.2.1", "fds": ["seccompFd"], "pid": 7, "state": state});
         assert_eq!(reader.join().unwrap(), expected);
     }
 }

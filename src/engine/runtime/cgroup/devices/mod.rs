@@ -97,14 +97,18 @@ fn read_one(at: usize, rule: &LinuxDeviceCgroup) -> Result<Rule> {
 
 /// Resources as a bundle asks for them, with the devices that every container has (runtime-spec, "Default Devices"): all
 /// else is denied even if no rule says so, as in runc.
-#[must_use]
-pub fn with_default_devices(resources: Option<&LinuxResources>) -> LinuxResources {
+///
+/// # Errors
+/// [`Kind::InvalidInput`](crate::engine::error::Kind::InvalidInput), naming the field, for a rule that is none: later
+/// its number among all rules would be named.
+pub fn with_default_devices(resources: Option<&LinuxResources>) -> Result<LinuxResources> {
     let mut resources = resources.cloned().unwrap_or_default();
+    read(resources.devices().as_deref().unwrap_or_default())?;
     let mut rules = vec![denied()];
     rules.extend(resources.devices().iter().flatten().cloned());
     rules.extend(defaults());
     resources.set_devices(Some(rules));
-    resources
+    Ok(resources)
 }
 
 fn denied() -> LinuxDeviceCgroup {
@@ -199,7 +203,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_bundle_without_rules_has_the_default_devices_alone() {
-        let resources = with_default_devices(None);
+        let resources = with_default_devices(None).unwrap();
         let rules = read(resources.devices().as_deref().unwrap()).unwrap();
         assert_eq!(
             rules.first().unwrap(),
