@@ -243,6 +243,7 @@ fn mappings_are_for_user_namespaces_and_make_sense() {
     config["linux"]["uidMappings"] = json!([
         { "containerID": 0, "hostID": 0, "size": 5 }, { "containerID": 3, "hostID": 10, "size": 5 },
     ]);
+    config["linux"]["gidMappings"] = json!([{ "containerID": 0, "hostID": 0, "size": 5 }]);
     let text = bundle.refused(&config);
     assert!(text.contains("linux.uidMappings"), "{text}");
 }
@@ -255,6 +256,7 @@ fn cve_2021_43784_more_mappings_than_fit_are_an_error() {
         .map(|n| json!({ "containerID": n * 2, "hostID": n * 2 + 100_000, "size": 1 }))
         .collect();
     config["linux"]["uidMappings"] = json!(many);
+    config["linux"]["gidMappings"] = json!([{ "containerID": 0, "hostID": 0, "size": 1 }]);
     let text = bundle.refused(&config);
     assert!(text.contains("linux.uidMappings"), "{text}");
     // And so are long paths of mounts.
