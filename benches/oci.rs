@@ -188,7 +188,7 @@ fn memory(runtimes: &[Runtime], bundle: &Path) {
                         .args(["run", "--bundle", text(bundle), "bench"]),
                     &[],
                 );
-                ran.stderr.trim().parse().unwrap()
+                ran.stderr.lines().last().unwrap().trim().parse().unwrap()
             })
             .collect();
         figures.sort_unstable();
