@@ -16,9 +16,21 @@ check:
 priv name="":
     cargo test --locked --test engine --test e2e -- {{name}}
 
+# Eight processes do what comes to their minds for so many seconds, and are killed at it (needs root).
+soak seconds="600":
+    WHARF_SOAK_SECONDS={{seconds}} cargo test --locked --test engine soak:: -- --nocapture
+
 # In a virtual machine: Debian 12's kernel, cgroup v2 alone, AppArmor. Needs qemu and Debian's package archive.
 vm-test *names:
     scripts/vm-test {{names}}
+
+# In a virtual machine with systemd: its groups, reboots. Needs root, qemu and Debian's package archive.
+vm-test-systemd:
+    scripts/vm-test-systemd
+
+# In a virtual machine with SELinux: contexts, what is denied. Needs qemu and Debian's package archive.
+vm-test-selinux:
+    scripts/vm-test-selinux
 
 # Look at changed snapshots.
 snap:
@@ -30,7 +42,7 @@ docs:
 
 # Benchmarks (needs root), with an optional name.
 bench name="":
-    cargo bench --locked {{ if name == "" { "--bench run --bench oci --bench start --bench memory --bench tui --bench images" } else { "--bench " + name } }}
+    cargo bench --locked {{ if name == "" { "--bench run --bench verbs --bench oci --bench start --bench memory --bench tui --bench images" } else { "--bench " + name } }}
 
 # The README's picture, drawn from the real program (needs root).
 picture:

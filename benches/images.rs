@@ -69,7 +69,7 @@ fn main() {
     );
     let docker = has_peer("dockerd").then(|| Docker::start(&host)).flatten();
     if wants("pull") {
-        pull(&host, docker.as_ref(), &name);
+        pull(&host, docker.as_ref(), &registry, &name);
     }
     if wants("save") {
         save(&host, docker.as_ref(), &name);
@@ -129,6 +129,7 @@ fn race(title: &str, works: &[Work<'_>]) {
             }
             let mut command = (work.run)();
             command.stdin(Stdio::null()).stdout(Stdio::null());
+            let disk = sectors();
             let start = Instant::now();
             let mut child = command.spawn().unwrap();
             let pid = work
@@ -143,6 +144,14 @@ fn race(title: &str, works: &[Work<'_>]) {
             };
             taken[n].push(start.elapsed());
             assert!(status.success(), "{command:?}: {status}");
+            let now = sectors();
+            println!(
+                "round {round}: {:<24} {:>10}, {} MiB read and {} MiB written",
+                work.name,
+                ms(start.elapsed()),
+                (now.0 - disk.0) / 2048,
+                (now.1 - disk.1) / 2048,
+            );
         }
     }
     println!("{title}");
@@ -177,6 +186,17 @@ fn rest() {
             (seen, since) = (now, Instant::now());
         }
     }
+}
+
+/// Sectors of 512 bytes that the disks have read and written since the start of the machine
+/// (Documentation/admin-guide/iostats.rst).
+fn sectors() -> (u64, u64) {
+    let text = fs::read_to_string("/proc/diskstats").unwrap_or_default();
+    let field = |line: &str, n| line.split_whitespace().nth(n)?.parse::<u64>().ok();
+    text.lines().fold((0, 0), |(read, written), line| {
+        let (r, w) = (field(line, 5), field(line, 9));
+        (read + r.unwrap_or(0), written + w.unwrap_or(0))
+    })
 }
 
 /// Largest resident set of a process so far, in KiB.
@@ -217,10 +237,13 @@ fn forget_podman(host: &Host) {
     let _ = collect(podman(host).args(["rmi", "--all", "--force"]), &[]);
 }
 
-fn pull(host: &Host, docker: Option<&Docker>, name: &str) {
+fn pull(host: &Host, docker: Option<&Docker>, registry: &Registry, name: &str) {
     let mut works = vec![work(
         "wharf pull",
-        || forget(host),
+        || {
+            forget(host);
+            registry.warm();
+        },
         || host.command(["pull", "--quiet", name]),
     )];
     if let Some(docker) = docker {
@@ -228,7 +251,10 @@ fn pull(host: &Host, docker: Option<&Docker>, name: &str) {
             server: Some(docker.pid()),
             ..work(
                 "docker pull",
-                || forget_docker(docker),
+                || {
+                    forget_docker(docker);
+                    registry.warm();
+                },
                 || {
                     let mut command = docker.client();
                     command.args(["pull", "--quiet", name]);
@@ -240,7 +266,10 @@ fn pull(host: &Host, docker: Option<&Docker>, name: &str) {
     if has_peer("podman") {
         works.push(work(
             "podman pull",
-            || forget_podman(host),
+            || {
+                forget_podman(host);
+                registry.warm();
+            },
             || {
                 let mut command = podman(host);
                 command.args(["pull", "--quiet", "--tls-verify=false", name]);
@@ -406,6 +435,17 @@ impl Registry {
             address,
             storage,
         }
+    }
+
+    /// Has all of it in memory: how fast a registry reads its disk, which is that of the pull here, is not measured.
+    fn warm(&self) {
+        let files = format!("find '{}' -type f -exec cat {{}} +", self.storage.display());
+        quiet(
+            Command::new("sh")
+                .arg("-c")
+                .arg(files)
+                .stdout(Stdio::null()),
+        );
     }
 
     /// Takes everything out of the registry.

@@ -10,6 +10,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use wharf::engine::model::selinux::Contexts;
 use wharf::engine::model::{Container, ContainerConfig, ContainerId, HostConfig, Platform};
 use wharf::engine::runtime::cgroup::Hierarchy;
 use wharf::engine::runtime::launch::{self, Io, Launch, Rootfs};
@@ -36,6 +37,10 @@ fn main() {
         container: &container,
         live: dir.path(),
         host: &host,
+        sources: &spec::Sources::default(),
+        devices: &wharf::engine::runtime::given_devices::Given::default(),
+        apparmor: None,
+        contexts: &Contexts::default(),
     })
     .unwrap();
     let mut table = Table::default();
@@ -51,7 +56,7 @@ fn main() {
             readonly: false,
             volatile: true,
         };
-        let cgroup = hierarchy.container(&container.id);
+        let cgroup = hierarchy.container("", &container.id);
         let since = Instant::now();
         let process = launch::start(&Launch {
             spec: &spec,

@@ -5,16 +5,23 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use oci_spec::runtime::LinuxSeccomp;
+use wharf::app::words;
 use wharf::engine::credentials::Store;
 use wharf::engine::images::document::{self, Document};
 use wharf::engine::images::tarball::Reader;
-use wharf::engine::images::{platform as platforms, unpack};
+use wharf::engine::images::{explore, platform as platforms, unpack};
+use wharf::engine::model::layers::Entry;
 use wharf::engine::model::{Platform, Reference};
+use wharf::engine::net::dns::message::{self, Incoming, Transport};
+use wharf::engine::net::names::Directory;
 use wharf::engine::runtime::oci::bundle;
 use wharf::engine::runtime::seccomp::compile;
 use wharf::engine::runtime::{dialect, launch};
 use wharf::engine::sys::at::Dir;
+use wharf::engine::sys::link::Seen;
+use wharf::engine::sys::netlink as wire;
 use wharf::engine::sys::seccomp::Instruction;
+use wharf::engine::sys::{nftables, route};
 
 #[path = "filters.rs"]
 mod filters;
@@ -77,6 +84,17 @@ pub fn platform(bytes: &[u8]) {
     if let Ok(platform) = text.parse::<Platform>() {
         let again: Platform = platform.to_string().parse().expect("its own text");
         assert_eq!(again.to_string(), platform.to_string());
+    }
+}
+
+/// A line has words or an error; words written as a line are the same words.
+pub fn words(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(found) = words::split(text) {
+        let line = words::join(found.iter().map(String::as_str));
+        assert_eq!(words::split(&line), Ok(found));
     }
 }
 
@@ -217,8 +235,22 @@ pub fn layer(bytes: &[u8]) {
     let before = fs::metadata(root.join("decoy")).unwrap();
     let archive = archive(bytes);
     let dir = Dir::open(&root.join("fs")).unwrap();
-    if let Ok(layer) = unpack::unpack(&mut archive.as_slice(), dir, &std::sync::Arc::default()) {
-        let _ = layer.complete(&[]);
+    let (behind, nursery) = Default::default();
+    let unpacked = unpack::unpack(&mut archive.as_slice(), dir, &behind, &nursery);
+    if let Ok(complete) = unpacked.and_then(|layer| layer.complete(&[])) {
+        // The same without a file system.
+        let (listed, wanted) = explore::list(&mut archive.as_slice()).unwrap();
+        let facts = |entry: &Entry| {
+            (
+                entry.path.clone(),
+                entry.kind.clone(),
+                entry.mode,
+                entry.size,
+            )
+        };
+        let expected: Vec<_> = complete.entries().map(|entry| facts(&entry)).collect();
+        assert_eq!(listed.iter().map(facts).collect::<Vec<_>>(), expected);
+        assert_eq!(wanted, 0);
     }
     let after = fs::metadata(root.join("decoy")).unwrap();
     assert_eq!(
@@ -295,4 +327,53 @@ pub fn mount_options(bytes: &[u8]) {
     let last = parse(&list).unwrap();
     assert_ne!(last.set & mount::RDONLY, 0);
     assert_ne!(last.set_all & mount::RDONLY, 0);
+}
+
+/// Messages to a name server: no answer to an answer; what is said is a response under the same number, never longer than may be;
+/// the same bytes as a server's answer are not believed unless they are one.
+pub fn dns(bytes: &[u8]) {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let answers = match message::read(bytes, transport) {
+            Incoming::Nothing => continue,
+            Incoming::Refused(answer) => vec![answer],
+            Incoming::Question(question) => {
+                let id = question.id();
+                assert_eq!(question.judge(bytes, id), message::Reply::Stranger);
+                let mut reply = bytes.to_vec();
+                reply[2] |= 0x80;
+                assert_ne!(question.judge(&reply, id), message::Reply::Stranger);
+                assert_eq!(question.judge(&reply, !id), message::Reply::Stranger);
+                let handed = question.hand_over(reply).expect("an answer");
+                assert!(handed.len() <= usize::from(question.limit()));
+                let failure = question.failure(hickory_proto::op::ResponseCode::ServFail);
+                let unknown = question.answer(&Directory::default(), 1);
+                assert_eq!(unknown, None);
+                failure.into_iter().chain([handed]).collect()
+            }
+        };
+        for answer in answers {
+            assert_eq!(answer.first_chunk::<2>(), bytes.first_chunk::<2>());
+            assert_eq!(bytes[2] & 0x80, 0, "an answer was answered");
+            assert_eq!(answer[2] & 0x80, 0x80);
+        }
+    }
+}
+
+/// Answers of the kernel by netlink: devices, addresses, routes, chains, rules, elements.
+pub fn netlink(bytes: &[u8]) {
+    let messages: Vec<_> = wire::messages(bytes).collect();
+    assert!(messages.len() <= bytes.len() / 16, "each has a header");
+    for message in messages {
+        let body = message.body;
+        let _ = Seen::parse(body);
+        if let Some(net) = route::parse_route(body) {
+            assert_eq!(net, net.trunc());
+        }
+        let _ = route::parse_address(body);
+        let _ = nftables::parse_chain(body);
+        let _ = nftables::parse_rule(body);
+        for key in nftables::parse_keys(body) {
+            assert!(key.len() <= body.len());
+        }
+    }
 }

@@ -384,7 +384,7 @@ impl Draw<'_> {
     /// A document that differs from any other in what its rules say.
     pub fn document(&mut self) -> Value {
         let listed = self.byte();
-        let more = ["SCMP_ARCH_S390X", "SCMP_ARCH_RISCV64"];
+        let more = ["SCMP_ARCH_PPC64LE", "SCMP_ARCH_RISCV64"];
         let known = MACHINES.iter().map(|machine| machine.name).chain(more);
         let arches: Vec<&str> = known
             .enumerate()

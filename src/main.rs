@@ -1,4 +1,4 @@
-//! The program: by `argv[0]` a monitor, an exec supervisor or the command line.
+//! The program: by `argv[0]` a monitor, the supervisor of an exec or a probe, or the command line.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use wharf::demo;
-use wharf::engine::runtime::{exec, monitor};
+use wharf::engine::attacher::Attacher;
+use wharf::engine::runtime::{exec, log_pack, monitor, probe, reaper};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
@@ -15,8 +16,14 @@ fn main() -> ExitCode {
     // The engine's own processes come first: nothing of the command line may cost them time or memory.
     let called = Path::new(&name).file_name().unwrap_or_default();
     match name.as_bytes() {
+        _ if called == reaper::NAME => ExitCode::from(reaper::main(arguments)),
         _ if called == "wharf-oci" => wharf::cli::oci::main(arguments),
-        b"wharf-monitor" => ExitCode::from(monitor::main(Path::new(&live()))),
+        b"wharf-monitor" => ExitCode::from(monitor::main(
+            Path::new(&live()),
+            Box::new(Attacher::default()),
+        )),
+        b"wharf-compress" => ExitCode::from(log_pack::main(Path::new(&live()))),
+        b"wharf-probe" => ExitCode::from(probe::main(Path::new(&live()))),
         b"wharf-exec" => ExitCode::from(exec::main(Path::new(&live()))),
         // The demo's containers have nothing but this program in them: it is their shell, too.
         b"sh" | b"-sh" | b"/bin/sh" => {

@@ -117,6 +117,11 @@ fn references() {
 }
 
 #[test]
+fn words_of_a_line() {
+    replay("words", CHANGES, bodies::words);
+}
+
+#[test]
 fn platforms() {
     replay("platform", CHANGES, bodies::platform);
 }
@@ -176,4 +181,14 @@ fn filters() {
 #[test]
 fn mount_options() {
     replay("mount_options", CHANGES, bodies::mount_options);
+}
+
+#[test]
+fn dns() {
+    replay("dns", CHANGES, bodies::dns);
+}
+
+#[test]
+fn netlink() {
+    replay("netlink", CHANGES, bodies::netlink);
 }

@@ -88,6 +88,71 @@ fn the_list_of_keys_is_fresh() {
     assert_eq!(written, fresh, "docs/keys.md is stale: just docs");
 }
 
+/// Where apparmor_parser is that of Debian 12; others write the same rules in other bytes. `WHARF_UPDATE=1` compiles anew.
+#[test]
+fn the_compiled_profiles_are_those_of_their_texts() {
+    let Some(parser) = apparmor_parser() else {
+        return;
+    };
+    for text in [
+        "assets/apparmor/wharf-default",
+        "tests/fixtures/apparmor/own",
+        "tests/fixtures/apparmor/older",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("compiled");
+        let status = Command::new(&parser)
+            .args([
+                "--skip-cache",
+                "--skip-kernel-load",
+                "--config-file",
+                "/dev/null",
+            ])
+            .arg("--features-file")
+            .arg(root().join("assets/apparmor/features"))
+            .arg("--ofile")
+            .arg(&out)
+            .arg(root().join(text))
+            .status()
+            .unwrap();
+        assert!(status.success(), "{text}");
+        let fresh = fs::read(&out).unwrap();
+        let path = root().join(format!("{text}.bin"));
+        if std::env::var_os("WHARF_UPDATE").is_some() {
+            fs::write(&path, &fresh).unwrap();
+        }
+        let written = fs::read(&path).unwrap_or_default();
+        assert!(written == fresh, "{text}.bin is stale: just docs");
+    }
+}
+
+/// The compiler of AppArmor's profiles, if it is there; says so if not.
+fn apparmor_parser() -> Option<PathBuf> {
+    const VERSION: &str = "AppArmor parser version 3.0.";
+    let parser = ["/sbin/apparmor_parser", "/usr/sbin/apparmor_parser"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists())
+        .or_else(|| std::env::var_os("WHARF_APPARMOR_PARSER").map(PathBuf::from));
+    let fits = |path: &PathBuf| {
+        let output = Command::new(path).arg("--version").output();
+        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).starts_with(VERSION))
+    };
+    let found = parser.filter(fits);
+    if found.is_none() {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "skipped: no apparmor_parser 3.0 (a skip is a failure with CI=true)"
+        );
+        // Not `eprintln!`: the harness would capture it, and a skip must be seen.
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"skipped: the_compiled_profiles_are_those_of_their_texts: no apparmor_parser 3.0\n",
+        );
+    }
+    found
+}
+
 /// `docs/runtime-spec.md`: every test that a line names is there, every test of `tests/engine/oci_spec` is named, and the
 /// numbers at the top are the sums.
 #[test]
@@ -138,6 +203,67 @@ fn the_runtime_specification_is_held_by_tests_that_there_are() {
         }
     }
     assert!(wrong.is_empty(), "docs/runtime-spec.md:\n{wrong}");
+}
+
+/// `docs/docker-surface.md`: every test that a line names is there, a command that is there is a verb and one that is not
+/// is none, and the numbers at the top are the sums.
+#[test]
+fn dockers_command_line_is_held_by_tests_that_there_are() {
+    let text = fs::read_to_string(root().join("docs/docker-surface.md")).unwrap();
+    let tests = tests();
+    let quoted = |cell: &str| -> Vec<String> {
+        let parts = cell.split('`').skip(1).step_by(2);
+        parts.map(str::to_owned).collect()
+    };
+    let is_verb = |name: &str| {
+        let words: Vec<&str> = name.split(' ').collect();
+        wharf::cli::verb::find(&words).is_some()
+    };
+    let mut sums: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut wrong = String::new();
+    for (heading, cells) in table_lines(&text) {
+        if heading == "Commands that are not there" {
+            for name in quoted(cells[1]) {
+                *sums.entry(("Commands", "no")).or_default() += 1;
+                if is_verb(&name) {
+                    let _ = writeln!(wrong, "{name} is there");
+                }
+            }
+            continue;
+        }
+        let [what, there, _missing, held] = cells[..] else {
+            panic!("{heading}: {cells:?}")
+        };
+        *sums.entry((heading, there)).or_default() += 1;
+        if heading == "Commands" && !quoted(what).iter().all(|name| is_verb(name)) {
+            let _ = writeln!(wrong, "{what} is not there");
+        }
+        let names = quoted(held);
+        if names.is_empty() && there != "no" {
+            let _ = writeln!(wrong, "{what}: no test");
+        }
+        for name in names.iter().filter(|name| !tests.contains_key(*name)) {
+            let _ = writeln!(wrong, "{what}: there is no test {name}");
+        }
+    }
+    let sum = |heading: &str, there: &str| -> usize {
+        let fits = |key: &(&str, &str)| key.0.starts_with(heading) && key.1 == there;
+        sums.iter()
+            .filter(|(key, _)| fits(key))
+            .map(|(_, n)| n)
+            .sum()
+    };
+    for (heading, noun) in [("Commands", "commands"), ("Grammars", "grammars")] {
+        let [yes, part, no] = ["yes", "part", "no"].map(|there| sum(heading, there));
+        let line = format!(
+            "Of **{}** {noun} **{yes}** are there, **{part}** in part, **{no}** not.",
+            yes + part + no
+        );
+        if !text.contains(&line) {
+            let _ = writeln!(wrong, "the text should say {line:?}");
+        }
+    }
+    assert!(wrong.is_empty(), "docs/docker-surface.md:\n{wrong}");
 }
 
 /// The lines of a document's tables below their heads, each with the heading before it and its cells.

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
+use super::command::Commands;
 use super::config::Config;
 use super::jobs::Report;
 use super::key::Key;
@@ -54,7 +55,12 @@ struct Driver {
 }
 
 /// Runs until the user leaves.
-pub(super) async fn run(engine: Engine, credentials: Store, config: Config) -> Result<()> {
+pub(super) async fn run(
+    engine: Engine,
+    credentials: Store,
+    commands: Commands,
+    config: Config,
+) -> Result<()> {
     let (reports, mut inbox) = mpsc::channel(PORTION);
     let wake = Arc::new(Notify::new());
     let context = Context {
@@ -70,6 +76,7 @@ pub(super) async fn run(engine: Engine, credentials: Store, config: Config) -> R
         reports,
         credentials,
         config.history.clone(),
+        commands,
     );
     let (width, height) = terminal::size();
     let mut state = State::new(config.settings.clone(), width, height, Timestamp::now());

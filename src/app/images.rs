@@ -151,21 +151,14 @@ impl Row for ImageRow {
                 "dangling" => self.is_dangling(),
                 _ => false,
             },
-            Some("label") => {
-                let (name, value) = match term.value.split_once('=') {
-                    Some((name, value)) => (name, Some(value)),
-                    None => (term.value.as_str(), None),
-                };
-                let found = self.summary.labels.get(name);
-                found.is_some_and(|found| value.is_none_or(|value| found == value))
-            }
+            Some("label") => term.fits_label(&self.summary.labels),
             Some(field) => tags(&format!("{field}:{}", term.value)),
         }
     }
 }
 
 /// `>100MB`, `<1g`; a number alone is at least that much.
-fn fits(size: u64, wanted: &str) -> bool {
+pub(super) fn fits(size: u64, wanted: &str) -> bool {
     let (less, number) = match wanted.strip_prefix('<') {
         Some(number) => (true, number),
         None => (false, wanted.strip_prefix('>').unwrap_or(wanted)),

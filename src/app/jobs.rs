@@ -2,10 +2,13 @@
 //! dropped: late is normal.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::progress::{Meter, Part, Total};
+use super::{Pane, words};
 use crate::engine::error::Kind;
+use crate::engine::model::network::Attachment;
 use crate::engine::model::request;
 use crate::engine::model::{Auth, ContainerId, Progress, Timestamp, signal};
 
@@ -30,6 +33,25 @@ pub enum Request {
     Unpause(ContainerId),
     /// Remove it.
     Remove(ContainerId, request::Remove),
+    /// Make a container, and start it if the first word says so: the words of `run` or `create`.
+    Run(Vec<String>),
+    /// Change limits and restart policy: the words of `update`.
+    Update(ContainerId, Vec<String>),
+    /// Give it another name.
+    Rename(ContainerId, String),
+    /// Make an image of it.
+    Commit(ContainerId, request::Commit),
+    /// Write its files into an archive.
+    Export {
+        /// Which.
+        id: ContainerId,
+        /// The archive.
+        path: PathBuf,
+        /// A file that is there is replaced.
+        replace: bool,
+    },
+    /// Copy files out of it or into it: the words of `cp`.
+    Copy(ContainerId, Vec<String>),
     /// Remove an image's tag, or the image with its last.
     RemoveImage {
         /// Tag or id.
@@ -74,6 +96,34 @@ pub enum Request {
     Load(PathBuf),
     /// Remove images that nothing uses.
     PruneImages(request::PruneImages),
+    /// Remove containers that do not run.
+    PruneContainers(request::PruneContainers),
+    /// Make a volume.
+    CreateVolume(request::CreateVolume),
+    /// Remove a volume with what is in it.
+    RemoveVolume(String),
+    /// Remove volumes that no container has.
+    PruneVolumes(request::PruneVolumes),
+    /// Make a network.
+    CreateNetwork(request::CreateNetwork),
+    /// Remove a network.
+    RemoveNetwork(String),
+    /// Put a container on a network.
+    Connect {
+        /// The container.
+        container: ContainerId,
+        /// What it is called.
+        name: String,
+        /// The network, and how it is on it.
+        attachment: Box<Attachment>,
+    },
+    /// Take a container off a network.
+    Disconnect {
+        /// The network.
+        network: String,
+        /// The container.
+        container: String,
+    },
     /// Log in to a registry, and do then what needed it.
     LogIn {
         /// Host and port.
@@ -96,14 +146,28 @@ impl Request {
             | Self::Kill(id, _)
             | Self::Pause(id)
             | Self::Unpause(id)
-            | Self::Remove(id, _) => Some(id),
-            Self::RemoveImage { .. }
+            | Self::Remove(id, _)
+            | Self::Update(id, _)
+            | Self::Rename(id, _)
+            | Self::Commit(id, _)
+            | Self::Export { id, .. }
+            | Self::Copy(id, _) => Some(id),
+            Self::Run(_)
+            | Self::RemoveImage { .. }
             | Self::Pull(_)
             | Self::Push { .. }
             | Self::Tag { .. }
             | Self::Save { .. }
             | Self::Load(_)
             | Self::PruneImages(_)
+            | Self::PruneContainers(_)
+            | Self::CreateVolume(_)
+            | Self::RemoveVolume(_)
+            | Self::PruneVolumes(_)
+            | Self::CreateNetwork(_)
+            | Self::RemoveNetwork(_)
+            | Self::Connect { .. }
+            | Self::Disconnect { .. }
             | Self::LogIn { .. } => None,
         }
     }
@@ -120,10 +184,49 @@ impl Request {
         }
     }
 
-    /// It is about images: such work may take long, and what it did is kept to be looked at.
+    /// Whether it is about this volume.
     #[must_use]
-    pub fn is_of_images(&self) -> bool {
+    pub fn is_about_volume(&self, volume: &str) -> bool {
+        match self {
+            Self::RemoveVolume(name) => name == volume,
+            _ => false,
+        }
+    }
+
+    /// Whether it is about this network.
+    #[must_use]
+    pub fn is_about_network(&self, network: &str) -> bool {
+        match self {
+            Self::RemoveNetwork(name) | Self::Disconnect { network: name, .. } => name == network,
+            Self::Connect { attachment, .. } => attachment.network == network,
+            _ => false,
+        }
+    }
+
+    /// The pane whose objects it changes.
+    #[must_use]
+    pub fn pane(&self) -> Pane {
+        match self {
+            Self::CreateVolume(_) | Self::RemoveVolume(_) | Self::PruneVolumes(_) => Pane::Volumes,
+            Self::CreateNetwork(_)
+            | Self::RemoveNetwork(_)
+            | Self::Connect { .. }
+            | Self::Disconnect { .. } => Pane::Networks,
+            Self::PruneContainers(_) | Self::Run(_) => Pane::Containers,
+            Self::Commit(..) => Pane::Images,
+            _ if self.container().is_some() => Pane::Containers,
+            _ => Pane::Images,
+        }
+    }
+
+    /// It is about more than one container: such work may take long, and what it did is kept to be looked at.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
         self.container().is_none()
+            || matches!(
+                self,
+                Self::Commit(..) | Self::Export { .. } | Self::Copy(..)
+            )
     }
 
     /// The registry that it asks.
@@ -146,7 +249,9 @@ impl Request {
             Self::LogIn { registry, .. } => registry.clone(),
             Self::RemoveImage { name, .. } => name.clone(),
             Self::Tag { target, .. } => target.clone(),
-            Self::Save { path, .. } | Self::Load(path) => path.display().to_string(),
+            Self::Save { path, .. } | Self::Export { path, .. } | Self::Load(path) => {
+                path.display().to_string()
+            }
             _ => String::new(),
         }
     }
@@ -172,13 +277,25 @@ impl Request {
             Self::Kill(..) => "killing",
             Self::Pause(_) => "pausing",
             Self::Unpause(_) => "resuming",
-            Self::Remove(..) | Self::RemoveImage { .. } => "removing",
+            Self::Remove(..)
+            | Self::RemoveImage { .. }
+            | Self::RemoveVolume(_)
+            | Self::RemoveNetwork(_) => "removing",
             Self::Pull(_) => "pulling",
             Self::Push { .. } => "pushing",
             Self::Tag { .. } => "tagging",
             Self::Save { .. } => "saving",
             Self::Load(_) => "loading",
-            Self::PruneImages(_) => "pruning",
+            Self::PruneImages(_) | Self::PruneContainers(_) | Self::PruneVolumes(_) => "pruning",
+            Self::CreateVolume(_) | Self::CreateNetwork(_) => "making",
+            Self::Connect { .. } => "connecting",
+            Self::Disconnect { .. } => "disconnecting",
+            Self::Run(_) => "running",
+            Self::Update(..) => "updating",
+            Self::Rename(..) => "renaming",
+            Self::Commit(..) => "committing",
+            Self::Export { .. } => "exporting",
+            Self::Copy(..) => "copying",
             Self::LogIn { .. } => "logging in to",
         }
     }
@@ -193,13 +310,25 @@ impl Request {
             Self::Kill(..) => "killed",
             Self::Pause(_) => "paused",
             Self::Unpause(_) => "resumed",
-            Self::Remove(..) | Self::RemoveImage { .. } => "removed",
+            Self::Remove(..)
+            | Self::RemoveImage { .. }
+            | Self::RemoveVolume(_)
+            | Self::RemoveNetwork(_) => "removed",
             Self::Pull(_) => "pulled",
             Self::Push { .. } => "pushed",
             Self::Tag { .. } => "tagged",
             Self::Save { .. } => "saved",
             Self::Load(_) => "loaded",
-            Self::PruneImages(_) => "pruned",
+            Self::PruneImages(_) | Self::PruneContainers(_) | Self::PruneVolumes(_) => "pruned",
+            Self::CreateVolume(_) | Self::CreateNetwork(_) => "made",
+            Self::Connect { .. } => "connected",
+            Self::Disconnect { .. } => "disconnected",
+            Self::Run(_) => "ran",
+            Self::Update(..) => "updated",
+            Self::Rename(..) => "renamed",
+            Self::Commit(..) => "committed",
+            Self::Export { .. } => "exported",
+            Self::Copy(..) => "copied",
             Self::LogIn { .. } => "logged in to",
         }
     }
@@ -207,7 +336,7 @@ impl Request {
     /// The command that does the same; `name` is what the user calls the object.
     #[must_use]
     pub fn command(&self, name: &str) -> String {
-        let name = quoted(name);
+        let name = words::quote(name);
         match self {
             Self::Start(_) => format!("wharf start {name}"),
             Self::Stop(..) => format!("wharf stop {name}"),
@@ -241,33 +370,131 @@ impl Request {
                 format!("{first}wharf push {name}")
             }
             Self::Tag { source, target, .. } => {
-                format!("wharf tag {} {}", quoted(source), quoted(target))
+                format!(
+                    "wharf tag {} {}",
+                    words::quote(source),
+                    words::quote(target)
+                )
             }
             Self::Save { names, path, .. } => {
-                let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
-                let path = quoted(&path.to_string_lossy());
+                let names: Vec<_> = names.iter().map(|name| words::quote(name)).collect();
+                let path = words::quote(&path.to_string_lossy());
                 format!("wharf save -o {path} {}", names.join(" "))
             }
-            Self::Load(path) => format!("wharf load -i {}", quoted(&path.to_string_lossy())),
+            Self::Load(path) => format!("wharf load -i {}", words::quote(&path.to_string_lossy())),
             Self::PruneImages(request) => {
                 format!(
                     "wharf image prune -f{}",
                     if request.all { " -a" } else { "" }
                 )
             }
-            Self::LogIn { registry, .. } => format!("wharf login {}", quoted(registry)),
+            Self::Run(words) | Self::Update(_, words) | Self::Copy(_, words) => {
+                format!("wharf {}", words::join(words.iter().map(String::as_str)))
+            }
+            Self::Rename(_, to) => format!("wharf rename {name} {}", words::quote(to)),
+            Self::Commit(_, request) => commit(request, &name),
+            Self::Export { path, .. } => {
+                let path = words::quote(&path.to_string_lossy());
+                format!("wharf export -o {path} {name}")
+            }
+            Self::PruneContainers(_) => "wharf container prune -f".to_owned(),
+            Self::CreateVolume(request) => create_volume(request),
+            Self::RemoveVolume(_) => format!("wharf volume rm {name}"),
+            Self::CreateNetwork(request) => create_network(request),
+            Self::RemoveNetwork(_) => format!("wharf network rm {name}"),
+            Self::Connect {
+                name: container,
+                attachment,
+                ..
+            } => {
+                let mut words = vec!["wharf", "network", "connect"];
+                for alias in &attachment.aliases {
+                    words.extend(["--alias", alias]);
+                }
+                words.extend([attachment.network.as_str(), container]);
+                words::join(words)
+            }
+            Self::Disconnect { container, .. } => {
+                format!(
+                    "wharf network disconnect {name} {}",
+                    words::quote(container)
+                )
+            }
+            Self::PruneVolumes(request) => {
+                format!(
+                    "wharf volume prune -f{}",
+                    if request.all { " -a" } else { "" }
+                )
+            }
+            Self::LogIn { registry, .. } => format!("wharf login {}", words::quote(registry)),
         }
     }
 }
 
-/// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
+/// `commit` with its flags; the name is quoted already.
+fn commit(request: &request::Commit, name: &str) -> String {
+    let mut line = "wharf commit".to_owned();
+    let mut add = |flag: &str, value: &str| {
+        let _ = write!(line, " {flag} {}", words::quote(value));
+    };
+    for (flag, value) in [("-a", &request.author), ("-m", &request.message)] {
+        if !value.is_empty() {
+            add(flag, value);
+        }
     }
+    for change in &request.changes {
+        add("-c", change);
+    }
+    if !request.pause {
+        line.push_str(" --no-pause");
+    }
+    let _ = write!(line, " {name}");
+    if let Some(reference) = &request.reference {
+        let _ = write!(line, " {}", words::quote(&reference.familiar()));
+    }
+    line
+}
+
+/// `network create` with its flags.
+fn create_network(request: &request::CreateNetwork) -> String {
+    let mut words: Vec<String> = ["wharf", "network", "create"].map(str::to_owned).to_vec();
+    let mut flag = |name: &str, value: String| words.extend([name.to_owned(), value]);
+    if !request.driver.is_empty() {
+        flag("-d", request.driver.clone());
+    }
+    for pool in &request.pools {
+        flag("--subnet", pool.subnet.to_string());
+        if let Some(gateway) = pool.gateway {
+            flag("--gateway", gateway.to_string());
+        }
+    }
+    for (key, value) in &request.options {
+        flag("-o", format!("{key}={value}"));
+    }
+    for (key, value) in &request.labels {
+        flag("--label", format!("{key}={value}"));
+    }
+    if request.internal {
+        words.push("--internal".to_owned());
+    }
+    words.push(request.name.clone());
+    words::join(words.iter().map(String::as_str))
+}
+
+/// `volume create` with its flags.
+fn create_volume(request: &request::CreateVolume) -> String {
+    let mut words = vec!["wharf".to_owned(), "volume".to_owned(), "create".to_owned()];
+    let pairs = |flag: &str, pairs: &BTreeMap<String, String>| {
+        let word = |(key, value): (&String, &String)| match value.as_str() {
+            "" => [flag.to_owned(), key.clone()],
+            value => [flag.to_owned(), format!("{key}={value}")],
+        };
+        pairs.iter().flat_map(word).collect::<Vec<_>>()
+    };
+    words.extend(pairs("-o", &request.options));
+    words.extend(pairs("--label", &request.labels));
+    words.extend(Some(request.name.clone()).filter(|name| !name.is_empty()));
+    words::join(words.iter().map(String::as_str))
 }
 
 /// How a job ended.
@@ -501,7 +728,7 @@ impl Jobs {
 
     fn take_out(&mut self, id: JobId, outcome: Option<Outcome>, now: Timestamp) -> Option<Job> {
         let job = self.running.remove(&id)?;
-        if job.request.is_of_images() {
+        if job.request.is_kept() {
             self.finished.truncate(KEPT - 1);
             self.finished.push_front(Finished {
                 request: job.request.clone(),

@@ -23,7 +23,7 @@ const PRESETS: &[(&str, &str)] = &[
     (
         "k9s",
         "[list]\n\"ctrl+space\" = \"mark-all\"\n[containers]\n\"s\" = \"shell\"\n\"d\" = \"inspect\"\n\"ctrl+d\" = \"remove\"\n\
-         \"ctrl+k\" = \"kill\"\n\"x\" = \"stop\"\n[images]\n\"ctrl+d\" = \"remove\"\n\"d\" = \"inspect\"\n[logs]\n\"s\" = \"follow\"\n\
+         \"ctrl+k\" = \"kill\"\n\"x\" = \"stop\"\n[images]\n\"ctrl+d\" = \"remove\"\n\"d\" = \"inspect\"\n[volumes]\n\"ctrl+d\" = \"remove\"\n\"d\" = \"inspect\"\n[networks]\n\"ctrl+d\" = \"remove\"\n\"d\" = \"inspect\"\n[logs]\n\"s\" = \"follow\"\n\
          \"t\" = \"timestamps\"\n\"C\" = \"clear\"\n",
     ),
 ];
@@ -171,9 +171,17 @@ impl Keymap {
 fn reaches(outer: Scope, inner: Scope) -> bool {
     match outer {
         Scope::Global => inner != Scope::Shell,
-        Scope::List => matches!(inner, Scope::Containers | Scope::Images),
+        Scope::List => matches!(
+            inner,
+            Scope::Containers | Scope::Images | Scope::Volumes | Scope::Networks
+        ),
         Scope::Detail => inner == Scope::Logs,
-        Scope::Containers | Scope::Images | Scope::Logs | Scope::Shell => false,
+        Scope::Containers
+        | Scope::Images
+        | Scope::Volumes
+        | Scope::Networks
+        | Scope::Logs
+        | Scope::Shell => false,
     }
 }
 

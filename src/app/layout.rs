@@ -86,10 +86,7 @@ pub fn regions(area: Rect, state: &State) -> Regions {
         });
     } else {
         // One above the other: the list takes what it needs, at most two fifths.
-        let rows = match state.pane {
-            Pane::Containers => state.containers.shown(),
-            Pane::Images => state.images.shown(),
-        };
+        let rows = state.list(state.pane).shown();
         let wanted = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(3);
         let height = wanted.clamp(6, (body.height * 2 / 5).max(6));
         found.lists.push((state.pane, Rect { height, ..body }));
@@ -102,35 +99,51 @@ pub fn regions(area: Rect, state: &State) -> Regions {
     found
 }
 
-/// Containers above images: the one that is looked at gets the room that it can use.
+/// Containers above the others: the one that is looked at gets the room that it can use.
 fn share_column(column: Rect, state: &State) -> Vec<(Pane, Rect)> {
-    let rows = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).saturating_add(3);
-    let least = 5.min(column.height / 2);
-    let images = match state.pane {
-        Pane::Containers => rows(state.images.shown()).clamp(least, (column.height / 3).max(least)),
-        Pane::Images => {
-            let half = column.height / 2;
-            rows(state.images.shown()).clamp(least, half.max(least))
+    // Room for borders, titles and a row in each; else only the one that was used last keeps the containers company.
+    let least = 5;
+    let others: Vec<Pane> = if column.height >= 24 {
+        let mut all = vec![Pane::Images, Pane::Volumes];
+        if column.height >= 32 {
+            all.push(Pane::Networks);
+        } else if state.pane == Pane::Networks {
+            all = vec![Pane::Images, Pane::Networks];
+        }
+        all
+    } else if state.pane == Pane::Containers {
+        vec![Pane::Images]
+    } else {
+        vec![state.pane]
+    };
+    let rows = |pane| {
+        let rows = state.list(pane).shown();
+        u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(3)
+    };
+    let most = |pane| {
+        if pane == state.pane {
+            column.height / 2
+        } else {
+            column.height / 4
         }
     };
-    let containers = column.height - images;
-    vec![
-        (
-            Pane::Containers,
-            Rect {
-                height: containers,
-                ..column
-            },
-        ),
-        (
-            Pane::Images,
-            Rect {
-                y: column.y + containers,
-                height: images,
-                ..column
-            },
-        ),
-    ]
+    let heights: Vec<u16> = others
+        .iter()
+        .map(|pane| rows(*pane).clamp(least, most(*pane).max(least)))
+        .collect();
+    let first = column.height.saturating_sub(heights.iter().sum());
+    let mut y = column.y;
+    let all = std::iter::once((Pane::Containers, first)).chain(others.into_iter().zip(heights));
+    all.map(|(pane, height)| {
+        let rect = Rect {
+            y,
+            height,
+            ..column
+        };
+        y += height;
+        (pane, rect)
+    })
+    .collect()
 }
 
 /// What is inside of a border.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::role::{Glyphs, Role};
 use super::text;
@@ -38,6 +38,8 @@ pub trait Row {
     type Key: Clone + Ord + std::fmt::Debug;
     /// The columns; the last is dropped first when there is no room.
     const COLUMNS: &'static [Column];
+    /// Columns from this one on are shown only where all before them have the room that they want.
+    const EXTRA: usize = usize::MAX;
 
     /// Its key.
     fn key(&self) -> Self::Key;
@@ -60,6 +62,19 @@ pub struct Term {
     pub value: String,
     /// `!` in front: must not fit.
     pub negated: bool,
+}
+
+impl Term {
+    /// `name`, or `name=value`.
+    #[must_use]
+    pub fn fits_label(&self, labels: &BTreeMap<String, String>) -> bool {
+        let (name, value) = match self.value.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (self.value.as_str(), None),
+        };
+        let found = labels.get(name);
+        found.is_some_and(|found| value.is_none_or(|value| found == value))
+    }
 }
 
 /// A filter: all words must fit.
@@ -404,11 +419,11 @@ impl<R: Row> List<R> {
             let widest = cells.map(|cell| text::width(&cell)).max().unwrap_or(0);
             u16::try_from(widest).unwrap_or(u16::MAX)
         };
-        let mut widths: Vec<u16> = Vec::new();
-        let mut wanted: Vec<u16> = Vec::new();
+        // Index, width, and the width that it would like to have.
+        let mut granted: Vec<(usize, u16, u16)> = Vec::new();
         let (mut used, mut named) = (0_u16, 0);
         for (index, column) in R::COLUMNS.iter().enumerate() {
-            let gap = u16::from(!widths.is_empty());
+            let gap = u16::from(!granted.is_empty());
             let rest = width.saturating_sub(used).saturating_sub(gap);
             // A column that grows also shrinks, when all that it holds is short.
             let (least, most) = if column.grows {
@@ -418,45 +433,113 @@ impl<R: Row> List<R> {
             } else {
                 (column.width, column.width)
             };
+            if index >= R::EXTRA {
+                if content(index) == 0 {
+                    continue;
+                }
+                let wished: u16 = granted.iter().map(|(_, has, wants)| wants - has).sum();
+                if rest < least.saturating_add(wished) {
+                    break;
+                }
+            }
             if rest < least {
                 // Whatever the width: the name, cut.
                 if column.grows && named == 0 {
-                    widths.push(rest);
-                    wanted.push(rest);
+                    granted.push((index, rest, rest));
                     used = width;
                 }
                 break;
             }
             named += usize::from(column.grows);
             used += gap + least;
-            widths.push(least);
-            wanted.push(most);
+            granted.push((index, least, most));
         }
         // Growing columns take what is left, each up to its content, the first first.
         let mut rest = width.saturating_sub(used);
-        for (granted, wanted) in widths.iter_mut().zip(wanted) {
-            let more = wanted.saturating_sub(*granted).min(rest);
-            *granted += more;
+        for (_, has, wants) in &mut granted {
+            let more = wants.saturating_sub(*has).min(rest);
+            *has += more;
             rest -= more;
         }
         // What nobody needs goes to the first growing column, so that the others stand at the right border.
-        if let Some((_, granted)) = widths
-            .iter_mut()
-            .enumerate()
-            .find(|(index, _)| R::COLUMNS.get(*index).is_some_and(|c| c.grows))
-        {
-            *granted += rest;
+        let grows = |index: usize| R::COLUMNS.get(index).is_some_and(|c| c.grows);
+        if let Some((_, has, _)) = granted.iter_mut().find(|(index, ..)| grows(*index)) {
+            *has += rest;
         }
         let mut x = 0;
-        widths
+        granted
             .into_iter()
-            .enumerate()
-            .map(|(index, width)| {
+            .map(|(index, width, _)| {
                 let start = x;
                 x += width + 1;
                 (index, start, width)
             })
             .collect()
+    }
+}
+
+/// A list whose rows may be anything: what keys and the mouse do to all of them alike.
+pub trait Listing {
+    /// [`List::step`].
+    fn step(&mut self, rows: isize);
+    /// [`List::scroll`].
+    fn scroll(&mut self, rows: isize);
+    /// [`List::select`].
+    fn select(&mut self, position: usize);
+    /// [`List::set_height`].
+    fn set_height(&mut self, rows: usize);
+    /// [`List::height`].
+    fn height(&self) -> usize;
+    /// [`List::shown`].
+    fn shown(&self) -> usize;
+    /// [`List::offset`].
+    fn offset(&self) -> usize;
+    /// [`List::sort_by`].
+    fn sort_by(&mut self, column: usize);
+    /// [`List::sort_next`].
+    fn sort_next(&mut self);
+    /// [`List::sort_reverse`].
+    fn sort_reverse(&mut self);
+    /// [`List::toggle_mark`].
+    fn toggle_mark(&mut self);
+    /// [`List::toggle_all`].
+    fn toggle_all(&mut self);
+    /// [`List::clear_marks`].
+    fn clear_marks(&mut self) -> bool;
+    /// [`List::filter`].
+    fn filter(&self) -> &Filter;
+    /// [`List::set_filter`].
+    fn set_filter(&mut self, filter: Filter);
+    /// [`List::columns`].
+    fn columns(&self, width: u16, context: Context) -> Vec<(usize, u16, u16)>;
+}
+
+/// Hands each on to the list's own method.
+macro_rules! same {
+    ($(&mut self $mutable:ident($($a:ident: $t:ty),*) $(-> $r:ty)?;)* $(& self $shared:ident($($b:ident: $u:ty),*) -> $s:ty;)*) => {
+        $(fn $mutable(&mut self $(, $a: $t)*) $(-> $r)? { Self::$mutable(self $(, $a)*) })*
+        $(fn $shared(&self $(, $b: $u)*) -> $s { Self::$shared(self $(, $b)*) })*
+    };
+}
+
+impl<R: Row> Listing for List<R> {
+    same! {
+        &mut self step(rows: isize);
+        &mut self scroll(rows: isize);
+        &mut self select(position: usize);
+        &mut self set_height(rows: usize);
+        &mut self sort_by(column: usize);
+        &mut self sort_next();
+        &mut self sort_reverse();
+        &mut self toggle_mark();
+        &mut self toggle_all();
+        &mut self clear_marks() -> bool;
+        &mut self set_filter(filter: Filter);
+        & self height() -> usize;
+        & self shown() -> usize;
+        & self offset() -> usize;
+        & self filter() -> &Filter;
+        & self columns(width: u16, context: Context) -> Vec<(usize, u16, u16)>;
     }
 }
 

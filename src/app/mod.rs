@@ -10,6 +10,7 @@
 
 pub mod action;
 pub mod ansi;
+pub mod command;
 pub mod containers;
 pub mod document;
 pub mod figures;
@@ -21,12 +22,15 @@ pub mod keymap;
 pub mod layout;
 pub mod list;
 pub mod logs;
+pub mod networks;
 pub mod overlay;
 pub mod progress;
 pub mod role;
 pub mod search;
 pub mod shell;
 pub mod text;
+pub mod volumes;
+pub mod words;
 
 mod config;
 mod driver;
@@ -45,11 +49,16 @@ use ratatui::layout::Rect;
 use crate::engine::Engine;
 use crate::engine::credentials::Store;
 use crate::engine::error::{Attempt, Result};
-use crate::engine::model::registry::{DiskUsage, PrunePlan};
+use crate::engine::model::container::Change;
+use crate::engine::model::process::Process;
+use crate::engine::model::registry::DiskUsage;
 use crate::engine::model::request::TerminalSize;
 use crate::engine::model::{
-    ContainerId, ContainerSummary, Event, ImageSummary, Stats, Status, Timestamp, image::Image,
-    request,
+    ContainerId, ContainerSummary, Event, ImageSummary, Stats, Status, Timestamp,
+    image::Image,
+    network::{Endpoint, Network},
+    reach::Connection,
+    volume::Volume,
 };
 use action::{Action, Scope};
 use containers::ContainerRow;
@@ -58,21 +67,29 @@ use images::ImageRow;
 use jobs::{Failure, JobId, Jobs, Report, Request};
 use key::Key;
 use keymap::Keymap;
-use list::{Context, List};
+use list::{Context, List, Listing};
 use logs::{LogLine, LogView};
-use overlay::Overlay;
+use networks::NetworkRow;
+use overlay::{Overlay, Plan, Unused};
 use role::Glyphs;
 use shell::Shell;
+use volumes::VolumeRow;
 
 pub use config::Options;
 pub use update::update;
 
-/// Runs the full-screen program until the user leaves it. What registries want to know of the user is in `credentials`.
+/// Runs the full-screen program until the user leaves it. What registries want to know of the user is in `credentials`;
+/// `commands` reads the command lines that dialogs make.
 ///
 /// # Errors
 /// [`crate::engine::error::Kind::Unsupported`] if there is no terminal to draw on; what the system says if the terminal
 /// breaks. The terminal is given back in any case, and containers go on running.
-pub fn run(engine: Engine, credentials: Store, options: Options) -> Result<()> {
+pub fn run(
+    engine: Engine,
+    credentials: Store,
+    commands: command::Commands,
+    options: Options,
+) -> Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
     let config = config::read(options, variable, perform::read_config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -81,7 +98,7 @@ pub fn run(engine: Engine, credentials: Store, options: Options) -> Result<()> {
         .thread_stack_size(4 << 20)
         .build()
         .attempt(|| "start the event loop")?;
-    let result = runtime.block_on(driver::run(engine, credentials, config));
+    let result = runtime.block_on(driver::run(engine, credentials, commands, config));
     // Whatever still runs is the engine's; nobody waits for it.
     runtime.shutdown_background();
     result
@@ -177,10 +194,6 @@ pub enum MouseKind {
 
 /// What follows from a message, as data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "few exist at a time, and none is kept"
-)]
 pub enum Effect {
     /// Run a job.
     Start(JobId, Request),
@@ -234,16 +247,28 @@ pub enum Query {
     Containers,
     /// All images.
     Images,
+    /// All volumes.
+    Volumes,
+    /// All networks, with who is on them.
+    Networks,
+    /// What a container is connected to.
+    Connections(ContainerId),
     /// One image with its layers.
     Image(String),
+    /// The processes of a container.
+    Processes(ContainerId),
+    /// The files of a container that differ from its image.
+    Changes(ContainerId),
     /// Facts about the host.
     Host,
     /// What is on disk.
     DiskUsage,
     /// What a prune would take.
-    PrunePlan(request::PruneImages),
+    PrunePlan(Unused),
     /// What is in a directory.
     Directory(PathBuf),
+    /// Whether a command can be read: its words.
+    Check(Vec<String>),
 }
 
 /// What the engine answered.
@@ -253,16 +278,28 @@ pub enum Answer {
     Containers(Vec<ContainerSummary>),
     /// All images.
     Images(Vec<ImageSummary>),
+    /// All volumes.
+    Volumes(Vec<Volume>),
+    /// All networks, with who is on them.
+    Networks(Vec<(Network, Vec<Endpoint>)>),
+    /// What a container is connected to.
+    Connections(Vec<Connection>),
     /// One image.
     Image(Box<Image>),
+    /// Processes, oldest first.
+    Processes(Vec<Process>),
+    /// Files that differ.
+    Changes(Vec<Change>),
     /// The host: name, and what the bar says about it.
     Host(Host),
     /// What is on disk.
     DiskUsage(Box<DiskUsage>),
     /// What a prune would take.
-    PrunePlan(PrunePlan),
+    PrunePlan(Box<Plan>),
     /// What is in a directory, sorted by name.
     Directory(Vec<DirectoryEntry>),
+    /// The command can be read; what the user should know.
+    Checked(Vec<String>),
 }
 
 /// One thing in a directory.
@@ -283,6 +320,8 @@ pub struct Host {
     pub memory: u64,
     /// Its CPUs.
     pub cpus: usize,
+    /// Where volumes are.
+    pub volumes: PathBuf,
 }
 
 /// A stream that is wanted as long as it is named here.
@@ -327,11 +366,20 @@ pub enum Pane {
     Containers,
     /// Images.
     Images,
+    /// Volumes.
+    Volumes,
+    /// Networks.
+    Networks,
 }
 
 impl Pane {
     /// All, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[Self::Containers, Self::Images];
+    pub const ALL: &'static [Self] = &[
+        Self::Containers,
+        Self::Images,
+        Self::Volumes,
+        Self::Networks,
+    ];
 
     /// Title.
     #[must_use]
@@ -339,6 +387,8 @@ impl Pane {
         match self {
             Self::Containers => "Containers",
             Self::Images => "Images",
+            Self::Volumes => "Volumes",
+            Self::Networks => "Networks",
         }
     }
 }
@@ -359,6 +409,18 @@ pub enum Tab {
     Logs,
     /// A container's figures.
     Stats,
+    /// A container's processes.
+    Top,
+    /// The files of a container that differ from its image.
+    Diff,
+    /// What a container's health probes said.
+    Health,
+    /// A container's variables.
+    Environment,
+    /// What is mounted in a container.
+    Mounts,
+    /// A container's ports.
+    Ports,
     /// All about a container.
     Inspect,
     /// A shell in a container.
@@ -367,18 +429,71 @@ pub enum Tab {
     Layers,
     /// All about an image.
     Image,
-    /// The containers made from an image.
+    /// The containers made from an image, or that have a volume.
     Users,
+    /// All about a volume.
+    Volume,
+    /// All about a network.
+    Network,
+    /// All networks, drawn.
+    NetworkMap,
+    /// Who reaches a container, and what it is connected to.
+    Reach,
+}
+
+/// How a tab is shown, moved in and searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Lines as they come.
+    Log,
+    /// Graphs.
+    Figures,
+    /// A terminal.
+    Shell,
+    /// A text that is there.
+    Document,
 }
 
 impl Tab {
+    /// How it is shown.
+    #[must_use]
+    pub fn view(self) -> View {
+        match self {
+            Self::Logs => View::Log,
+            Self::Stats => View::Figures,
+            Self::Shell => View::Shell,
+            Self::Top
+            | Self::Diff
+            | Self::Health
+            | Self::Environment
+            | Self::Mounts
+            | Self::Ports
+            | Self::Inspect
+            | Self::Layers
+            | Self::Image
+            | Self::Volume
+            | Self::Network
+            | Self::NetworkMap
+            | Self::Reach
+            | Self::Users => View::Document,
+        }
+    }
+
     /// Title.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
             Self::Logs => "Logs",
             Self::Stats => "Stats",
-            Self::Inspect | Self::Image => "Inspect",
+            Self::Top => "Top",
+            Self::Diff => "Diff",
+            Self::Health => "Health",
+            Self::Environment => "Env",
+            Self::Mounts => "Mounts",
+            Self::Ports => "Ports",
+            Self::Inspect | Self::Image | Self::Volume | Self::Network => "Inspect",
+            Self::NetworkMap => "Map",
+            Self::Reach => "Reach",
             Self::Shell => "Shell",
             Self::Layers => "Layers",
             Self::Users => "Used by",
@@ -391,9 +506,20 @@ impl Tab {
 enum Subject {
     Nothing,
     Container(ContainerId),
+    Health(ContainerId),
+    Environment(ContainerId),
+    Mounts(ContainerId),
+    Ports(ContainerId),
+    Top(ContainerId),
+    Diff(ContainerId),
     Layers(String),
     Image(String),
     Users(String),
+    Volume(String),
+    VolumeUsers(String),
+    Network(String),
+    NetworkMap,
+    Reach(ContainerId),
 }
 
 /// What was done, and the command that does the same.
@@ -511,6 +637,10 @@ pub struct State {
     pub container_tab: Tab,
     /// The chosen view of images.
     pub image_tab: Tab,
+    /// The chosen view of volumes.
+    pub volume_tab: Tab,
+    /// The chosen view of networks.
+    pub network_tab: Tab,
     /// Containers.
     pub containers: List<ContainerRow>,
     /// The containers have been read at least once.
@@ -519,6 +649,10 @@ pub struct State {
     pub stopped_hidden: bool,
     /// Images.
     pub images: List<ImageRow>,
+    /// Volumes.
+    pub volumes: List<VolumeRow>,
+    /// Networks.
+    pub networks: List<NetworkRow>,
     /// What they take on disk.
     pub usage: Usage,
     /// Names that were pulled before, the newest first.
@@ -551,7 +685,17 @@ pub struct State {
     next_id: u64,
     containers_query: Pending,
     images_query: Pending,
+    volumes_query: Pending,
+    networks_query: Pending,
     image_query: Option<QueryId>,
+    look: Look,
+}
+
+/// What the engine tells of a container only while somebody looks at it.
+#[derive(Debug, Default)]
+struct Look {
+    query: Option<QueryId>,
+    answer: Option<Result<Answer, Failure>>,
 }
 
 impl State {
@@ -570,10 +714,14 @@ impl State {
             mouse: true,
             container_tab: Tab::Logs,
             image_tab: Tab::Layers,
+            volume_tab: Tab::Volume,
+            network_tab: Tab::Network,
             containers: List::new(containers::STATUS, false),
             loaded: false,
             stopped_hidden: false,
             images: List::new(images::NAME, false),
+            volumes: List::new(volumes::NAME, false),
+            networks: List::new(networks::NAME, false),
             usage: Usage {
                 stale: true,
                 ..Usage::default()
@@ -595,7 +743,10 @@ impl State {
             next_id: 0,
             containers_query: Pending::default(),
             images_query: Pending::default(),
+            volumes_query: Pending::default(),
+            networks_query: Pending::default(),
             image_query: None,
+            look: Look::default(),
         }
     }
 
@@ -619,13 +770,32 @@ impl State {
     pub fn tabs(&self) -> Vec<Tab> {
         match self.pane {
             Pane::Containers => {
-                let mut tabs = vec![Tab::Logs, Tab::Stats, Tab::Inspect];
+                let mut tabs = vec![
+                    Tab::Logs,
+                    Tab::Stats,
+                    Tab::Top,
+                    Tab::Environment,
+                    Tab::Mounts,
+                    Tab::Ports,
+                    Tab::Reach,
+                    Tab::Diff,
+                    Tab::Inspect,
+                ];
+                let probed = self.containers.selected().is_some_and(|row| {
+                    let config = &row.summary.container.config;
+                    config.healthcheck.is_some()
+                });
+                if probed || self.container_tab == Tab::Health {
+                    tabs.push(Tab::Health);
+                }
                 if self.selected_shell().is_some() {
                     tabs.push(Tab::Shell);
                 }
                 tabs
             }
             Pane::Images => vec![Tab::Layers, Tab::Image, Tab::Users],
+            Pane::Volumes => vec![Tab::Volume, Tab::Users],
+            Pane::Networks => vec![Tab::Network, Tab::NetworkMap],
         }
     }
 
@@ -643,7 +813,42 @@ impl State {
             }
             Pane::Containers => self.container_tab,
             Pane::Images => self.image_tab,
+            Pane::Volumes => self.volume_tab,
+            Pane::Networks => self.network_tab,
         }
+    }
+
+    /// The list of a pane.
+    #[must_use]
+    pub fn list(&self, pane: Pane) -> &dyn Listing {
+        match pane {
+            Pane::Containers => &self.containers,
+            Pane::Images => &self.images,
+            Pane::Volumes => &self.volumes,
+            Pane::Networks => &self.networks,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn list_mut(&mut self, pane: Pane) -> &mut dyn Listing {
+        match pane {
+            Pane::Containers => &mut self.containers,
+            Pane::Images => &mut self.images,
+            Pane::Volumes => &mut self.volumes,
+            Pane::Networks => &mut self.networks,
+        }
+    }
+
+    /// What the chosen object of the pane is called, safe to draw.
+    #[must_use]
+    pub fn chosen(&self) -> Option<String> {
+        let name = match self.pane {
+            Pane::Containers => self.containers.selected()?.name(),
+            Pane::Images => self.images.selected()?.name(),
+            Pane::Volumes => self.volumes.selected()?.name(),
+            Pane::Networks => self.networks.selected()?.name(),
+        };
+        Some(name.into_owned())
     }
 
     /// The shell in the chosen container.
@@ -665,6 +870,8 @@ impl State {
         let object = match self.pane {
             Pane::Containers => Scope::Containers,
             Pane::Images => Scope::Images,
+            Pane::Volumes => Scope::Volumes,
+            Pane::Networks => Scope::Networks,
         };
         match self.focus {
             Focus::List => vec![object, Scope::List, Scope::Global],

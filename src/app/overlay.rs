@@ -7,8 +7,9 @@ use super::form::Form;
 use super::jobs::{Failure, Request};
 use super::key::{Key, KeyCode, KeyModifiers};
 use super::{QueryId, State, text};
-use crate::engine::model::registry::{ContainerUsage, ImageUsage, PrunePlan};
+use crate::engine::model::registry::{ContainerUsage, ImageUsage};
 use crate::engine::model::request;
+use crate::engine::model::volume::VolumeUsage;
 
 /// One layer.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ pub enum Overlay {
 }
 
 /// A question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Confirm {
     /// The question.
     pub question: String,
@@ -49,19 +50,138 @@ pub struct Confirm {
     pub lines: Vec<String>,
     /// What a yes does.
     pub then: Then,
+    /// What has to be typed for a yes.
+    pub typed: Option<Typed>,
+}
+
+/// A word that is typed on purpose, for what cannot be undone.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    /// The word.
+    pub wanted: String,
+    /// What has been typed of it.
+    pub field: Field,
+}
+
+impl Typed {
+    /// Nothing is typed yet.
+    #[must_use]
+    pub fn new(wanted: &str) -> Self {
+        Self {
+            wanted: wanted.to_owned(),
+            field: Field::default(),
+        }
+    }
+
+    /// It is typed.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.field.text().trim() == self.wanted
+    }
+}
+
+/// What a prune is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unused {
+    /// Containers that do not run.
+    Containers,
+    /// Images that no container uses.
+    Images(request::PruneImages),
+    /// Volumes that no container has.
+    Volumes(request::PruneVolumes),
+}
+
+impl Unused {
+    /// Also what has a name; `None` where that makes no difference.
+    #[must_use]
+    pub fn all(&self) -> Option<bool> {
+        match self {
+            Self::Containers => None,
+            Self::Images(request) => Some(request.all),
+            Self::Volumes(request) => Some(request.all),
+        }
+    }
+
+    /// The same, with what has a name, or without.
+    #[must_use]
+    pub fn toggled(&self) -> Self {
+        let mut other = self.clone();
+        match &mut other {
+            Self::Containers => {}
+            Self::Images(request) => request.all = !request.all,
+            Self::Volumes(request) => request.all = !request.all,
+        }
+        other
+    }
+
+    /// What goes, in two words.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match (self, self.all()) {
+            (Self::Containers, _) => "stopped containers",
+            (Self::Images(_), Some(true)) => "unused images",
+            (Self::Images(_), _) => "dangling images",
+            (Self::Volumes(_), Some(true)) => "unused volumes",
+            (Self::Volumes(_), _) => "anonymous volumes",
+        }
+    }
+
+    /// One of them, and several.
+    #[must_use]
+    pub fn noun(&self) -> [&'static str; 2] {
+        match self {
+            Self::Containers => ["container", "containers"],
+            Self::Images(_) => ["image", "images"],
+            Self::Volumes(_) => ["volume", "volumes"],
+        }
+    }
+}
+
+/// What a prune would take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Each thing that goes: its name, and a few more words.
+    pub rows: Vec<(String, String)>,
+    /// Bytes that come back.
+    pub reclaimed: u64,
+    /// What removes exactly that.
+    pub request: Request,
+}
+
+impl Plan {
+    /// Nothing would go.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.rows.is_empty() && self.reclaimed == 0
+    }
 }
 
 /// A prune that is being decided on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Prune {
     /// What is to be removed.
-    pub request: request::PruneImages,
+    pub what: Unused,
     /// What that would take; `None` until the engine has answered.
-    pub plan: Option<Result<PrunePlan, Failure>>,
+    pub plan: Option<Result<Box<Plan>, Failure>>,
     /// The question to the engine.
     pub query: QueryId,
-    /// The first image that is shown.
+    /// The chosen row.
     pub cursor: Cursor,
+    /// What has been typed of the number that a yes takes.
+    pub typed: Field,
+}
+
+impl Prune {
+    /// The number that has to be typed before data go for good: how many volumes there are to lose.
+    #[must_use]
+    pub fn number(&self) -> Option<String> {
+        match (&self.what, &self.plan) {
+            (Unused::Volumes(_), Some(Ok(plan))) if !plan.rows.is_empty() => {
+                Some(plan.rows.len().to_string())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a confirmed question does.
@@ -169,6 +289,10 @@ impl Field {
         if key == Key::ctrl('m') || key.code == KeyCode::Enter {
             return false;
         }
+        if key == Key::ctrl('u') {
+            // As shells have it: what is before the cursor goes.
+            return self.area.delete_line_by_head();
+        }
         let has = |modifier| key.modifiers.contains(modifier);
         let code = match key.code {
             KeyCode::Char(c) => tui_textarea::Key::Char(c),
@@ -235,9 +359,13 @@ pub enum UsageLine<'a> {
     Containers,
     /// A container.
     Container(&'a ContainerUsage),
+    /// Titles of the volumes' columns.
+    Volumes,
+    /// A volume.
+    Volume(&'a VolumeUsage),
 }
 
-/// Images, then containers, the largest first.
+/// Images, then containers, then volumes, the largest first.
 #[must_use]
 pub fn usage_lines(state: &State) -> Vec<UsageLine<'_>> {
     let Some(data) = &state.usage.data else {
@@ -245,12 +373,15 @@ pub fn usage_lines(state: &State) -> Vec<UsageLine<'_>> {
     };
     let images = data.images.images.iter().map(UsageLine::Image);
     let containers = data.containers.containers.iter().map(UsageLine::Container);
+    let volumes = data.volumes.iter().map(UsageLine::Volume);
     let heading = |line, some: bool| some.then_some(line);
     heading(UsageLine::Images, images.len() > 0)
         .into_iter()
         .chain(images)
         .chain(heading(UsageLine::Containers, containers.len() > 0))
         .chain(containers)
+        .chain(heading(UsageLine::Volumes, volumes.len() > 0))
+        .chain(volumes)
         .collect()
 }
 

@@ -1,6 +1,7 @@
 //! Effects into calls of the engine. Nothing else of the program calls it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,16 +11,20 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
+use super::command::{Command, Commands};
 use super::jobs::{Failure, JobId, Outcome, Report, Request};
+use super::overlay::{Plan, Unused};
 use super::throttle::Throttle;
 use super::{Answer, DirectoryEntry, Host, Msg, Query, QueryId};
 use crate::engine::credentials::{Kept, Login, Store};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::events::EventReader;
-use crate::engine::logs::LogReader;
+use crate::engine::logs::Log;
 use crate::engine::model::image::{Loaded, Removed};
+use crate::engine::model::registry::{Prunable, PrunableContainer};
 use crate::engine::model::request::{Exec, Logs, TerminalSize};
-use crate::engine::model::{Auth, Cancel, ContainerId, Progress, units};
+use crate::engine::model::volume::VolumeUsage;
+use crate::engine::model::{Auth, Cancel, ContainerId, Progress, Reference, request, units};
 use crate::engine::stats::Sampler;
 use crate::engine::{
     Engine, NewFile, Output, Session, Source, list_entries, read_user_file, write_user_file,
@@ -40,6 +45,8 @@ pub(super) struct Performer {
     ended: Receiver<()>,
     /// Where names that were pulled are kept.
     pulled: Option<PathBuf>,
+    /// Reads the command lines of dialogs.
+    commands: Commands,
 }
 
 /// Jobs that run at once; the others wait for their turn.
@@ -56,6 +63,7 @@ impl Performer {
         reports: Sender<Msg>,
         credentials: Store,
         pulled: Option<PathBuf>,
+        commands: Commands,
     ) -> Self {
         let (alive, ended) = mpsc::channel(1);
         Self {
@@ -68,6 +76,7 @@ impl Performer {
             alive,
             ended,
             pulled,
+            commands,
         }
     }
 
@@ -78,6 +87,7 @@ impl Performer {
         let (engine, reports) = (self.engine.clone(), self.reports.clone());
         let (handle, turns) = (self.handle.clone(), Arc::clone(&self.turns));
         let credentials = self.credentials.clone();
+        let commands = self.commands;
         let body = move || {
             let throttle = Throttle::new();
             let report = |progress: Progress| {
@@ -87,7 +97,12 @@ impl Performer {
                     reports.try_send(message).is_ok()
                 });
             };
-            let outcome = match guarded(|| run(&engine, &credentials, &request, &report, &cancel)) {
+            let doors = Doors {
+                engine: &engine,
+                credentials: &credentials,
+                commands,
+            };
+            let outcome = match guarded(|| run(&doors, &request, &report, &cancel)) {
                 Ok(lines) if lines.is_empty() => Outcome::Done,
                 Ok(lines) => Outcome::Told(lines),
                 Err(failure) if failure.kind == Kind::Cancelled && cancel.is_cancelled() => {
@@ -149,8 +164,9 @@ impl Performer {
     pub(super) fn query(&self, id: QueryId, query: Query, after: Duration) {
         let (engine, reports) = (self.engine.clone(), self.reports.clone());
         let handle = self.handle.clone();
+        let commands = self.commands;
         let ask = move || {
-            let answer = guarded(|| ask(&engine, query));
+            let answer = guarded(|| ask(&engine, commands, query));
             let _ = reports.blocking_send(Msg::Answer(id, answer));
         };
         if after.is_zero() {
@@ -164,14 +180,29 @@ impl Performer {
     }
 }
 
+/// Who does what is asked.
+struct Doors<'a> {
+    engine: &'a Engine,
+    credentials: &'a Store,
+    commands: Commands,
+}
+
 /// What was done, line by line, where there is more to tell than that.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list: each request and what of the engine does it"
+)]
 fn run(
-    engine: &Engine,
-    credentials: &Store,
+    doors: &Doors<'_>,
     request: &Request,
     report: &(dyn Fn(Progress) + Sync),
     cancel: &Cancel,
 ) -> Result<Vec<String>> {
+    let Doors {
+        engine,
+        credentials,
+        commands,
+    } = *doors;
     let nothing = |()| Vec::new();
     match request {
         Request::Start(id) => engine.start(id, None).map(|_| Vec::new()),
@@ -244,15 +275,144 @@ fn run(
         }
         Request::PruneImages(request) => {
             let pruned = engine.prune_images(request)?;
-            let mut lines = vec![format!(
-                "pruned images: {} given back",
-                units::human_size_short(pruned.reclaimed)
-            )];
-            lines.extend(pruned.removed.iter().map(removed_line));
-            Ok(lines)
+            let removed = pruned.removed.iter().map(removed_line);
+            Ok(pruned_lines("images", pruned.reclaimed, removed))
+        }
+        Request::Run(words) => run_container(engine, commands, words),
+        Request::Update(id, words) => match (commands.read)(words)? {
+            Command::Update(request) => engine.update(id, &request).map(nothing),
+            Command::Create { .. } => Err(misread(words)),
+        },
+        Request::Rename(id, name) => engine.rename(id, name).map(nothing),
+        Request::Commit(id, request) => {
+            let image = engine.commit(id, request, cancel)?;
+            let named = request.reference.as_ref().map(Reference::familiar);
+            let called = named.unwrap_or_else(|| image.short().to_owned());
+            Ok(vec![format!("made image {called}"), image.to_string()])
+        }
+        Request::Export { id, path, replace } => export(engine, id, path, *replace, cancel),
+        Request::Copy(_, words) => Ok(vec![(commands.copy)(engine, words, cancel)?]),
+        Request::PruneContainers(request) => {
+            let pruned = engine.prune_containers(request)?;
+            let ids = pruned.removed.iter().map(|id| format!("Deleted: {id}"));
+            Ok(pruned_lines("containers", pruned.reclaimed, ids))
+        }
+        Request::CreateVolume(request) => {
+            let volume = engine.create_volume(request)?;
+            Ok(vec![format!("made volume {}", volume.name)])
+        }
+        Request::RemoveVolume(name) => {
+            engine.remove_volume(name)?;
+            Ok(vec![format!("removed volume {name}")])
+        }
+        Request::CreateNetwork(request) => {
+            let network = engine.create_network(request)?;
+            Ok(vec![format!("made network {}", network.name)])
+        }
+        Request::RemoveNetwork(name) => {
+            engine.remove_network(name)?;
+            Ok(vec![format!("removed network {name}")])
+        }
+        Request::Connect {
+            container,
+            attachment,
+            ..
+        } => {
+            engine.connect_network(container, attachment)?;
+            Ok(Vec::new())
+        }
+        Request::Disconnect { network, container } => {
+            engine.disconnect_network(network, container, false)?;
+            Ok(Vec::new())
+        }
+        Request::PruneVolumes(request) => {
+            let pruned = engine.prune_volumes(request)?;
+            let names = pruned.removed.iter().map(|name| format!("Deleted: {name}"));
+            Ok(pruned_lines("volumes", pruned.reclaimed, names))
         }
         Request::LogIn { registry, auth, .. } => log_in(engine, credentials, registry, auth),
     }
+}
+
+/// Makes a container and starts it, if that was asked for. One that cannot be started is taken back: the dialog is still
+/// open, and what is wrong is mended there.
+fn run_container(engine: &Engine, commands: Commands, words: &[String]) -> Result<Vec<String>> {
+    let Command::Create {
+        request,
+        start,
+        warnings,
+    } = (commands.read)(words)?
+    else {
+        return Err(misread(words));
+    };
+    let created = engine.create(&request)?;
+    let name = engine.container(&created.id)?.container.name.clone();
+    if start && let Err(error) = engine.start(&created.id, None) {
+        let remove = request::Remove {
+            force: true,
+            volumes: true,
+        };
+        // What matters is why it could not be started.
+        let _ = engine.remove(&created.id, remove);
+        return Err(error);
+    }
+    let done = if start { "started" } else { "made" };
+    let mut lines = vec![format!("{done} {name}"), created.id.to_string()];
+    lines.extend(warnings);
+    lines.extend(created.warnings);
+    Ok(lines)
+}
+
+fn misread(words: &[String]) -> Error {
+    let verb = words.first().map_or("", String::as_str);
+    Error::new(Kind::Internal, format!("{verb} was read as another verb"))
+}
+
+/// Counts what goes through.
+struct Counted<'a> {
+    out: &'a mut (dyn Write + Send),
+    count: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.count += u64::try_from(written).unwrap_or(0);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Writes a container's files into an archive that gets its name when it is whole.
+fn export(
+    engine: &Engine,
+    id: &ContainerId,
+    path: &Path,
+    replace: bool,
+    cancel: &Cancel,
+) -> Result<Vec<String>> {
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, NewFile::create(path)?);
+    let mut counted = Counted {
+        out: &mut out,
+        count: 0,
+    };
+    engine.export(id, &mut counted, cancel)?;
+    let size = units::human_size_short(counted.count);
+    let file = out
+        .into_inner()
+        .map_err(std::io::IntoInnerError::into_error)
+        .attempt(|| format!("write {}", path.display()))?;
+    file.finish(replace)?;
+    Ok(vec![format!("exported {size} to {}", path.display())])
+}
+
+fn pruned_lines(what: &str, reclaimed: u64, removed: impl Iterator<Item = String>) -> Vec<String> {
+    let size = units::human_size_short(reclaimed);
+    let first = format!("pruned {what}: {size} given back");
+    std::iter::once(first).chain(removed).collect()
 }
 
 /// What was just typed, or what the user's configuration has for the registry.
@@ -303,7 +463,7 @@ fn save(
     cancel: &Cancel,
 ) -> Result<Vec<String>> {
     let mut file = NewFile::create(path)?;
-    let written = engine.save(names, &mut file, report, cancel)?;
+    let written = file.write_long(|out| engine.save(names, out, report, cancel))?;
     file.finish(replace)?;
     let size = units::human_size_short(written);
     let first = match names {
@@ -327,13 +487,31 @@ fn remember(path: &Path, name: &str) -> Result<()> {
     write_user_file(path, format!("{}\n", names.join("\n")).as_bytes())
 }
 
-fn ask(engine: &Engine, query: Query) -> Result<Answer> {
+fn ask(engine: &Engine, commands: Commands, query: Query) -> Result<Answer> {
     Ok(match query {
         Query::Containers => Answer::Containers(engine.containers()?),
         Query::Images => Answer::Images(engine.images()?),
         Query::Image(name) => Answer::Image(Box::new(engine.image(&name)?)),
+        Query::Processes(id) => Answer::Processes(engine.processes(&id)?),
+        Query::Changes(id) => Answer::Changes(engine.changes(&id)?),
         Query::DiskUsage => Answer::DiskUsage(Box::new(engine.disk_usage()?)),
-        Query::PrunePlan(request) => Answer::PrunePlan(engine.plan_prune_images(&request)?),
+        Query::PrunePlan(what) => Answer::PrunePlan(Box::new(plan(engine, what)?)),
+        Query::Volumes => Answer::Volumes(engine.volumes()?),
+        Query::Networks => Answer::Networks(
+            engine
+                .networks()?
+                .into_iter()
+                .map(|network| {
+                    let members = engine.network_members(&network)?;
+                    Ok((network, members))
+                })
+                .collect::<Result<_>>()?,
+        ),
+        Query::Connections(id) => Answer::Connections(engine.connections(&id)?),
+        Query::Check(words) => Answer::Checked(match (commands.read)(&words)? {
+            Command::Create { warnings, .. } => warnings,
+            Command::Update(_) => Vec::new(),
+        }),
         Query::Directory(path) => {
             let entry = |(name, is_directory)| DirectoryEntry { name, is_directory };
             Answer::Directory(list_entries(&path)?.into_iter().map(entry).collect())
@@ -344,7 +522,61 @@ fn ask(engine: &Engine, query: Query) -> Result<Answer> {
                 name: info.name,
                 memory: info.memory,
                 cpus: info.cpus,
+                volumes: engine.roots().volumes(),
             })
+        }
+    })
+}
+
+/// What a prune would take, and the request that takes that and no more.
+fn plan(engine: &Engine, what: Unused) -> Result<Plan> {
+    Ok(match what {
+        Unused::Images(request) => {
+            let plan = engine.plan_prune_images(&request)?;
+            let row = |image: &Prunable| {
+                let mut names: Vec<_> = image.tags.iter().map(String::as_str).collect();
+                // Names with a digest are told only where there is no better one.
+                if names.iter().any(|name| !name.contains('@')) {
+                    names.retain(|name| !name.contains('@'));
+                }
+                let names = if names.is_empty() {
+                    "<none>".to_owned()
+                } else {
+                    names.join(", ")
+                };
+                (names, image.id.short().to_owned())
+            };
+            Plan {
+                rows: plan.images.iter().map(row).collect(),
+                reclaimed: plan.reclaimed,
+                request: Request::PruneImages(request),
+            }
+        }
+        Unused::Containers => {
+            let mut request = request::PruneContainers::default();
+            let all = engine.plan_prune_containers(&request)?;
+            request.only = Some(all.iter().map(|c| c.id.clone()).collect());
+            let row = |c: &PrunableContainer| (c.name.clone(), units::human_size_short(c.size));
+            Plan {
+                rows: all.iter().map(row).collect(),
+                reclaimed: all.iter().map(|container| container.size).sum(),
+                request: Request::PruneContainers(request),
+            }
+        }
+        Unused::Volumes(mut request) => {
+            let all = engine.plan_prune_volumes(&request)?;
+            let seen = all.iter().map(|usage| &usage.volume);
+            let seen = seen.map(|volume| (volume.name.clone(), volume.created));
+            request.only = Some(seen.collect());
+            let row = |usage: &VolumeUsage| {
+                let size = units::human_size_short(usage.size);
+                (usage.volume.name.clone(), size)
+            };
+            Plan {
+                rows: all.iter().map(row).collect(),
+                reclaimed: all.iter().map(|usage| usage.size).sum(),
+                request: Request::PruneVolumes(request),
+            }
         }
     })
 }
@@ -392,7 +624,7 @@ pub(super) fn open_events(engine: &Engine) -> Result<EventReader> {
     engine.events()
 }
 
-pub(super) fn open_log(engine: &Engine, id: &ContainerId, tail: u64) -> Result<LogReader> {
+pub(super) fn open_log(engine: &Engine, id: &ContainerId, tail: u64) -> Result<Log> {
     engine.logs(
         id,
         &Logs {

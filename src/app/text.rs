@@ -81,6 +81,33 @@ pub fn split_at_width(text: &str, columns: usize) -> (&str, &str) {
     (text, "")
 }
 
+/// The beginning that makes one row of `columns`, and the rest: broken between words, which takes the blanks there away;
+/// a word that is too long behind a sign in it, and only if it has none anywhere.
+#[must_use]
+pub fn split_at_word(text: &str, columns: usize) -> (&str, &str) {
+    let (head, tail) = split_at_width(text, columns);
+    if tail.is_empty() {
+        return (text, "");
+    }
+    if tail.starts_with(' ') {
+        return (head.trim_end(), tail.trim_start());
+    }
+    let blank = head.rfind(' ').filter(|at| {
+        // Indentation is no place to break, and a row with one short word before a long one is mostly empty.
+        let before = head.get(..*at).unwrap_or_default();
+        !before.trim_start().is_empty() && width(before) * 3 >= columns
+    });
+    if let Some(at) = blank {
+        let (head, tail) = text.split_at(at);
+        return (head.trim_end(), tail.trim_start());
+    }
+    let sign = head.rfind(['/', ':', ',', '@', '=', '-', '_', '.', '?', '&']);
+    match sign.filter(|at| width(head.get(..*at).unwrap_or_default()) * 3 >= columns) {
+        Some(at) => text.split_at(at + 1),
+        None => (head, tail),
+    }
+}
+
 /// Where `needle` occurs in `text`, as byte ranges. Small letters match capitals too; a needle with a capital is exact.
 #[must_use]
 pub fn find_all(text: &str, needle: &str) -> Vec<(usize, usize)> {
@@ -217,6 +244,35 @@ mod tests {
         }
     }
 
+    fn rows(text: &str, columns: usize) -> Vec<&str> {
+        let mut rows = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (head, tail) = split_at_word(rest, columns);
+            rows.push(head);
+            rest = tail;
+        }
+        rows
+    }
+
+    #[test]
+    fn lines_break_between_words_and_long_words_behind_a_sign() {
+        for (text, columns, expected) in [
+            ("one two three", 8, &["one two", "three"][..]),
+            ("one two three", 7, &["one two", "three"]),
+            (
+                "pushed registry.example:5000/team/app:1.27 done",
+                20,
+                &["pushed registry.", "example:5000/team/", "app:1.27 done"],
+            ),
+            ("abcdefghij", 4, &["abcd", "efgh", "ij"]),
+            ("  indented words", 10, &["  indented", "words"]),
+            ("x sha256:0123456789", 10, &["x sha256:", "0123456789"]),
+        ] {
+            assert_eq!(rows(text, columns), expected, "{text} {columns}");
+        }
+    }
+
     #[test]
     fn search_is_exact_only_with_capitals() {
         assert_eq!(find_all("Error error ERROR", "error").len(), 3);
@@ -269,6 +325,15 @@ mod tests {
         fn no_control_character_survives(text in "\\PC*|[\\x00-\\x1f\\x7f-\\u{9f}a-z]*|.*") {
             let clean = sanitise(&text);
             prop_assert!(!clean.chars().any(char::is_control));
+        }
+
+        #[test]
+        fn rows_are_no_wider_than_asked_and_lose_only_blanks(text in ".*", columns in 2_usize..40) {
+            let clean = sanitise(&text);
+            let rows = rows(&clean, columns);
+            prop_assert!(rows.iter().all(|row| width(row) <= columns));
+            let solid = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            prop_assert_eq!(solid(&rows.concat()), solid(&clean));
         }
 
         #[test]

@@ -9,7 +9,7 @@ use super::inspect::{self, Show};
 use super::list::{self, Look};
 use super::output::Out;
 use super::report::{self, Failure, Outcome};
-use super::{Context, args, value};
+use super::{Context, args, log, value};
 use crate::engine::logs::Stream;
 use crate::engine::model::{Cancel, ContainerId, Status, Timestamp, request};
 use crate::engine::{Engine, Error, Kind};
@@ -96,6 +96,21 @@ pub fn unpause(context: &Context, args: &args::Plain) -> Outcome {
     each(context, &args.operands, Engine::unpause)
 }
 
+/// `rename`.
+pub fn rename(context: &Context, args: &args::Plain) -> Outcome {
+    let [from, to] = args.operands.as_slice() else {
+        return Err(Failure::plain("neither old nor new names may be empty"));
+    };
+    if from.trim().is_empty() || to.trim().is_empty() {
+        return Err(Failure::plain(
+            "Error: Neither old nor new names may be empty",
+        ));
+    }
+    let engine = context.engine()?;
+    engine.rename(&engine.resolve(from)?, to)?;
+    Ok(0)
+}
+
 /// `rm`.
 pub fn rm(context: &Context, args: &args::Rm) -> Outcome {
     if args.link {
@@ -137,10 +152,14 @@ pub fn wait(context: &Context, args: &args::Plain) -> Outcome {
 
 /// `ps`.
 pub fn ps(context: &Context, args: &args::Ps) -> Outcome {
-    if args.size {
-        return Err(Failure::plain("--size is not supported yet"));
-    }
-    let format = Format::parse(args.format.as_deref(), list::PS)?;
+    let table = if args.size { list::PS_SIZE } else { list::PS };
+    let format = Format::parse(args.format.as_deref(), table)?;
+    // As Docker: a template that shows sizes asks for them.
+    let sized = args.size
+        || match args.format.as_deref() {
+            Some(text) => text.contains(".Size") || text == "json" || text.contains("json ."),
+            None => false,
+        };
     let engine = context.engine()?;
     let asks_for_state = args
         .filter
@@ -170,10 +189,17 @@ pub fn ps(context: &Context, args: &args::Ps) -> Outcome {
     shown.truncate(last.unwrap_or(usize::MAX));
     let look = Look::new(!args.no_trunc);
     let meanings = list::meanings(&engine, &shown);
-    let rows: Vec<Row> = shown
+    let rows = shown
         .iter()
-        .map(|c| list::container(c, meanings.as_ref(), &look))
-        .collect();
+        .map(|c| {
+            let size = if sized && !args.quiet {
+                list::size(engine.sizes(&c.container)?)
+            } else {
+                "0B".to_owned()
+            };
+            Ok(list::container(c, meanings.as_ref(), &look).with("Size", size))
+        })
+        .collect::<Result<Vec<Row>, Error>>()?;
     print_rows(
         &format,
         args.format.is_some(),
@@ -225,6 +251,7 @@ pub fn logs(context: &Context, args: &args::Logs) -> Outcome {
         tail: args.tail.as_deref().and_then(|text| text.parse().ok()),
         since: moment(args.since.as_ref())?,
         until: moment(args.until.as_ref())?,
+        details: args.details,
         ..request::Logs::default()
     };
     let engine = context.engine()?;
@@ -242,6 +269,9 @@ pub fn logs(context: &Context, args: &args::Logs) -> Outcome {
         if args.timestamps {
             write!(to, "{} ", entry.time.strftime("%Y-%m-%dT%H:%M:%S.%9fZ"))?;
         }
+        if args.details {
+            write!(to, "{} ", log::details(&entry.attributes))?;
+        }
         to.write_all(&entry.text)?;
         // Seen as it comes, and in the order of both streams.
         if args.follow || entry.stream == Stream::Stderr {
@@ -255,18 +285,29 @@ pub fn logs(context: &Context, args: &args::Logs) -> Outcome {
 
 /// `container inspect`.
 pub fn inspect(context: &Context, args: &args::Inspect) -> Outcome {
-    if args.size {
-        return Err(Failure::plain("--size is not supported yet"));
-    }
     let show = Show::parse(args.format.as_deref())?;
     let engine = context.engine()?;
-    inspect_each(&show, &args.operands, |name| inspect_one(&engine, name))
+    inspect_each(&show, &args.operands, |name| {
+        inspect_sized(&engine, name, args.size)
+    })
 }
 
 /// A container by name or id, in Docker's shape.
 pub fn inspect_one(engine: &Engine, name: &str) -> Result<Value, Error> {
     let id = engine.resolve(name)?;
     Ok(inspect::container(&engine.container(&id)?, engine.roots()))
+}
+
+/// The same, with the bytes of its files if asked for.
+pub fn inspect_sized(engine: &Engine, name: &str, sized: bool) -> Result<Value, Error> {
+    let mut value = inspect_one(engine, name)?;
+    if let (true, Some(object)) = (sized, value.as_object_mut()) {
+        let summary = engine.container(&engine.resolve(name)?)?;
+        let sizes = engine.sizes(&summary.container)?;
+        object.insert("SizeRw".to_owned(), sizes.own.into());
+        object.insert("SizeRootFs".to_owned(), sizes.all.into());
+    }
+    Ok(value)
 }
 
 /// Prints what was found, then complains about what was not.

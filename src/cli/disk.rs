@@ -1,7 +1,7 @@
-//! Verbs about the disk: `system df` says what is on it, `system check` what is wrong with it, `image prune` gives some of
-//! it back.
+//! Verbs about the disk: `system df` says what is on it, `system check` what is wrong with it. Giving some of it back is
+//! `prune.rs`.
 
-use std::io::{self, BufRead as _, Write as _};
+use std::io::Write as _;
 
 use serde_json::{Map, Value, json};
 
@@ -12,11 +12,10 @@ use super::output::Out;
 use super::progress::{Mode, Progress, Target};
 use super::report::{Failure, Outcome};
 use super::template::Template;
-use super::value::{self, Filter};
 use super::{Context, args};
-use crate::engine::model::image::Removed;
 use crate::engine::model::registry::{Checked, ContainerUsage, DiskUsage, ImageUsage, ImagesUsage};
-use crate::engine::model::{ContainerSummary, ImageSummary, Timestamp, request, units};
+use crate::engine::model::volume::VolumeUsage;
+use crate::engine::model::{ContainerSummary, ImageSummary, request, units};
 
 const DF: &str = "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
 const DF_HEADINGS: Headings = &[
@@ -78,7 +77,7 @@ pub fn df(context: &Context, args: &args::Df) -> Outcome {
     Ok(0)
 }
 
-/// The four rows, in Docker's order. There are neither volumes nor builds yet, so there is nothing of them.
+/// The four rows, in Docker's order. There are no builds yet, so there is nothing of them.
 fn summary(usage: &DiskUsage) -> Vec<Row> {
     let images = &usage.images;
     let containers = &usage.containers.containers;
@@ -86,6 +85,8 @@ fn summary(usage: &DiskUsage) -> Vec<Row> {
     let sizes = containers.iter().map(|container| container.size);
     let idle = containers.iter().filter(|container| !container.running);
     let written: u64 = sizes.sum();
+    let stored: u64 = usage.volumes.iter().map(|volume| volume.size).sum();
+    let unused = usage.volumes.iter().filter(|volume| volume.links == 0);
     let row = |kind: &str, total: usize, active: usize, size: u64, reclaimable: String| {
         Row::default()
             .with("Type", kind)
@@ -112,7 +113,17 @@ fn summary(usage: &DiskUsage) -> Vec<Row> {
             written,
             share(idle.map(|container| container.size).sum(), written),
         ),
-        row("Local Volumes", 0, 0, 0, share(0, 0)),
+        row(
+            "Local Volumes",
+            usage.volumes.len(),
+            usage
+                .volumes
+                .iter()
+                .filter(|volume| volume.links > 0)
+                .count(),
+            stored,
+            share(unused.map(|volume| volume.size).sum(), stored),
+        ),
         row("Build Cache", 0, 0, 0, share(0, 0)),
     ]
 }
@@ -139,6 +150,7 @@ fn share(part: u64, whole: u64) -> String {
 struct Details {
     images: Vec<Row>,
     containers: Vec<Row>,
+    volumes: Vec<Row>,
 }
 
 impl Details {
@@ -162,6 +174,7 @@ impl Details {
                 .map(|image| image_row(image, look))
                 .collect(),
             containers: usage.containers.containers.iter().filter_map(row).collect(),
+            volumes: usage.volumes.iter().map(volume_row).collect(),
         }
     }
 
@@ -173,7 +186,7 @@ impl Details {
             "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}\nBuild cache usage: 0B\n\n{}",
             table(DF_IMAGES, list::IMAGES_HEADINGS, &self.images)?,
             table(DF_CONTAINERS, list::PS_HEADINGS, &self.containers)?,
-            table(DF_VOLUMES, DF_VOLUME_HEADINGS, &[])?,
+            table(DF_VOLUMES, DF_VOLUME_HEADINGS, &self.volumes)?,
             table(DF_BUILDS, DF_BUILD_HEADINGS, &[])?,
         ))
     }
@@ -187,10 +200,18 @@ impl Details {
         json!({
             "Images": fields(&self.images),
             "Containers": fields(&self.containers),
-            "Volumes": [],
+            "Volumes": fields(&self.volumes),
             "BuildCache": [],
         })
     }
+}
+
+fn volume_row(used: &VolumeUsage) -> Row {
+    Row::default()
+        .with("Name", used.volume.name.as_str())
+        .with("Driver", "local")
+        .with("Links", used.links.to_string())
+        .with("Size", units::human_size(used.size))
 }
 
 fn image_row(image: &ImageUsage, look: &Look) -> Row {
@@ -315,94 +336,11 @@ fn check_json(checked: &Checked) -> Value {
     })
 }
 
-/// `image prune`.
-pub fn prune_images(context: &Context, args: &args::Prune) -> Outcome {
-    let request =
-        prune_request(args.all, &args.filter, Timestamp::now()).map_err(Failure::plain)?;
-    let warning = if request.all {
-        "WARNING! This will remove all images without at least one container associated to them."
-    } else {
-        "WARNING! This will remove all dangling images."
-    };
-    let engine = context.engine()?;
-    if !args.force && !confirm(warning)? {
-        return super::say("Total reclaimed space: 0B");
-    }
-    let pruned = engine.prune_images(&request)?;
-    let mut out = Out::new();
-    if !pruned.removed.is_empty() {
-        out.line("Deleted Images:")?;
-        for step in &pruned.removed {
-            match step {
-                Removed::Untagged(name) => out.line(format_args!("untagged: {name}"))?,
-                Removed::Deleted(id) => out.line(format_args!("deleted: {id}"))?,
-            }
-        }
-        out.line("")?;
-    }
-    out.line(format_args!(
-        "Total reclaimed space: {}",
-        units::human_size(pruned.reclaimed)
-    ))?;
-    out.finish()?;
-    Ok(0)
-}
-
-fn prune_request(
-    all: bool,
-    filters: &[Filter],
-    now: Timestamp,
-) -> Result<request::PruneImages, String> {
-    let mut request = request::PruneImages {
-        all,
-        ..request::PruneImages::default()
-    };
-    for Filter { key, value } in filters {
-        match key.as_str() {
-            "dangling" => {
-                let dangling = value::boolean(value)
-                    .map_err(|_not_one| format!("invalid filter 'dangling=[{value}]'"))?;
-                request.all |= !dangling;
-            }
-            "label" => request.labels.push(value.clone()),
-            "label!" => request.not_labels.push(value.clone()),
-            "until" if request.until.is_some() => {
-                return Err("more than one until filter specified".to_owned());
-            }
-            "until" => {
-                let until = value::moment(value, now).map_err(|_not_one| {
-                    format!("failed to parse value as time or duration: {value:?}")
-                })?;
-                request.until = Some(until);
-            }
-            other => return Err(format!("invalid filter '{other}'")),
-        }
-    }
-    Ok(request)
-}
-
-/// Asks on standard output; what is not `y` is no.
-///
-/// # Errors
-/// What reading and writing say.
-pub fn confirm(warning: &str) -> Result<bool, Failure> {
-    let mut out = Out::new();
-    out.line(warning)?;
-    out.write_all(b"Are you sure you want to continue? [y/N] ")?;
-    out.finish()?;
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Failure::plain(format_args!("read the answer: {error}")))?;
-    Ok(answer.trim().eq_ignore_ascii_case("y"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::model::registry::ContainersUsage;
-    use crate::engine::model::{ContainerId, Digest, Platform};
+    use crate::engine::model::{ContainerId, Digest, Platform, Timestamp};
 
     fn image(n: u8, containers: u64) -> ImageUsage {
         ImageUsage {
@@ -443,6 +381,7 @@ mod tests {
             containers: ContainersUsage {
                 containers: vec![container(true, 100), container(false, 300)],
             },
+            volumes: Vec::new(),
         }
     }
 
@@ -510,37 +449,6 @@ mod tests {
                 ..Checked::default()
             };
             assert_eq!(verdict(&checked), text);
-        }
-    }
-
-    fn read(filters: &[&str]) -> Result<request::PruneImages, String> {
-        let filters: Vec<Filter> = filters
-            .iter()
-            .map(|text| value::filter(text).unwrap())
-            .collect();
-        prune_request(false, &filters, Timestamp::UNIX_EPOCH)
-    }
-
-    #[test]
-    fn prune_filters_are_read_as_docker_reads_them() {
-        let request = read(&["label=a=1", "label!=b", "dangling=false", "until=1h"]).unwrap();
-        assert!(request.all);
-        assert_eq!(request.labels, ["a=1"]);
-        assert_eq!(request.not_labels, ["b"]);
-        assert_eq!(request.until, Some(Timestamp::from_second(-3600).unwrap()));
-        for (filters, message) in [
-            (&["foo=1"][..], "invalid filter 'foo'"),
-            (&["dangling=x"], "invalid filter 'dangling=[x]'"),
-            (
-                &["until=xyz"],
-                "failed to parse value as time or duration: \"xyz\"",
-            ),
-            (
-                &["until=1h", "until=2h"],
-                "more than one until filter specified",
-            ),
-        ] {
-            assert_eq!(read(filters).unwrap_err(), message);
         }
     }
 }

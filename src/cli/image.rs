@@ -72,12 +72,16 @@ pub fn load(context: &Context, args: &args::Load) -> Outcome {
     Ok(0)
 }
 
-fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
+pub(super) fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
     value::wanted_platform(text).map_err(Failure::plain)
 }
 
 /// An image has one platform: another one is not there.
-fn check_platform(image: &Image, name: &str, wanted: Option<&Platform>) -> Result<(), Error> {
+pub(super) fn check_platform(
+    image: &Image,
+    name: &str,
+    wanted: Option<&Platform>,
+) -> Result<(), Error> {
     let found = &image.summary.platform;
     match wanted {
         Some(wanted) if wanted.rank(found).is_none() => Err(Error::not_found(format!(
@@ -168,13 +172,8 @@ fn save_to(context: &Context, args: &args::Save, progress: &Progress, cancel: &C
         return Ok(0);
     };
     // Nothing half-made: the archive gets its name when it is whole.
-    let file = NewFile::create(Path::new(path))?;
-    let mut file = io::BufWriter::with_capacity(1 << 20, file);
-    engine.save(&args.operands, &mut file, &report, cancel)?;
-    let file = file
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)
-        .attempt(|| format!("write {path}"))?;
+    let mut file = NewFile::create(Path::new(path))?;
+    file.write_long(|out| engine.save(&args.operands, out, &report, cancel))?;
     file.finish(true)?;
     Ok(0)
 }

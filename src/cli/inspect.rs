@@ -7,12 +7,19 @@ use std::io::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::format::Row;
+use super::inspect_rights;
 use super::output::Out;
+use super::published;
 use super::report::Failure;
 use super::template::Template;
-use crate::engine::model::container::ContainerConfig;
+use crate::engine::model::container::{ContainerConfig, VolumeMount};
 use crate::engine::model::image::{Image, Stated};
-use crate::engine::model::{ContainerSummary, HostConfig, Mount, RestartPolicy, Status, Timestamp};
+use crate::engine::model::log::Driver;
+use crate::engine::model::network::{Attachment, Endpoint};
+use crate::engine::model::selinux::Relabel;
+use crate::engine::model::{
+    ContainerSummary, Health, HostConfig, Mount, RestartPolicy, Status, Timestamp,
+};
 use crate::engine::store::Roots;
 
 /// Go's zero time: Docker's "never".
@@ -25,7 +32,7 @@ pub fn container(summary: &ContainerSummary, roots: &Roots) -> Value {
     let args = container.config.args();
     let durable = roots.container(&container.id);
     let live = roots.live(&container.id);
-    let log = if container.host.log.driver == "json-file" {
+    let log = if matches!(container.host.log.driver, Driver::JsonFile | Driver::Local) {
         durable.join("log/container.log").display().to_string()
     } else {
         String::new()
@@ -42,7 +49,7 @@ pub fn container(summary: &ContainerSummary, roots: &Roots) -> Value {
                 .to_string()
         })
         .collect();
-    json!({
+    let mut value = json!({
         "Id": container.id.as_str(),
         "Created": container.created.to_string(),
         "Path": args.first().cloned().unwrap_or_default(),
@@ -69,9 +76,9 @@ pub fn container(summary: &ContainerSummary, roots: &Roots) -> Value {
         "RestartCount": state.restart_count,
         "Driver": "overlay2",
         "Platform": container.platform.os,
-        "MountLabel": "",
-        "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "MountLabel": container.host.contexts.mount,
+        "ProcessLabel": container.host.contexts.process,
+        "AppArmorProfile": state.apparmor_profile,
         "ExecIDs": null,
         "HostConfig": host_config(&container.host, &args_of_binds(&container.host)),
         "GraphDriver": {
@@ -83,15 +90,158 @@ pub fn container(summary: &ContainerSummary, roots: &Roots) -> Value {
             },
             "Name": "overlay2",
         },
-        "Mounts": mounts(&container.host),
+        "Mounts": mounts(&container.host, roots),
         "Config": container_config(&container.config),
-        "NetworkSettings": {
-            "Bridge": "",
-            "SandboxID": "",
-            "SandboxKey": "",
-            "Ports": {},
-            "Networks": { container.host.network.as_str(): network() },
-        },
+        "NetworkSettings": network_settings(summary),
+    });
+    if let (Some(object), Some(told)) = (value["State"].as_object_mut(), &state.health) {
+        object.insert("Health".to_owned(), health(told));
+    }
+    value
+}
+
+fn network_settings(summary: &ContainerSummary) -> Value {
+    let (host, state) = (&summary.container.host, &summary.state);
+    let on_default = summary
+        .endpoints
+        .iter()
+        .zip(&host.networks)
+        .find(|(_, asked)| asked.network == "bridge")
+        .map(|(endpoint, _)| endpoint);
+    let told = addresses(on_default);
+    let live = state.pid.filter(|_| host.network.is_own());
+    let networks: Map<String, Value> = if host.networks.is_empty() {
+        let names = host.network_names().into_iter();
+        names
+            .map(|name| (name.to_owned(), network(None, None)))
+            .collect()
+    } else {
+        host.networks
+            .iter()
+            .enumerate()
+            .map(|(at, asked)| {
+                let value = network(Some(asked), summary.endpoints.get(at));
+                (asked.network.clone(), value)
+            })
+            .collect()
+    };
+    let mut value = json!({
+        "Bridge": "",
+        "SandboxID": live.map(|_| summary.container.id.to_string()).unwrap_or_default(),
+        "SandboxKey": live.map(|pid| format!("/proc/{pid}/ns/net")).unwrap_or_default(),
+        "Ports": published::settings(summary),
+        // Of the bridge network that Docker has by default.
+        "HairpinMode": false,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": null,
+        "SecondaryIPv6Addresses": null,
+        "EndpointID": "",
+        "Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
+        "MacAddress": "",
+        "Networks": networks,
+    });
+    if let Some(object) = value.as_object_mut() {
+        object.extend(told);
+    }
+    value
+}
+
+/// Where an endpoint is, in Docker's words; empty ones for none.
+fn addresses(endpoint: Option<&Endpoint>) -> Map<String, Value> {
+    let gateway = |six: bool| {
+        let gateways = endpoint.map(|e| e.gateways.as_slice()).unwrap_or_default();
+        let found = gateways.iter().find(|gateway| gateway.is_ipv6() == six);
+        found.map(ToString::to_string).unwrap_or_default()
+    };
+    let v4 = endpoint.and_then(|e| e.ipv4);
+    let v6 = endpoint.and_then(|e| e.ipv6);
+    let value = json!({
+        "EndpointID": endpoint.map(|e| e.id.to_string()).unwrap_or_default(),
+        "Gateway": gateway(false),
+        "GlobalIPv6Address": v6.map(|net| net.addr().to_string()).unwrap_or_default(),
+        "GlobalIPv6PrefixLen": v6.map_or(0, |net| net.prefix_len()),
+        "IPAddress": v4.map(|net| net.addr().to_string()).unwrap_or_default(),
+        "IPPrefixLen": v4.map_or(0, |net| net.prefix_len()),
+        "IPv6Gateway": gateway(true),
+        "MacAddress": endpoint.map(|e| e.mac.to_string()).unwrap_or_default(),
+    });
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+/// What was asked of a network, and what the container has got there.
+fn network(asked: Option<&Attachment>, endpoint: Option<&Endpoint>) -> Value {
+    let empty = Attachment::default();
+    let asked = asked.unwrap_or(&empty);
+    let fixed = asked.ipv4.is_some() || asked.ipv6.is_some() || !asked.link_local.is_empty();
+    let ipam = fixed.then(|| {
+        let mut ipam = Map::new();
+        if let Some(address) = asked.ipv4 {
+            ipam.insert("IPv4Address".to_owned(), json!(address));
+        }
+        if let Some(address) = asked.ipv6 {
+            ipam.insert("IPv6Address".to_owned(), json!(address));
+        }
+        if !asked.link_local.is_empty() {
+            ipam.insert("LinkLocalIPs".to_owned(), json!(asked.link_local));
+        }
+        ipam
+    });
+    let options = (!asked.options.is_empty()).then_some(&asked.options);
+    let names = endpoint.map(|endpoint| &endpoint.names);
+    let names = names.filter(|names| !names.is_empty());
+    let own = asked.mac.map(|mac| mac.to_string()).unwrap_or_default();
+    let mut told = addresses(endpoint);
+    let mac = told.shift_remove("MacAddress").unwrap_or_default();
+    json!({
+        "IPAMConfig": ipam,
+        "Links": list_or_null(&asked.links),
+        "Aliases": list_or_null(&asked.aliases),
+        "MacAddress": if endpoint.is_some() { mac } else { json!(own) },
+        "DriverOpts": options,
+        "GwPriority": asked.gw_priority,
+        "NetworkID": endpoint.map(|e| e.network.to_string()).unwrap_or_default(),
+        "EndpointID": told.get("EndpointID"),
+        "Gateway": told.get("Gateway"),
+        "IPAddress": told.get("IPAddress"),
+        "IPPrefixLen": told.get("IPPrefixLen"),
+        "IPv6Gateway": told.get("IPv6Gateway"),
+        "GlobalIPv6Address": told.get("GlobalIPv6Address"),
+        "GlobalIPv6PrefixLen": told.get("GlobalIPv6PrefixLen"),
+        "DNSNames": names,
+    })
+}
+
+/// Links of the default network; those of other networks are told there.
+fn links(host: &HostConfig) -> Value {
+    let mut on_default = host.networks.iter().filter(|one| one.network == "bridge");
+    match on_default.next() {
+        Some(one) => list_or_null(&one.links),
+        None => Value::Null,
+    }
+}
+
+fn health(health: &Health) -> Value {
+    let log = health.log.iter().map(|probe| {
+        json!({
+            "Start": probe.start.to_string(),
+            "End": probe.end.to_string(),
+            "ExitCode": probe.exit_code,
+            "Output": probe.output,
+        })
+    });
+    json!({
+        "Status": health.status.as_str(),
+        "FailingStreak": health.failing_streak,
+        "Log": log.collect::<Vec<_>>(),
     })
 }
 
@@ -99,146 +249,251 @@ fn time(at: Option<Timestamp>) -> String {
     at.map_or_else(|| NEVER.to_owned(), |at| at.to_string())
 }
 
-fn network() -> Value {
-    json!({
-        "IPAMConfig": null, "Links": null, "Aliases": null, "MacAddress": "", "DriverOpts": null,
-        "GwPriority": 0, "NetworkID": "", "EndpointID": "", "Gateway": "", "IPAddress": "",
-        "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
-        "DNSNames": null,
+/// `-v` as Docker keeps it: `source:target[:options]`.
+fn args_of_binds(host: &HostConfig) -> Vec<String> {
+    host.mounts.iter().filter_map(bind_arg).collect()
+}
+
+fn bind_arg(mount: &Mount) -> Option<String> {
+    let (source, target, mode) = match mount {
+        Mount::Bind {
+            source,
+            target,
+            readonly,
+            propagation,
+            create_source: true,
+            relabel,
+            ..
+        } => {
+            let mode = mode(*readonly, *relabel, propagation.as_deref());
+            (source, target, mode)
+        }
+        Mount::Volume(volume) if !volume.long && !volume.anonymous => {
+            let nocopy = volume.nocopy.then_some("nocopy");
+            let mode = mode(volume.readonly, volume.relabel, nocopy);
+            (&volume.name, &volume.target, mode)
+        }
+        Mount::Bind { .. } | Mount::Tmpfs { .. } | Mount::Volume(_) | Mount::Image(_) => {
+            return None;
+        }
+    };
+    Some(if mode.is_empty() {
+        format!("{source}:{target}")
+    } else {
+        format!("{source}:{target}:{mode}")
     })
 }
 
-/// `-v` as Docker keeps it: `source:target[:options]`.
-fn args_of_binds(host: &HostConfig) -> Vec<String> {
-    host.mounts
-        .iter()
-        .filter_map(|mount| match mount {
-            Mount::Bind {
-                source,
-                target,
-                readonly,
-                propagation,
-                create_source: true,
-            } => {
-                let mode = mode(*readonly, propagation.as_deref());
-                Some(if mode.is_empty() {
-                    format!("{source}:{target}")
-                } else {
-                    format!("{source}:{target}:{mode}")
-                })
-            }
-            Mount::Bind { .. } | Mount::Tmpfs { .. } => None,
-        })
-        .collect()
-}
-
-fn mode(readonly: bool, propagation: Option<&str>) -> String {
+fn mode(readonly: bool, relabel: Option<Relabel>, other: Option<&str>) -> String {
     let parts: Vec<&str> = readonly
         .then_some("ro")
         .into_iter()
-        .chain(propagation)
+        .chain(relabel.map(Relabel::as_str))
+        .chain(other)
         .collect();
     parts.join(",")
 }
 
-fn mounts(host: &HostConfig) -> Vec<Value> {
+/// A volume that somebody asked for has `z` where it has nothing else, as with Docker.
+fn volume_mode(volume: &VolumeMount) -> String {
+    let mode = mode(volume.readonly, volume.relabel, None);
+    if mode.is_empty() && (volume.long || !volume.anonymous) {
+        Relabel::Shared.as_str().to_owned()
+    } else {
+        mode
+    }
+}
+
+fn mounts(host: &HostConfig, roots: &Roots) -> Vec<Value> {
     host.mounts
         .iter()
-        .filter_map(|mount| match mount {
-            Mount::Bind {
-                source,
-                target,
-                readonly,
-                propagation,
-                ..
-            } => Some(json!({
-                "Type": "bind",
-                "Source": source,
-                "Destination": target,
-                "Mode": mode(*readonly, propagation.as_deref()),
-                "RW": !readonly,
-                "Propagation": propagation.as_deref().unwrap_or("rprivate"),
-            })),
-            Mount::Tmpfs { .. } => None,
-        })
+        .filter_map(|mount| mount_point(mount, roots))
         .collect()
 }
 
+fn mount_point(mount: &Mount, roots: &Roots) -> Option<Value> {
+    match mount {
+        Mount::Bind {
+            source,
+            target,
+            readonly,
+            propagation,
+            relabel,
+            ..
+        } => Some(json!({
+            "Type": "bind",
+            "Source": source,
+            "Destination": target,
+            "Mode": mode(*readonly, *relabel, propagation.as_deref()),
+            "RW": !readonly,
+            "Propagation": propagation.as_deref().unwrap_or("rprivate"),
+        })),
+        Mount::Volume(volume) => Some(json!({
+            "Type": "volume",
+            "Name": volume.name,
+            "Source": roots.volume(&volume.name).join("_data").display().to_string(),
+            "Destination": volume.target,
+            "Driver": "local",
+            "Mode": volume_mode(volume),
+            "RW": !volume.readonly,
+            "Propagation": "",
+        })),
+        Mount::Image(image) => Some(json!({
+            "Type": "image",
+            "Name": image.image,
+            "Source": image.layers.first().map(|layer| roots.layers().join(layer.hex()).display().to_string()),
+            "Destination": image.target,
+            "Mode": "ro",
+            "RW": false,
+            "Propagation": "",
+        })),
+        Mount::Tmpfs { .. } => None,
+    }
+}
+
+/// `--mount` as Docker keeps it.
+fn long_mount(mount: &Mount) -> Option<Value> {
+    match mount {
+        Mount::Bind {
+            source,
+            target,
+            readonly,
+            create_source: false,
+            ..
+        } => Some(json!({
+            "Type": "bind", "Source": source, "Target": target, "ReadOnly": readonly,
+        })),
+        Mount::Volume(volume) if volume.long => Some(json!({
+            "Type": "volume",
+            "Source": if volume.anonymous { "" } else { volume.name.as_str() },
+            "Target": volume.target,
+            "ReadOnly": volume.readonly,
+            "VolumeOptions": {
+                "NoCopy": volume.nocopy,
+                "Labels": volume.labels,
+                "Subpath": volume.subpath,
+                "DriverConfig": { "Options": volume.options },
+            },
+        })),
+        Mount::Image(image) => Some(json!({
+            "Type": "image",
+            "Source": image.image,
+            "Target": image.target,
+            "ImageOptions": { "Subpath": image.subpath },
+        })),
+        Mount::Bind { .. } | Mount::Tmpfs { .. } | Mount::Volume(_) => None,
+    }
+}
+
 fn host_config(host: &HostConfig, binds: &[String]) -> Value {
-    let resources = &host.resources;
     let tmpfs: Map<String, Value> = host
         .mounts
         .iter()
         .filter_map(|mount| match mount {
             Mount::Tmpfs { target, options } => Some((target.clone(), json!(options))),
-            Mount::Bind { .. } => None,
+            Mount::Bind { .. } | Mount::Volume(_) | Mount::Image(_) => None,
         })
         .collect();
-    let long_mounts: Vec<Value> = host
-        .mounts
-        .iter()
-        .filter_map(|mount| match mount {
-            Mount::Bind {
-                source,
-                target,
-                readonly,
-                create_source: false,
-                ..
-            } => Some(json!({
-                "Type": "bind", "Source": source, "Target": target, "ReadOnly": readonly,
-            })),
-            Mount::Bind { .. } | Mount::Tmpfs { .. } => None,
-        })
-        .collect();
-    let mut log_options = Map::new();
+    let long_mounts: Vec<Value> = host.mounts.iter().filter_map(long_mount).collect();
+    let mut log_options = host.log.given.clone();
     if let Some(size) = host.log.max_size {
-        log_options.insert("max-size".to_owned(), json!(size.to_string()));
-        log_options.insert("max-file".to_owned(), json!(host.log.max_file.to_string()));
+        // Of the demo, and of records of before.
+        let mut known = |name: &str, value: String| {
+            log_options.entry(name.to_owned()).or_insert(value);
+        };
+        known("max-size", size.to_string());
+        known("max-file", host.log.max_file.to_string());
     }
     let tries = match host.restart {
         RestartPolicy::OnFailure { max } => max,
         RestartPolicy::No | RestartPolicy::Always | RestartPolicy::UnlessStopped => 0,
     };
-    json!({
+    let mut value = json!({
         "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
         "ContainerIDFile": "",
-        "LogConfig": { "Type": host.log.driver, "Config": log_options },
-        "NetworkMode": host.network.as_str(),
-        "PortBindings": {},
+        "LogConfig": { "Type": host.log.driver.as_str(), "Config": log_options },
+        "NetworkMode": host.network_mode(),
+        "PortBindings": published::bindings(host),
         "RestartPolicy": { "Name": host.restart.as_str(), "MaximumRetryCount": tries },
         "AutoRemove": host.auto_remove,
         "VolumeDriver": "",
-        "VolumesFrom": null,
-        "Mounts": long_mounts,
+        "VolumesFrom": list_or_null(&host.volumes_from),
         "CapAdd": list_or_null(&host.cap_add),
         "CapDrop": list_or_null(&host.cap_drop),
-        "CgroupnsMode": "private",
-        "Dns": [],
-        "DnsOptions": [],
-        "DnsSearch": [],
+        "CgroupnsMode": host.modes.cgroup.as_str(),
+        "Dns": host.dns.servers,
+        "DnsOptions": host.dns.options,
+        "DnsSearch": host.dns.search,
         "ExtraHosts": list_or_null(&host.extra_hosts),
-        "GroupAdd": null,
-        "IpcMode": "private",
-        "Links": null,
-        "OomScoreAdj": 0,
-        "PidMode": "",
-        "Privileged": false,
-        "PublishAllPorts": false,
+        "GroupAdd": list_or_null(&host.rights.groups),
+        "IpcMode": host.modes.ipc.to_string(),
+        "Links": links(host),
+        "OomScoreAdj": host.keeping.oom_score_adj,
+        "PidMode": host.modes.pid.to_string(),
+        "Privileged": host.rights.privileged,
+        "PublishAllPorts": host.publish_all,
         "ReadonlyRootfs": host.readonly_rootfs,
-        "SecurityOpt": null,
-        "Tmpfs": tmpfs,
-        "UTSMode": "",
-        "UsernsMode": "",
+        "SecurityOpt": list_or_null(&host.security.options()),
+        "UTSMode": host.modes.uts.as_str(),
+        "UsernsMode": host.modes.users.as_str(),
         "ShmSize": host.shm_size.unwrap_or(64 << 20),
         "Runtime": "wharf",
+        "Isolation": "",
+        "OomKillDisable": host.resources.oom_kill_disable,
+    });
+    if let Some(object) = value.as_object_mut() {
+        // Docker leaves these out where there is nothing.
+        if !long_mounts.is_empty() {
+            object.insert("Mounts".to_owned(), json!(long_mounts));
+        }
+        if !tmpfs.is_empty() {
+            object.insert("Tmpfs".to_owned(), json!(tmpfs));
+        }
+        inspect_rights::fill(object, host);
+    }
+    if let (Some(object), Value::Object(limits)) = (value.as_object_mut(), limits(host)) {
+        object.extend(limits);
+        for (name, nothing) in NOT_ASKED_FOR {
+            let nothing = || serde_json::from_str(nothing).unwrap_or_default();
+            object.entry(*name).or_insert_with(nothing);
+        }
+    }
+    value
+}
+
+/// What nobody can ask for yet, and what is for Windows alone: the names are there in Docker's.
+const NOT_ASKED_FOR: &[(&str, &str)] = &[
+    ("BlkioWeightDevice", "[]"),
+    ("BlkioDeviceReadBps", "[]"),
+    ("BlkioDeviceReadIOps", "[]"),
+    ("BlkioDeviceWriteBps", "[]"),
+    ("BlkioDeviceWriteIOps", "[]"),
+    ("Cgroup", "\"\""),
+    ("CgroupParent", "\"\""),
+    ("ConsoleSize", "[0, 0]"),
+    ("CpuCount", "0"),
+    ("CpuPercent", "0"),
+    ("IOMaximumBandwidth", "0"),
+    ("IOMaximumIOps", "0"),
+    ("Isolation", "\"\""),
+    ("MemorySwappiness", "null"),
+];
+
+fn limits(host: &HostConfig) -> Value {
+    let resources = &host.resources;
+    json!({
         "CpuShares": resources.cpu_shares.unwrap_or(0),
         "Memory": resources.memory.unwrap_or(0),
         "NanoCpus": resources.nano_cpus.unwrap_or(0),
         "CpusetCpus": resources.cpuset_cpus.clone().unwrap_or_default(),
-        "CpusetMems": "",
+        "CpuPeriod": resources.cpu_period.unwrap_or(0),
+        "CpuQuota": resources.cpu_quota.unwrap_or(0),
+        "CpuRealtimePeriod": resources.cpu_rt_period.unwrap_or(0),
+        "CpuRealtimeRuntime": resources.cpu_rt_runtime.unwrap_or(0),
+        "BlkioWeight": resources.blkio_weight.unwrap_or(0),
+        "MemoryReservation": resources.memory_reservation.unwrap_or(0),
+        "CpusetMems": resources.cpuset_mems.clone().unwrap_or_default(),
         "MemorySwap": memory_swap(host),
-        "OomKillDisable": false,
-        "Init": false,
         "PidsLimit": resources.pids_limit,
     })
 }
@@ -279,7 +534,7 @@ fn labels(labels: &BTreeMap<String, String>) -> Value {
 fn container_config(config: &ContainerConfig) -> Value {
     let mut value = json!({
         "Hostname": config.hostname,
-        "Domainname": "",
+        "Domainname": config.domainname,
         "User": config.user,
         "AttachStdin": config.attach.stdin,
         "AttachStdout": config.attach.stdout,
@@ -306,6 +561,12 @@ fn container_config(config: &ContainerConfig) -> Value {
         }
         if let Some(timeout) = config.stop_timeout {
             object.insert("StopTimeout".to_owned(), json!(timeout));
+        }
+        if let Some(check) = &config.healthcheck {
+            object.insert("Healthcheck".to_owned(), json!(check));
+        }
+        if !config.shell.is_empty() {
+            object.insert("Shell".to_owned(), json!(config.shell));
         }
     }
     value
@@ -376,6 +637,9 @@ fn image_config(config: &ContainerConfig, stated: &Stated) -> Value {
             object.insert(name.to_owned(), json!(false));
         }
         object.insert("OnBuild".to_owned(), list_or_null(&stated.on_build));
+        if config.labels.is_empty() {
+            object.insert("Labels".to_owned(), Value::Null);
+        }
         if let Some(probe) = &stated.healthcheck {
             object.insert("Healthcheck".to_owned(), probe.clone());
         }
@@ -408,7 +672,7 @@ impl Show {
             Some("json") => Ok(Self::Compact),
             Some(text) => Template::parse(text)
                 .map(|template| Self::Template(Box::new(template)))
-                .map_err(Failure::plain),
+                .map_err(Failure::template),
         }
     }
 

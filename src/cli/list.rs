@@ -5,18 +5,22 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::format::{Headings, Row};
 use super::output::ellipsis;
 use super::pattern::Pattern;
-use super::value::Filter;
+use super::published;
+use super::value::{self, Filter};
 use crate::engine::Engine;
+use crate::engine::model::container::Sizes;
 use crate::engine::model::digest::ImageId;
 use crate::engine::model::image::{HistoryEntry, Image};
+use crate::engine::model::network::Endpoint;
 use crate::engine::model::{
-    Container, ContainerSummary, ImageSummary, Mount, Reference, State, Stats, Status, Timestamp,
-    units,
+    Container, ContainerSummary, HealthStatus, ImageSummary, Mount, Reference, State, Stats,
+    Status, Timestamp, units,
 };
 
 /// What rows are made with.
@@ -56,12 +60,12 @@ impl Look {
     }
 
     /// `3 minutes ago`.
-    fn ago(&self, then: Timestamp) -> String {
+    pub fn ago(&self, then: Timestamp) -> String {
         self.since(then) + " ago"
     }
 
     /// `2025-06-01T12:00:00+02:00`, without fractions of a second.
-    fn rfc3339(&self, time: Timestamp) -> String {
+    pub fn rfc3339(&self, time: Timestamp) -> String {
         let text = time
             .to_zoned(self.zone.clone())
             .strftime("%Y-%m-%dT%H:%M:%S%:z")
@@ -104,6 +108,16 @@ pub const PS_HEADINGS: Headings = &[
     ("Platform", "PLATFORM"),
 ];
 
+/// `12.3kB (virtual 4.27MB)`.
+#[must_use]
+pub fn size(sizes: Sizes) -> String {
+    let own = units::human_size_short(sizes.own);
+    match sizes.all {
+        0 => own,
+        all => format!("{own} (virtual {})", units::human_size_short(all)),
+    }
+}
+
 /// A row of `ps`.
 #[must_use]
 pub fn container(summary: &ContainerSummary, meanings: Option<&Meanings<'_>>, look: &Look) -> Row {
@@ -119,27 +133,37 @@ pub fn container(summary: &ContainerSummary, meanings: Option<&Meanings<'_>>, lo
         .mounts
         .iter()
         .filter_map(|mount| match mount {
-            Mount::Bind { source, .. } if look.truncate => Some(ellipsis(source, 15)),
-            Mount::Bind { source, .. } => Some(source.clone()),
+            Mount::Bind { source, .. } => Some(source.as_str()),
+            Mount::Volume(volume) => Some(volume.name.as_str()),
+            Mount::Image(image) => Some(image.image.as_str()),
             Mount::Tmpfs { .. } => None,
         })
+        .map(|source| {
+            if look.truncate {
+                ellipsis(source, 15)
+            } else {
+                source.to_owned()
+            }
+        })
         .collect();
+    let volumes = container.host.mounts.iter();
+    let volumes = volumes.filter(|mount| matches!(mount, Mount::Volume(_)));
+    let volumes = volumes.count();
     Row::default()
         .with("ID", look.id(container.id.as_str()))
         .with("Image", image_of(container, meanings, look))
         .with("Command", quote(&command))
         .with("CreatedAt", look.date(container.created))
         .with("RunningFor", look.ago(container.created))
-        // There are no published ports yet; exposed ones show only with a network of their own.
-        .with("Ports", "")
+        .with("Ports", published::column(published::of(summary)))
         .with("State", summary.state.status.as_str())
         .with("Status", status(&summary.state, look))
         .with("Size", "0B")
         .with("Names", container.name.as_str())
         .with("Labels", label_list(&container.config.labels))
         .with("Mounts", mounts.join(","))
-        .with("LocalVolumes", "0")
-        .with("Networks", container.host.network.as_str())
+        .with("LocalVolumes", volumes.to_string())
+        .with("Networks", container.host.network_names().join(","))
         .with("Platform", container.platform.to_string())
         .asked("Label", label_map(&container.config.labels))
 }
@@ -229,13 +253,24 @@ pub fn status(state: &State, look: &Look) -> String {
             .map_or_else(|| "Less than a second ago".to_owned(), |at| look.ago(at))
     };
     match state.status {
-        Status::Running => format!("Up {}", started()),
+        Status::Running => match &state.health {
+            None => format!("Up {}", started()),
+            Some(health) => format!("Up {} ({})", started(), health_word(health.status)),
+        },
         Status::Paused => format!("Up {} (Paused)", started()),
         Status::Restarting => format!("Restarting ({}) {}", state.exit_code, finished()),
         Status::Removing => "Removal In Progress".to_owned(),
         Status::Dead => "Dead".to_owned(),
         Status::Created => "Created".to_owned(),
         Status::Exited => format!("Exited ({}) {}", state.exit_code, finished()),
+    }
+}
+
+/// Docker's word in a status.
+fn health_word(status: HealthStatus) -> &'static str {
+    match status {
+        HealthStatus::Starting => "health: starting",
+        HealthStatus::Healthy | HealthStatus::Unhealthy => status.as_str(),
     }
 }
 
@@ -313,7 +348,9 @@ pub fn filter_containers(
 fn check_container_filter(filter: &Filter) -> Result<(), String> {
     let Filter { key, value } = filter;
     match key.as_str() {
-        "id" | "name" | "label" | "ancestor" | "before" | "since" | "network" | "volume" => Ok(()),
+        // `isolation` is of Windows: on Linux Docker does not look at it.
+        "id" | "name" | "label" | "ancestor" | "before" | "since" | "network" | "volume"
+        | "isolation" => Ok(()),
         "status" => {
             let known = [
                 "created",
@@ -338,9 +375,10 @@ fn check_container_filter(filter: &Filter) -> Result<(), String> {
             Ok(())
         }
         "health" => Err(format!("invalid filter 'health={value}'")),
-        "publish" | "expose" | "isolation" | "is-task" => {
-            Err(format!("filter '{key}' is not supported yet"))
-        }
+        "publish" | "expose" => ports(value).map(|_| ()),
+        "is-task" => value::boolean(value)
+            .map(|_| ())
+            .map_err(|_e| format!("invalid filter 'is-task={value}'")),
         _ => Err(format!("invalid filter '{key}'")),
     }
 }
@@ -354,18 +392,35 @@ fn container_fits(
     let container = &summary.container;
     match key {
         "id" => container.id.as_str().starts_with(value),
-        // Docker takes a regular expression; nearly all that are used are parts of a name, perhaps anchored.
         "name" => name_fits(&container.name, value),
         "status" => summary.state.status.as_str() == value,
         "exited" => {
             summary.state.status == Status::Exited && value.parse() == Ok(summary.state.exit_code)
         }
-        "network" => container.host.network.as_str() == value,
-        "health" => value == "none",
+        "network" => {
+            let names = container.host.network_names();
+            let on = |endpoint: &Endpoint| endpoint.network.as_str().starts_with(value);
+            names.contains(&value) || (value.len() >= 12 && summary.endpoints.iter().any(on))
+        }
+        "publish" => ports(value).is_ok_and(|(first, last, protocol)| {
+            published::is_published(summary, (first, last), protocol)
+        }),
+        // There are no tasks without a swarm.
+        "is-task" => value::boolean(value) == Ok(false),
+        "expose" => container
+            .config
+            .exposed_ports
+            .iter()
+            .any(|port| exposes(port, value)),
+        "health" => {
+            let health = summary.state.health.as_ref();
+            health.map_or("none", |health| health.status.as_str()) == value
+        }
         "volume" => container.host.mounts.iter().any(|mount| {
             let source = match mount {
                 Mount::Bind { source, .. } => source.as_str(),
-                Mount::Tmpfs { .. } => "",
+                Mount::Volume(volume) => volume.name.as_str(),
+                Mount::Tmpfs { .. } | Mount::Image(_) => "",
             };
             mount.target() == value || source == value
         }),
@@ -382,22 +437,31 @@ fn container_fits(
     }
 }
 
-fn name_fits(name: &str, pattern: &str) -> bool {
-    let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
-    let (start, rest) = match pattern.strip_prefix('^') {
-        Some(rest) => (true, rest.strip_prefix('/').unwrap_or(rest)),
-        None => (false, pattern),
-    };
-    let (end, part) = match rest.strip_suffix('$') {
-        Some(part) => (true, part),
-        None => (false, rest),
-    };
-    match (start, end) {
-        (true, true) => name == part,
-        (true, false) => name.starts_with(part),
-        (false, true) => name.ends_with(part),
-        (false, false) => name.contains(part),
+/// `80`, `80/udp`, `8000-8010/tcp`: first, last, protocol.
+fn ports(text: &str) -> Result<(u16, u16, &str), String> {
+    let wrong = || format!("invalid port specification: '{text}'");
+    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let number = |text: &str| text.parse::<u16>().map_err(|_e| wrong());
+    let (first, last) = (number(first)?, number(last)?);
+    if first > last || !["tcp", "udp", "sctp"].contains(&protocol) {
+        return Err(wrong());
     }
+    Ok((first, last, protocol))
+}
+
+/// Whether a port that is exposed is among those that are looked for.
+fn exposes(exposed: &str, wanted: &str) -> bool {
+    let (Ok(exposed), Ok(wanted)) = (ports(exposed), ports(wanted)) else {
+        return false;
+    };
+    exposed.2 == wanted.2 && exposed.0 <= wanted.1 && wanted.0 <= exposed.1
+}
+
+/// As Docker: a regular expression, for the name with and without a slash before it. One that is none fits nothing.
+fn name_fits(name: &str, pattern: &str) -> bool {
+    let fits = |pattern: Regex| pattern.is_match(name) || pattern.is_match(&format!("/{name}"));
+    Regex::new(pattern).is_ok_and(fits)
 }
 
 fn names_image(image: &ImageSummary, name: &str) -> bool {
@@ -533,7 +597,7 @@ pub fn filter_images(
         let value = value.clone();
         match key.as_str() {
             "dangling" => {
-                let wanted = super::value::boolean(&value)
+                let wanted = value::boolean(&value)
                     .map_err(|_e| format!("invalid filter 'dangling=[{value}]'"))?;
                 // One that is known by its digest alone is both: it has no tag, and it has a name.
                 conditions.push(Box::new(move |image| {
@@ -554,7 +618,7 @@ pub fn filter_images(
                 conditions.push(Box::new(move |image| image.created > bound));
             }
             "until" => {
-                let bound = super::value::moment(&value, Timestamp::now())?;
+                let bound = value::moment(&value, Timestamp::now())?;
                 conditions.push(Box::new(move |image| {
                     image.created.is_some_and(|at| at < bound)
                 }));
@@ -718,7 +782,7 @@ mod tests {
     use super::*;
     use crate::engine::model::container::RECORD_VERSION;
     use crate::engine::model::{
-        Container, ContainerConfig, ContainerId, Digest, HostConfig, Platform,
+        Container, ContainerConfig, ContainerId, Digest, Health, HostConfig, Platform,
     };
     use std::sync::Arc;
 
@@ -767,6 +831,7 @@ mod tests {
                 host: HostConfig::default(),
             }),
             state,
+            endpoints: Vec::new(),
         }
     }
 
@@ -800,8 +865,21 @@ mod tests {
             finished_at: Some(ago(3)),
             ..State::default()
         };
+        let probed = |status| State {
+            health: Some(Health {
+                status,
+                ..Health::default()
+            }),
+            ..running()
+        };
         for (state, text) in [
             (running(), "Up 3 minutes"),
+            (
+                probed(HealthStatus::Starting),
+                "Up 3 minutes (health: starting)",
+            ),
+            (probed(HealthStatus::Healthy), "Up 3 minutes (healthy)"),
+            (probed(HealthStatus::Unhealthy), "Up 3 minutes (unhealthy)"),
             (with(Status::Paused, 0), "Up 2 hours (Paused)"),
             (exited(137), "Exited (137) 2 minutes ago"),
             (with(Status::Restarting, 1), "Restarting (1) 3 seconds ago"),
@@ -840,7 +918,7 @@ mod tests {
 
     fn filters(list: &[&str]) -> Vec<Filter> {
         list.iter()
-            .map(|text| super::super::value::filter(text).unwrap())
+            .map(|text| value::filter(text).unwrap())
             .collect()
     }
 
@@ -1027,5 +1105,36 @@ mod tests {
         assert!(by("999").is_ok());
         assert!(by("sha256:").is_err());
         assert!(by("sha256:1").is_err());
+    }
+
+    #[test]
+    fn exposed_ports_are_found_by_number_range_and_protocol() {
+        for (wanted, fits) in [
+            ("80", true),
+            ("80/tcp", true),
+            ("70-90", true),
+            ("80/udp", false),
+            ("81", false),
+        ] {
+            assert_eq!(exposes("80/tcp", wanted), fits, "{wanted}");
+        }
+        for bad in ["x", "9-8", "80/x", "65536", ""] {
+            assert!(ports(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_filter_by_name_is_a_regular_expression() {
+        for (pattern, fits) in [
+            ("web", true),
+            ("w.b", true),
+            ("^/?web-1$", true),
+            ("^/web-1$", true),
+            ("^(db|web-1)$", true),
+            ("^web$", false),
+            ("(", false),
+        ] {
+            assert_eq!(name_fits("web-1", pattern), fits, "{pattern}");
+        }
     }
 }

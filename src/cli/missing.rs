@@ -11,39 +11,20 @@ pub const VERBS: &[&str] = &[
     "builder",
     "buildx",
     "checkpoint",
-    "commit",
     "compose",
     "config",
-    "container commit",
-    "container cp",
-    "container diff",
-    "container export",
-    "container port",
-    "container prune",
-    "container rename",
-    "container top",
-    "container update",
     "context",
-    "cp",
-    "diff",
-    "export",
     "image build",
-    "network",
     "node",
     "plugin",
-    "port",
-    "rename",
     "scout",
     "secret",
     "service",
     "stack",
     "swarm",
-    "system prune",
     "system dial-stdio",
-    "top",
     "trust",
-    "update",
-    "volume",
+    "volume update",
 ];
 
 /// One flag of Docker's that is parsed, so that its value is consumed, and then refused.
@@ -55,7 +36,15 @@ pub struct Flag {
     value: Option<&'static str>,
     /// The value that asks for what wharf does anyway (`""`: there is none).
     harmless: &'static str,
+    /// Why it is refused.
+    why: &'static str,
 }
+
+/// It may come.
+const NOT_YET: &str = "is not supported yet";
+const WINDOWS: &str = "is for Windows containers only";
+const SWARM: &str = "is for volumes of a swarm, which there is none of";
+const NO_DAEMON: &str = "is about a daemon, and there is none";
 
 const fn flag(long: &'static str, value: &'static str) -> Flag {
     Flag {
@@ -63,6 +52,7 @@ const fn flag(long: &'static str, value: &'static str) -> Flag {
         short: None,
         value: Some(value),
         harmless: "",
+        why: NOT_YET,
     }
 }
 
@@ -72,6 +62,7 @@ const fn switch(long: &'static str) -> Flag {
         short: None,
         value: None,
         harmless: "false",
+        why: NOT_YET,
     }
 }
 
@@ -87,6 +78,12 @@ impl Flag {
         self
     }
 
+    /// A flag that is refused for good.
+    const fn because(mut self, why: &'static str) -> Self {
+        self.why = why;
+        self
+    }
+
     /// A switch that changes nothing either way.
     const fn ignored(mut self) -> Self {
         self.harmless = "*";
@@ -96,77 +93,42 @@ impl Flag {
 
 /// Of `run` and `create`.
 pub const CREATE: &[Flag] = &[
-    flag("annotation", "map"),
-    flag("blkio-weight", "uint16").harmless("0"),
-    flag("blkio-weight-device", "list"),
-    flag("cgroup-parent", "string"),
-    flag("cgroupns", "string").harmless("private"),
-    flag("cpu-count", "int").harmless("0"),
-    flag("cpu-percent", "int").harmless("0"),
-    flag("cpu-period", "int").harmless("0"),
-    flag("cpu-quota", "int").harmless("0"),
-    flag("cpu-rt-period", "int").harmless("0"),
-    flag("cpu-rt-runtime", "int").harmless("0"),
-    flag("cpuset-mems", "string"),
-    flag("device", "list"),
-    flag("device-cgroup-rule", "list"),
-    flag("device-read-bps", "list"),
-    flag("device-read-iops", "list"),
-    flag("device-write-bps", "list"),
-    flag("device-write-iops", "list"),
+    flag("cpu-count", "int").harmless("0").because(WINDOWS),
+    flag("cpu-percent", "int").harmless("0").because(WINDOWS),
     switch("disable-content-trust").ignored(),
-    flag("dns", "list"),
-    flag("dns-opt", "list"),
-    flag("dns-option", "list"),
-    flag("dns-search", "list"),
-    flag("domainname", "string"),
-    flag("gpus", "gpu-request"),
-    flag("group-add", "list"),
-    flag("health-cmd", "string"),
-    flag("health-interval", "duration").harmless("0s"),
-    flag("health-retries", "int").harmless("0"),
-    flag("health-start-interval", "duration").harmless("0s"),
-    flag("health-start-period", "duration").harmless("0s"),
-    flag("health-timeout", "duration").harmless("0s"),
-    switch("init"),
-    flag("io-maxbandwidth", "bytes").harmless("0"),
-    flag("io-maxiops", "uint").harmless("0"),
-    flag("ip", "string"),
-    flag("ip6", "string"),
-    flag("ipc", "string").harmless("private"),
-    flag("isolation", "string").harmless("default"),
-    flag("kernel-memory", "bytes").harmless("0"),
-    flag("link", "list"),
-    flag("link-local-ip", "list"),
-    flag("mac-address", "string"),
-    flag("memory-reservation", "bytes").harmless("0"),
-    flag("memory-swappiness", "int").harmless("-1"),
-    flag("net-alias", "list"),
-    flag("network-alias", "list"),
-    // There are no health checks to disable.
-    switch("no-healthcheck").ignored(),
-    switch("oom-kill-disable"),
-    flag("oom-score-adj", "int").harmless("0"),
-    flag("pid", "string"),
-    switch("privileged"),
-    flag("publish", "list").short('p'),
-    switch("publish-all").short('P'),
-    flag("runtime", "string"),
-    flag("security-opt", "list"),
-    flag("storage-opt", "list"),
-    flag("sysctl", "map"),
-    flag("ulimit", "ulimit"),
-    switch("use-api-socket"),
-    flag("userns", "string"),
-    flag("uts", "string"),
-    flag("volume-driver", "string").harmless("local"),
-    flag("volumes-from", "list"),
+    flag("io-maxbandwidth", "bytes")
+        .harmless("0")
+        .because(WINDOWS),
+    flag("io-maxiops", "uint").harmless("0").because(WINDOWS),
+    flag("kernel-memory", "bytes")
+        .harmless("0")
+        .because("is nothing that kernels have any more: --memory limits both"),
+    switch("use-api-socket").because("has nothing to give: there is no API socket"),
 ];
+
+/// Of `volume create`: they are for Swarm's cluster volumes.
+pub const VOLUME: &[Flag] = &[
+    flag("availability", "string")
+        .harmless("active")
+        .because(SWARM),
+    flag("group", "string").because(SWARM),
+    flag("limit-bytes", "bytes").harmless("0").because(SWARM),
+    flag("required-bytes", "bytes").harmless("0").because(SWARM),
+    flag("scope", "string").harmless("single").because(SWARM),
+    flag("secret", "map").because(SWARM),
+    flag("sharing", "string").harmless("none").because(SWARM),
+    flag("topology-preferred", "list").because(SWARM),
+    flag("topology-required", "list").because(SWARM),
+    flag("type", "string").harmless("block").because(SWARM),
+];
+
+/// Of `volume ls`.
+pub const VOLUMES: &[Flag] = &[switch("cluster")];
 
 /// Of `start`.
 pub const START: &[Flag] = &[
-    flag("checkpoint", "string"),
-    flag("checkpoint-dir", "string"),
+    flag("checkpoint", "string").because("is not there: containers cannot be frozen to disk"),
+    flag("checkpoint-dir", "string").because("is not there: containers cannot be frozen to disk"),
 ];
 
 /// Of `pull` and `push`: trust is by digest.
@@ -177,13 +139,16 @@ pub const RMI: &[Flag] = &[switch("no-prune").ignored()];
 
 /// Before the verb: there is no daemon to talk to.
 pub const GLOBAL: &[Flag] = &[
-    flag("context", "string").short('c').harmless("default"),
-    flag("host", "list").short('H'),
-    switch("tls"),
-    flag("tlscacert", "string"),
-    flag("tlscert", "string"),
-    flag("tlskey", "string"),
-    switch("tlsverify"),
+    flag("context", "string")
+        .short('c')
+        .harmless("default")
+        .because(NO_DAEMON),
+    flag("host", "list").short('H').because(NO_DAEMON),
+    switch("tls").because(NO_DAEMON),
+    flag("tlscacert", "string").because(NO_DAEMON),
+    flag("tlscert", "string").because(NO_DAEMON),
+    flag("tlskey", "string").because(NO_DAEMON),
+    switch("tlsverify").because(NO_DAEMON),
 ];
 
 /// Lets a command accept the flags.
@@ -218,7 +183,7 @@ pub fn refuse(matches: &ArgMatches, flags: &[Flag]) -> Result<(), Failure> {
         };
         if !harmless {
             return Err(Failure::Usage {
-                text: format!("wharf: --{} is not supported yet", flag.long),
+                text: format!("wharf: --{} {}", flag.long, flag.why),
                 code: ENGINE,
             });
         }

@@ -5,34 +5,56 @@
 
 pub mod args;
 pub mod attach;
+pub mod boot;
+mod complete;
 pub mod container;
+pub mod cp;
 pub mod demo;
+mod dialogs;
 pub mod disk;
+pub mod dive;
+pub mod files;
 pub mod format;
+pub mod health;
 pub mod image;
 pub mod inspect;
+pub mod inspect_rights;
 pub mod interrupt;
 pub mod keys;
+pub mod layers;
 pub mod list;
+pub mod log;
 pub mod login;
 pub mod manifest;
 pub mod missing;
+pub mod modes;
+pub mod mounts;
+pub mod network;
+pub mod networking;
 pub mod oci;
 pub mod output;
 pub mod parse;
 pub mod pattern;
+pub mod ports;
 pub mod progress;
+pub mod prune;
+pub mod published;
 pub mod registry;
 pub mod report;
 pub mod request;
+pub mod rights;
 pub mod run;
 pub mod search;
+pub mod security;
 pub mod stats;
 pub mod system;
 pub mod template;
 pub mod terminal;
+pub mod top;
+pub mod update;
 pub mod value;
 pub mod verb;
+pub mod volume;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -51,6 +73,11 @@ use verb::Verb;
 
 /// This package's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Where images and containers are unless somebody says otherwise.
+const DATA_ROOT: &str = "/var/lib/wharf";
+/// The same for live state.
+const RUN_ROOT: &str = "/run/wharf";
 
 /// What every verb may know.
 #[derive(Debug)]
@@ -136,6 +163,9 @@ fn find_and_run(mut context: Context, words: &[String]) -> Outcome {
         }
         _ => {}
     }
+    if let Some((&complete::WORD, _)) = typed.split_first() {
+        return complete::answer(&context, words.get(1..).unwrap_or_default());
+    }
     if let Some((&"oci", _)) = typed.split_first() {
         return Ok(oci::run(words.get(1..).unwrap_or_default()));
     }
@@ -152,7 +182,12 @@ fn find_and_run(mut context: Context, words: &[String]) -> Outcome {
     }
     let first = typed.first().copied().unwrap_or_default();
     match (verb::group(first), typed.get(1)) {
-        (Some(_), None | Some(&("--help" | "-h"))) => say(verb::group_page(first).trim_end()),
+        (Some(_), Some(&("--help" | "-h"))) => say(verb::group_page(first).trim_end()),
+        // As Docker: what was not asked for is no output.
+        (Some(_), None) => Err(Failure::Usage {
+            text: verb::group_page(first).trim_end().to_owned(),
+            code: 0,
+        }),
         (Some(_), Some(second)) => Err(Failure::Usage {
             text: format!(
                 "wharf: unknown command: wharf {first} {second}\n\nUsage:  wharf {first}\n\nRun 'wharf {first} --help' for more information"
@@ -171,17 +206,29 @@ fn find_and_run(mut context: Context, words: &[String]) -> Outcome {
 }
 
 fn run_verb(context: &Context, verb: &Verb, arguments: &[String]) -> Outcome {
+    let Some(mut matches) = matches(&context.path, verb, arguments)? else {
+        return say(help_of(context, verb).trim_end());
+    };
+    (verb.run)(context, &mut matches)
+}
+
+/// Reads what follows a verb; `None` if that asks for help.
+fn matches(
+    path: &str,
+    verb: &Verb,
+    arguments: &[String],
+) -> Result<Option<clap::ArgMatches>, Failure> {
     let grammar = Grammar {
-        path: &context.path,
+        path,
         usage: verb.usage,
         arity: verb.arity,
     };
     let command = missing::accept((verb.build)(Command::new("")), verb.missing);
-    let Some(mut matches) = parse::parse(command, grammar, arguments)? else {
-        return say(help_of(context, verb).trim_end());
-    };
-    missing::refuse(&matches, verb.missing)?;
-    (verb.run)(context, &mut matches)
+    let matches = parse::parse(command, grammar, arguments)?;
+    if let Some(matches) = &matches {
+        missing::refuse(matches, verb.missing)?;
+    }
+    Ok(matches)
 }
 
 fn help_of(context: &Context, verb: &Verb) -> String {
@@ -238,12 +285,12 @@ fn context(global: Option<&args::Global>) -> Result<Context, Failure> {
         data: absolute(root(
             global.and_then(|g| g.root.as_ref()),
             "WHARF_ROOT",
-            "/var/lib/wharf",
+            DATA_ROOT,
         ))?,
         run: absolute(root(
             global.and_then(|g| g.run_root.as_ref()),
             "WHARF_RUN_ROOT",
-            "/run/wharf",
+            RUN_ROOT,
         ))?,
     };
     start_log(global)?;
@@ -318,6 +365,7 @@ fn workstation(context: &Context) -> Outcome {
     crate::app::run(
         context.engine()?,
         context.credentials(),
+        dialogs::COMMANDS,
         crate::app::Options::default(),
     )?;
     Ok(0)

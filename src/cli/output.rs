@@ -56,6 +56,12 @@ const PADDING: usize = 3;
 /// widest cell in consecutive lines that have it; the last cell of a line is not padded.
 #[must_use]
 pub fn tabulate(lines: &[String]) -> String {
+    tabulate_at_least(lines, CELL)
+}
+
+/// The same with another least width of a column.
+#[must_use]
+pub fn tabulate_at_least(lines: &[String], least: usize) -> String {
     let rows: Vec<Vec<&str>> = lines
         .iter()
         .map(|line| line.split('\t').collect())
@@ -75,7 +81,7 @@ pub fn tabulate(lines: &[String]) -> String {
             let width = (start..end)
                 .filter_map(|n| rows.get(n)?.get(column))
                 .map(|cell| cell.chars().count() + PADDING)
-                .fold(CELL, usize::max);
+                .fold(least, usize::max);
             for row in widths.get_mut(start..end).into_iter().flatten() {
                 if let Some(slot) = row.get_mut(column) {
                     *slot = width;

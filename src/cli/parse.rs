@@ -240,9 +240,14 @@ pub fn help(
 /// The table of options: two columns, wrapped.
 pub fn options(mut command: Command, width: usize) -> String {
     command.build();
-    let rows: Vec<(String, String)> = command
+    let mut shown: Vec<&Arg> = command
         .get_arguments()
         .filter(|arg| !arg.is_positional() && !arg.is_hide_set())
+        .collect();
+    // By name, as pflag has them, wherever they come from.
+    shown.sort_by_key(|arg| arg.get_long());
+    let rows: Vec<(String, String)> = shown
+        .into_iter()
         .map(|arg| {
             let mut left = match arg.get_short() {
                 Some(short) => format!("  -{short}, "),

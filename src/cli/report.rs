@@ -46,6 +46,15 @@ impl Failure {
         }
     }
 
+    /// A template that is none, where Docker has a code of its own for it: `inspect`, `version`, `info`.
+    #[must_use]
+    pub fn template(text: impl std::fmt::Display) -> Self {
+        Self::Usage {
+            text: format!("wharf: template parsing error: {text}"),
+            code: 64,
+        }
+    }
+
     /// For `run`: 126 and 127 say that the command is at fault, 125 that the engine is (docker run, "Exit status").
     #[must_use]
     pub fn in_run(self) -> Self {
@@ -56,6 +65,17 @@ impl Failure {
             },
             Self::Usage { text, code: 1 } => Self::Usage { text, code: ENGINE },
             other @ (Self::Usage { .. } | Self::Said(_) | Self::Closed) => other,
+        }
+    }
+
+    /// The same with another exit code.
+    #[must_use]
+    pub fn with_code(self, code: u8) -> Self {
+        match self {
+            Self::Engine { error, .. } => Self::Engine { error, code },
+            Self::Usage { text, .. } => Self::Usage { text, code },
+            Self::Said(_) => Self::Said(code),
+            Self::Closed => Self::Closed,
         }
     }
 

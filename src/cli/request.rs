@@ -3,9 +3,17 @@
 use std::path::Path;
 
 use super::args;
+use super::health;
+use super::log;
+use super::modes;
+use super::mounts;
+use super::networking;
+use super::rights;
+use super::security;
+use super::update;
 use super::value::{self, Stream};
 use crate::engine::model::container::Attach;
-use crate::engine::model::{Mount, NetworkMode, Reference, Resources, RestartPolicy, request};
+use crate::engine::model::{Mount, Reference, Resources, RestartPolicy, request};
 
 /// A request and what the user should be told about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,8 +24,8 @@ pub struct Made<T> {
     pub warnings: Vec<String>,
 }
 
-/// Said when no network was asked for.
-pub const NO_BRIDGE: &str = "there is no bridge network yet: the container has only a loopback interface; use --network host for the host's network";
+/// Said when memory may run out for everybody.
+const NO_OOM_KILLER: &str = "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.";
 
 /// What a request reads beside the arguments; a parameter, so that tests need neither environment nor files.
 pub trait World {
@@ -42,15 +50,14 @@ pub fn create(
         return Err("conflicting options: cannot specify both --restart and --rm".to_owned());
     }
     pull_policy(args.pull.as_deref())?;
+    modes::check(&args.modes)?;
     let mut operands = args.operands.iter();
     let image = operands.next().cloned().unwrap_or_default();
     check_image(&image)?;
     let mut warnings = Vec::new();
-    let network = network(&args.network, &mut warnings)?;
+    let wishes = networking::wishes(args, &mut warnings)?;
+    warn_of_flags(args, &mut warnings);
     let name = args.name.clone();
-    for port in &args.expose {
-        check_port(port)?;
-    }
     Ok(Made {
         request: request::Create {
             image,
@@ -65,17 +72,23 @@ pub fn create(
             labels: labels(args, world)?,
             working_dir: working_dir(args.workdir.as_deref())?,
             user: args.user.clone(),
-            hostname: hostname(args.hostname.as_deref(), network)?,
+            hostname: hostname(args.hostname.as_deref())?,
             tty: args.tty,
             open_stdin: args.interactive,
             attach: streams(args, detached),
-            mounts: mounts(args, world.here())?,
-            network,
+            mounts: mounted(args, world.here())?,
+            volumes_from: args.volumes_from.clone(),
+            network: wishes.mode,
+            networks: wishes.networks,
+            ports: wishes.ports,
+            publish_all: args.networking.publish_all,
+            exposed: wishes.exposed,
+            dns: wishes.dns,
             restart: restart(args)?,
             auto_remove: args.rm,
             readonly_rootfs: args.read_only,
             resources: resources(args)?,
-            log: value::log(args.log_driver.as_deref(), &args.log_opt)?,
+            log: log::config(args.log_driver.as_deref(), &args.log_opt)?,
             stop_signal: args
                 .stop_signal
                 .as_ref()
@@ -83,13 +96,43 @@ pub fn create(
                 .transpose()?,
             stop_timeout: args.stop_timeout,
             platform: value::wanted_platform(args.platform.as_deref())?,
-            cap_add: value::capabilities(&args.cap_add, "CapAdd")?,
-            cap_drop: value::capabilities(&args.cap_drop, "CapDrop")?,
+            cap_add: value::capabilities(&args.rights.cap_add, "CapAdd")?,
+            cap_drop: value::capabilities(&args.rights.cap_drop, "CapDrop")?,
             shm_size: args.shm_size,
             extra_hosts: args.add_host.clone(),
+            rights: rights::rights(&args.rights)?,
+            modes: args.modes.namespaces()?,
+            keeping: modes::keeping(&args.modes)?,
+            domainname: args.modes.domainname.clone().unwrap_or_default(),
+            security: security::options(&args.rights.security_opt, world)?,
+            healthcheck: health::check(&args.health)?,
         },
         warnings,
     })
+}
+
+/// Limits, of all and of single devices.
+fn resources(args: &args::Create) -> Result<Resources, String> {
+    Ok(Resources {
+        memory_swappiness: modes::swappiness(&args.modes)?,
+        oom_kill_disable: args.modes.oom_kill_disable,
+        devices: modes::device_limits(&args.modes),
+        ..update::resources(&args.limits)?
+    })
+}
+
+/// What Docker says of flags that have no effect, or a dangerous one.
+fn warn_of_flags(args: &args::Create, warnings: &mut Vec<String>) {
+    if args.modes.oom_kill_disable && args.limits.memory.is_none_or(|bytes| bytes == 0) {
+        warnings.push(NO_OOM_KILLER.to_owned());
+    }
+    let own = matches!(
+        args.modes.ipc.as_deref(),
+        None | Some("" | "private" | "shareable")
+    );
+    if args.shm_size.is_some() && !own {
+        warnings.push("--shm-size has no effect: /dev/shm is not the container's own".to_owned());
+    }
 }
 
 /// `exec`, without the container.
@@ -149,45 +192,8 @@ fn check_image(name: &str) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-fn network(names: &[String], warnings: &mut Vec<String>) -> Result<NetworkMode, String> {
-    match names {
-        [] => {
-            warnings.push(NO_BRIDGE.to_owned());
-            Ok(NetworkMode::None)
-        }
-        [name] => value::network(name),
-        [first, ..] => {
-            value::network(first)?;
-            Err("several networks for one container are not supported yet".to_owned())
-        }
-    }
-}
-
 fn restart(args: &args::Create) -> Result<RestartPolicy, String> {
     value::restart_policy(args.restart.as_deref().unwrap_or_default())
-}
-
-/// `80`, `80/tcp`, `8000-8010/udp`.
-fn check_port(text: &str) -> Result<(), String> {
-    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    if !matches!(
-        protocol.to_ascii_lowercase().as_str(),
-        "tcp" | "udp" | "sctp"
-    ) {
-        return Err(format!("invalid protocol for --expose: {text}"));
-    }
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let port = |number: &str| {
-        number
-            .parse::<u16>()
-            .map_err(|_e| format!("invalid range format for --expose: {text}, error: strconv.ParseUint: parsing {number:?}: invalid syntax"))
-    };
-    if port(first)? > port(last)? {
-        return Err(format!(
-            "invalid range format for --expose: {text}, error: invalid range specified for port: {range}"
-        ));
-    }
-    Ok(())
 }
 
 fn working_dir(path: Option<&str>) -> Result<Option<String>, String> {
@@ -201,7 +207,7 @@ fn working_dir(path: Option<&str>) -> Result<Option<String>, String> {
 }
 
 /// RFC 1123, as Docker checks it.
-fn hostname(name: Option<&str>, network: NetworkMode) -> Result<Option<String>, String> {
+fn hostname(name: Option<&str>) -> Result<Option<String>, String> {
     let Some(name) = name.filter(|name| !name.is_empty()) else {
         return Ok(None);
     };
@@ -216,10 +222,6 @@ fn hostname(name: Option<&str>, network: NetworkMode) -> Result<Option<String>, 
     // Linux keeps 64 bytes (uname(2)).
     if name.len() > 64 || !name.split('.').all(label) {
         return Err(format!("invalid hostname format: {name}"));
-    }
-    if network == NetworkMode::Host {
-        // The host's network keeps the host's name only by default; a name of its own is fine (docker 1.10).
-        return Ok(Some(name.to_owned()));
     }
     Ok(Some(name.to_owned()))
 }
@@ -268,90 +270,23 @@ fn labels(args: &args::Create, world: &impl World) -> Result<Vec<(String, String
         .collect())
 }
 
-fn mounts(args: &args::Create, here: &Path) -> Result<Vec<Mount>, String> {
-    let mut mounts = Vec::new();
+fn mounted(args: &args::Create, here: &Path) -> Result<Vec<Mount>, String> {
+    let mut list = Vec::new();
     for text in &args.volume {
-        mounts.push(value::volume(text, here)?);
+        list.push(mounts::volume(text, here)?);
     }
-    mounts.extend(args.mount.iter().cloned());
+    list.extend(args.mount.iter().cloned());
     for text in &args.tmpfs {
-        mounts.push(value::tmpfs(text)?);
+        list.push(mounts::tmpfs(text)?);
     }
-    let mut targets: Vec<&str> = mounts.iter().map(Mount::target).collect();
+    let mut targets: Vec<&str> = list.iter().map(Mount::target).collect();
     targets.sort_unstable();
     match targets.windows(2).find(|pair| pair.first() == pair.last()) {
         Some(pair) => Err(format!(
             "Duplicate mount point: {}",
             pair.first().copied().unwrap_or_default()
         )),
-        None => Ok(mounts),
-    }
-}
-
-/// Docker's least memory limit.
-const LEAST_MEMORY: u64 = 6 << 20;
-
-fn resources(args: &args::Create) -> Result<Resources, String> {
-    // Zero is "not given" for all of them.
-    let memory = args.memory.filter(|bytes| *bytes > 0);
-    if memory.is_some_and(|bytes| bytes < LEAST_MEMORY) {
-        return Err("Minimum memory limit allowed is 6MB".to_owned());
-    }
-    let memory_swap = args.memory_swap.filter(|bytes| *bytes != 0);
-    match (memory, memory_swap) {
-        (None, Some(swap)) if swap > 0 => {
-            return Err(
-                "You should always set the Memory limit when using Memoryswap limit, see usage"
-                    .to_owned(),
-            );
-        }
-        (Some(memory), Some(swap)) if u64::try_from(swap).is_ok_and(|swap| swap < memory) => {
-            return Err(
-                "Minimum memoryswap limit should be larger than memory limit, see usage".to_owned(),
-            );
-        }
-        _ => {}
-    }
-    let cpu_shares = match args.cpu_shares {
-        None | Some(0) => None,
-        Some(shares) => Some(
-            u64::try_from(shares)
-                .map_err(|_e| {
-                    format!("invalid CPU shares ({shares}): value must be a positive integer")
-                })?
-                .clamp(2, 262_144),
-        ),
-    };
-    Ok(Resources {
-        memory,
-        memory_swap,
-        nano_cpus: args.cpus.filter(|cpus| *cpus > 0),
-        cpu_shares,
-        cpuset_cpus: cpuset(args.cpuset_cpus.as_deref())?,
-        // -1 and 0 are "without limit".
-        pids_limit: args
-            .pids_limit
-            .and_then(|limit| u64::try_from(limit).ok())
-            .filter(|n| *n > 0),
-    })
-}
-
-/// `0-3,5`.
-fn cpuset(text: Option<&str>) -> Result<Option<String>, String> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        match (first.parse::<u16>(), last.parse::<u16>()) {
-            (Ok(first), Ok(last)) => first <= last,
-            _ => false,
-        }
-    };
-    if text.split(',').all(|part| range(part.trim())) {
-        Ok(Some(text.to_owned()))
-    } else {
-        Err(format!("Invalid value {text} for cpuset cpus"))
+        None => Ok(list),
     }
 }
 
@@ -359,6 +294,8 @@ fn cpuset(text: Option<&str>) -> Result<Option<String>, String> {
 mod tests {
     use super::*;
     use crate::cli::parse;
+    use crate::engine::model::NetworkMode;
+    use crate::engine::model::container::Recursion;
     use clap::{Args, Command, FromArgMatches};
     use std::path::PathBuf;
 
@@ -406,10 +343,84 @@ mod tests {
     }
 
     #[test]
-    fn without_a_network_there_is_a_warning_and_only_loopback() {
+    fn without_a_network_it_is_on_the_default_one() {
         let made = made("busybox").unwrap();
-        assert_eq!(made.warnings, [NO_BRIDGE]);
-        assert_eq!(made.request.network, NetworkMode::None);
+        assert!(made.warnings.is_empty());
+        assert_eq!(made.request.network, NetworkMode::Networks);
+        assert_eq!(made.request.networks.len(), 1);
+        assert_eq!(made.request.networks[0].network, "bridge");
+    }
+
+    #[test]
+    fn flags_of_the_network_are_about_the_first_one() {
+        let request = made(
+            "--network a --network name=b,ip=10.0.0.9 --ip 10.1.0.9 --network-alias x --net-alias y --link db --mac-address 02:00:00:00:00:01 --gw-nothing busybox",
+        );
+        assert!(request.is_err());
+        let request = made("--network a --network name=b,ip=10.0.0.9 --ip 10.1.0.9 --network-alias x --net-alias y --link db --mac-address 02:00:00:00:00:01 --dns 10.0.0.1 --dns-opt ndots:2 --dns-search . -p 80:80 -P --expose 90/udp busybox").unwrap().request;
+        let [a, b] = request.networks.as_slice() else {
+            panic!("{:?}", request.networks)
+        };
+        assert_eq!((a.network.as_str(), b.network.as_str()), ("a", "b"));
+        assert_eq!(a.ipv4, Some([10, 1, 0, 9].into()));
+        assert_eq!(a.aliases, ["x", "y"]);
+        assert_eq!(a.links, ["db:db"]);
+        assert_eq!(b.ipv4, Some([10, 0, 0, 9].into()));
+        assert_eq!(request.ports.len(), 1);
+        assert!(request.publish_all);
+        assert_eq!(request.exposed[0].to_string(), "90/udp");
+        assert_eq!(request.dns.options, ["ndots:2"]);
+        assert_eq!(request.dns.search, ["."]);
+    }
+
+    #[test]
+    fn networks_that_do_not_go_together_are_refused() {
+        refuses(
+            "--network a --network a busybox",
+            "network \"a\" is specified multiple times",
+        );
+        refuses(
+            "--network a --network bridge busybox",
+            "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
+        );
+        refuses(
+            "--network-alias x busybox",
+            "network-scoped aliases are only supported for user-defined networks",
+        );
+        refuses(
+            "--ip 10.0.0.1 busybox",
+            "invalid config for network bridge: user specified IP address is supported on user defined networks only",
+        );
+        refuses(
+            "--network host --network none busybox",
+            "container sharing network namespace with another container or host cannot be connected to any other network",
+        );
+        refuses(
+            "--network container:a -p 80 busybox",
+            "conflicting options: port publishing and the container type network mode",
+        );
+        refuses(
+            "--network container:a -h x busybox",
+            "conflicting options: hostname and the network mode",
+        );
+        refuses(
+            "--network container:a --dns 1.1.1.1 busybox",
+            "conflicting options: dns and the network mode",
+        );
+        refuses(
+            "--network container: busybox",
+            "--network: invalid container format container:<name|id>",
+        );
+        refuses(
+            "--network name=a,ip=10.0.0.1 --ip 10.0.0.2 busybox",
+            "conflicting options: cannot specify both --ip and per-network IPv4 address",
+        );
+        let made = made("--network host -p 80:80 busybox").unwrap();
+        assert_eq!(
+            made.warnings,
+            ["Published ports are discarded when using host network mode"]
+        );
+        assert!(made.request.ports.is_empty());
     }
 
     #[test]
@@ -479,10 +490,6 @@ mod tests {
             "--cpuset-cpus 3-1 busybox",
             "Invalid value 3-1 for cpuset cpus",
         );
-        refuses(
-            "--network web busybox",
-            "network \"web\" is not available yet; use --network none or --network host",
-        );
     }
 
     #[test]
@@ -508,6 +515,8 @@ mod tests {
                 readonly: true,
                 propagation: Some("rslave".to_owned()),
                 create_source: true,
+                recursion: Recursion::Enabled,
+                relabel: None,
             }]
         );
     }

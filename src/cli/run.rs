@@ -8,6 +8,7 @@ use super::keys::DetachKeys;
 use super::report::{ENGINE, Failure, Outcome};
 use super::request::{self, World};
 use super::{Context, args, registry, terminal, warn};
+use crate::app::command::Command;
 use crate::engine::error::Attempt as _;
 use crate::engine::model::container::Attach;
 use crate::engine::model::request::AttachTo;
@@ -77,6 +78,19 @@ fn made(
         ));
     }
     request::create(args, detached, &Here::new()?).map_err(|text| wrong(context, &text))
+}
+
+/// What `create`, or `run` in the background, asks for. Nothing is made.
+///
+/// # Errors
+/// Docker's text for what cannot be.
+pub fn background(args: &args::Create, start: bool) -> Result<Command, Failure> {
+    let made = request::create(args, start, &Here::new()?).map_err(Failure::plain)?;
+    Ok(Command::Create {
+        request: Box::new(made.request),
+        start,
+        warnings: made.warnings,
+    })
 }
 
 /// Creates the container, with its image fetched if it is not there, and says what is to be said about it.
@@ -237,7 +251,7 @@ pub fn attach(context: &Context, args: &args::Attach) -> Outcome {
 /// `exec`.
 pub fn exec(context: &Context, args: &args::Exec) -> Outcome {
     let keys = detach_keys(args.detach_keys.as_deref())?;
-    let mut request = request::exec(args, &Here::new()?).map_err(|text| wrong(context, &text))?;
+    let mut request = request::exec(args, &Here::new()?).map_err(Failure::plain)?;
     if !args.detach {
         check_tty(request.stdin, request.tty)?;
     }

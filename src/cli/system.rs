@@ -12,8 +12,9 @@ use super::output::Out;
 use super::report::{Failure, Outcome};
 use super::template::Template;
 use super::value::{self, Filter};
-use super::{Context, VERSION, args, container, image, verb};
+use super::{Context, VERSION, args, container, image, network, volume};
 use crate::engine::events;
+use crate::engine::model::log::Driver;
 use crate::engine::model::{Cancel, Event, Status, Timestamp, event, units};
 use crate::engine::{Error, HostInfo, Kind};
 
@@ -86,9 +87,8 @@ pub fn version(context: &Context, args: &args::Formatted) -> Outcome {
 }
 
 fn fill(template: &str, value: &Value) -> Result<String, Failure> {
-    Template::parse(template)
-        .and_then(|template| template.execute(value, &Map::new()))
-        .map_err(Failure::plain)
+    let template = Template::parse(template).map_err(Failure::template)?;
+    template.execute(value, &Map::new()).map_err(Failure::plain)
 }
 
 /// `info`.
@@ -118,6 +118,11 @@ pub fn info(context: &Context, args: &args::Formatted) -> Outcome {
         Some(text) => out.line(fill(text, &facts.json())?)?,
     }
     out.finish()?;
+    if args.format.as_deref().is_none_or(str::is_empty) {
+        for warning in &facts.host.warnings {
+            super::warn(warning);
+        }
+    }
     Ok(0)
 }
 
@@ -141,7 +146,7 @@ impl Facts {
     fn text(&self) -> String {
         let host = &self.host;
         let mut text = format!(
-            "Client: wharf\n Version:    {VERSION}\n Context:    default\n\nServer:\n Containers: {}\n  Running: {}\n  Paused: {}\n  Stopped: {}\n Images: {}\n Server Version: {VERSION}\n Storage Driver: overlay2\n Logging Driver: json-file\n Cgroup Driver: {}\n Cgroup Version: {}\n Plugins:\n  Network: host none\n  Log: json-file none\n Default Runtime: wharf\n Security Options:\n",
+            "Client: wharf\n Version:    {VERSION}\n Context:    default\n\nServer:\n Containers: {}\n  Running: {}\n  Paused: {}\n  Stopped: {}\n Images: {}\n Server Version: {VERSION}\n Storage Driver: overlay2\n Logging Driver: json-file\n Cgroup Driver: {}\n Cgroup Version: {}\n Plugins:\n  Network: host none\n  Log: {}\n Default Runtime: wharf\n Security Options:\n",
             self.total,
             self.running,
             self.paused,
@@ -149,6 +154,7 @@ impl Facts {
             self.images,
             Self::cgroup_driver(),
             host.cgroup_version,
+            log_drivers().join(" "),
         );
         for option in &host.security_options {
             // `name=seccomp,profile=builtin` is a line for the name and one for each of its properties.
@@ -184,7 +190,7 @@ impl Facts {
             "Driver": "overlay2",
             "DriverStatus": [],
             "DockerRootDir": host.roots.data.display().to_string(),
-            "Plugins": { "Volume": [], "Network": ["host", "none"], "Authorization": null, "Log": ["json-file", "none"] },
+            "Plugins": { "Volume": ["local"], "Network": ["host", "none"], "Authorization": null, "Log": log_drivers() },
             "MemoryLimit": true,
             "SwapLimit": true,
             "CpuCfsPeriod": true,
@@ -208,13 +214,17 @@ impl Facts {
             "MemTotal": host.memory,
             "Name": host.name,
             "Labels": [],
+            "Swarm": {
+                "NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": false,
+                "Error": "", "RemoteManagers": null,
+            },
             "ExperimentalBuild": false,
             "ServerVersion": VERSION,
             "Runtimes": { "wharf": { "path": "wharf" } },
             "DefaultRuntime": "wharf",
             "LiveRestoreEnabled": true,
             "SecurityOptions": host.security_options,
-            "Warnings": null,
+            "Warnings": if host.warnings.is_empty() { Value::Null } else { json!(host.warnings) },
             "ClientInfo": { "Debug": false, "Context": "default", "Version": VERSION, "GitCommit": BUILD },
         });
         if let (Value::Object(value), Value::Object(rest)) = (&mut value, rest) {
@@ -222,6 +232,13 @@ impl Facts {
         }
         value
     }
+}
+
+/// Their names, but for the one that keeps nothing, which Docker does not list either.
+fn log_drivers() -> Vec<&'static str> {
+    let drivers = Driver::ALL.iter();
+    let kept = drivers.filter(|driver| **driver != Driver::None);
+    kept.map(|driver| driver.as_str()).collect()
 }
 
 fn capitalized(word: &str) -> String {
@@ -236,8 +253,8 @@ fn capitalized(word: &str) -> String {
 pub fn inspect(context: &Context, args: &args::Inspect) -> Outcome {
     let kind = args.kind.as_deref().unwrap_or_default();
     match kind {
-        "" | "container" | "image" => {}
-        "config" | "network" | "node" | "plugin" | "secret" | "service" | "task" | "volume" => {
+        "" | "container" | "image" | "network" | "volume" => {}
+        "config" | "node" | "plugin" | "secret" | "service" | "task" => {
             return Err(Failure::plain(format_args!(
                 "inspect of type {kind} is not available yet"
             )));
@@ -249,26 +266,30 @@ pub fn inspect(context: &Context, args: &args::Inspect) -> Outcome {
             });
         }
     }
-    if args.size {
-        return Err(Failure::plain("--size is not supported yet"));
-    }
+    let sized = args.size;
     let show = Show::parse(args.format.as_deref())?;
     let engine = context.engine()?;
     container::inspect_each(&show, &args.operands, |name| match kind {
-        "container" => container::inspect_one(&engine, name),
+        "container" => container::inspect_sized(&engine, name, sized),
         "image" => image::inspect_one(&engine, name),
-        _ => match container::inspect_one(&engine, name) {
-            Err(error) if error.kind() == Kind::NotFound => {
-                match image::inspect_one(&engine, name) {
-                    // Neither: say so, rather than only what the image store says.
-                    Err(error) if error.kind() == Kind::NotFound => {
-                        Err(Error::not_found(format!("no such object: {name}")))
-                    }
-                    other => other,
+        "network" => network::inspect_one(&engine, name),
+        "volume" => volume::inspect_one(&engine, name),
+        _ => {
+            let looks: [&dyn Fn() -> Result<Value, Error>; 4] = [
+                &|| container::inspect_sized(&engine, name, sized),
+                &|| image::inspect_one(&engine, name),
+                &|| network::inspect_one(&engine, name),
+                &|| volume::inspect_one(&engine, name),
+            ];
+            for look in looks {
+                match look() {
+                    Err(error) if error.kind() == Kind::NotFound => {}
+                    found => return found,
                 }
             }
-            other => other,
-        },
+            // None of them: say so, rather than only what the last one says.
+            Err(Error::not_found(format!("no such object: {name}")))
+        }
     })
 }
 
@@ -325,9 +346,10 @@ pub fn events(context: &Context, args: &args::Events) -> Outcome {
 
 fn check_event_filter(filter: &Filter) -> Result<(), String> {
     match filter.key.as_str() {
-        "container" | "event" | "image" | "label" | "type" => Ok(()),
-        "config" | "daemon" | "network" | "node" | "plugin" | "scope" | "secret" | "service"
-        | "volume" => Err(format!("filter '{}' is not supported yet", filter.key)),
+        "container" | "event" | "image" | "label" | "network" | "type" => Ok(()),
+        "config" | "daemon" | "node" | "plugin" | "scope" | "secret" | "service" | "volume" => {
+            Err(format!("filter '{}' is not supported yet", filter.key))
+        }
         other => Err(format!("invalid filter '{other}'")),
     }
 }
@@ -355,6 +377,10 @@ fn event_fits(event: &Event, filters: &[Filter]) -> bool {
                     "event" => {
                         event.action == value
                             || event.action.split(':').next().is_some_and(|a| a == value)
+                    }
+                    "network" => {
+                        event.kind == event::Kind::Network
+                            && (event.id.starts_with(value) || attribute("name"))
                     }
                     "type" => kind_name(event.kind) == value,
                     "label" => has_label(&event.attributes, value),
@@ -441,20 +467,4 @@ fn event_names(event: &Event) -> Map<String, Value> {
     .into_iter()
     .map(|(name, json)| (name.to_owned(), field(json)))
     .collect()
-}
-
-/// `completion`.
-pub fn completion(_context: &Context, args: &args::Plain) -> Outcome {
-    let name = args.operands.first().map_or("", String::as_str);
-    let shell: clap_complete::Shell = name.parse().map_err(|_error: String| {
-        Failure::plain(format_args!(
-            "completion: shell {name:?} is not known; use bash, fish, zsh, elvish or powershell"
-        ))
-    })?;
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut verb::tree(), "wharf", &mut script);
-    let mut out = Out::new();
-    out.write_all(&script)?;
-    out.finish()?;
-    Ok(0)
 }

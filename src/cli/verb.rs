@@ -9,8 +9,9 @@ use super::missing::{self, Flag};
 use super::parse::Arity;
 use super::report::Outcome;
 use super::{
-    Context, args, container, demo, disk, image, login, manifest, registry, run, search, stats,
-    system, typed,
+    Context, args, boot, complete, container, cp, demo, disk, files, image, layers, login,
+    manifest, network, prune, published, registry, run, search, stats, system, top, typed, update,
+    volume,
 };
 
 /// One verb.
@@ -51,7 +52,9 @@ const GROUPS: &[(&str, &str)] = &[
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("manifest", "Manage image manifests and manifest lists"),
+    ("network", "Manage networks"),
     ("system", "Manage wharf"),
+    ("volume", "Manage volumes"),
 ];
 
 /// An entry of the list; flags and function come from one args type.
@@ -86,39 +89,65 @@ pub const VERBS: &[Verb] = &[
     verb!(Some(("system", &["info"])), Some("info"), "[OPTIONS]", Arity::None, args::Formatted, NONE, system::info, "Display system-wide information"),
     verb!(None, Some("demo"), "[OPTIONS]", Arity::None, args::Demo, NONE, demo::demo, "Start a set of example containers and look at them"),
     verb!(Some((FEW, &["attach"])), Some("attach"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Attach, NONE, run::attach, "Attach local standard input, output, and error streams to a running container"),
-    verb!(None, Some("completion"), "bash|fish|zsh|elvish|powershell", Arity::Exactly(1), args::Plain, NONE, system::completion, "Print the completion script of a shell"),
+    verb!(Some(("system", &["boot"])), None, "[OPTIONS]", Arity::None, args::Boot, NONE, boot::boot, "Start the containers that are to run after the host's start"),
+    verb!(Some((FEW, &["commit"])), Some("commit"), "[OPTIONS] CONTAINER [REPOSITORY[:TAG]]", Arity::Between(1, 2), args::Commit, NONE, files::commit, "Create a new image from a container's changes"),
+    verb!(None, Some("completion"), "bash|fish|zsh|elvish|powershell", Arity::Exactly(1), args::Plain, NONE, complete::script, "Print the completion script of a shell"),
+    verb!(Some((FEW, &["cp"])), Some("cp"), "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\twharf cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH", Arity::Exactly(2), args::Cp, NONE, cp::cp, "Copy files/folders between a container and the local filesystem"),
     verb!(Some((FEW, &["create"])), Some("create"), "[OPTIONS] IMAGE [COMMAND] [ARG...]", Arity::AtLeast(1), args::Create, missing::CREATE, run::create, "Create a new container"),
+    verb!(Some((FEW, &["diff"])), Some("diff"), "CONTAINER", Arity::Exactly(1), args::Plain, NONE, files::diff, "Inspect changes to files or directories on a container's filesystem"),
     verb!(Some(("system", &["events"])), Some("events"), "[OPTIONS]", Arity::None, args::Events, NONE, system::events, "Get real time events from the engine"),
+    verb!(Some((FEW, &["export"])), Some("export"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Export, NONE, files::export, "Export a container's filesystem as a tar archive"),
     verb!(Some(("image", &["history"])), Some("history"), "[OPTIONS] IMAGE", Arity::Exactly(1), args::History, NONE, image::history, "Show the history of an image"),
     verb!(Some(("image", &["import"])), Some("import"), "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]", Arity::Between(1, 2), args::Import, NONE, image::import, "Import the contents from a tarball to create a filesystem image"),
     verb!(None, Some("inspect"), "[OPTIONS] NAME|ID [NAME|ID...]", Arity::AtLeast(1), args::Inspect, NONE, system::inspect, "Return low-level information on containers and images"),
     verb!(Some((FEW, &["inspect"])), None, "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Inspect, NONE, container::inspect, "Display detailed information on one or more containers"),
     verb!(Some(("image", &["inspect"])), None, "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::InspectImage, NONE, image::inspect, "Display detailed information on one or more images"),
     verb!(Some((FEW, &["kill"])), Some("kill"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Kill, NONE, container::kill, "Kill one or more running containers"),
+    verb!(Some(("image", &["layers"])), Some("layers"), "[OPTIONS] IMAGE", Arity::Exactly(1), args::Layers, NONE, layers::layers, "Show what each layer of an image weighs and what of it nobody sees"),
     verb!(Some(("image", &["load"])), Some("load"), "[OPTIONS]", Arity::None, args::Load, NONE, image::load, "Load an image from a tar archive or STDIN"),
     verb!(None, Some("login"), "[OPTIONS] [SERVER]", Arity::AtMost(1), args::Login, NONE, login::login, "Authenticate to a registry"),
     verb!(None, Some("logout"), "[SERVER]", Arity::AtMost(1), args::Plain, NONE, login::logout, "Log out from a registry"),
     verb!(Some((FEW, &["logs"])), Some("logs"), "[OPTIONS] CONTAINER", Arity::Exactly(1), args::Logs, NONE, container::logs, "Fetch the logs of a container"),
-    verb!(Some(("image", &["prune"])), None, "[OPTIONS]", Arity::None, args::Prune, NONE, disk::prune_images, "Remove unused images"),
+    verb!(Some(("image", &["prune"])), None, "[OPTIONS]", Arity::None, args::Prune, NONE, prune::images, "Remove unused images"),
     verb!(Some(("system", &["check"])), None, "[OPTIONS]", Arity::None, args::Check, NONE, disk::check, "Verify everything that is stored, and repair it"),
     verb!(Some(("system", &["df"])), None, "[OPTIONS]", Arity::None, args::Df, NONE, disk::df, "Show disk usage"),
+    verb!(Some(("system", &["prune"])), None, "[OPTIONS]", Arity::None, args::PruneSystem, NONE, prune::system, "Remove unused data"),
     verb!(Some(("manifest", &["annotate"])), None, "[OPTIONS] MANIFEST_LIST MANIFEST", Arity::Exactly(2), args::ManifestAnnotate, NONE, manifest::annotate, "Add additional information to a local image manifest"),
     verb!(Some(("manifest", &["create"])), None, "[OPTIONS] MANIFEST_LIST MANIFEST [MANIFEST...]", Arity::AtLeast(2), args::ManifestCreate, NONE, manifest::create, "Create a local manifest list for annotating and pushing to a registry"),
     verb!(Some(("manifest", &["inspect"])), None, "[OPTIONS] [MANIFEST_LIST] MANIFEST", Arity::Between(1, 2), args::ManifestInspect, NONE, manifest::inspect, "Display an image manifest, or manifest list"),
     verb!(Some(("manifest", &["push"])), None, "[OPTIONS] MANIFEST_LIST", Arity::Exactly(1), args::ManifestPush, NONE, manifest::push, "Push a manifest list to a repository"),
     verb!(Some(("manifest", &["rm"])), None, "MANIFEST_LIST [MANIFEST_LIST...]", Arity::AtLeast(1), args::Plain, NONE, manifest::rm, "Delete one or more manifest lists from local storage"),
+    verb!(Some(("network", &["connect"])), None, "[OPTIONS] NETWORK CONTAINER", Arity::Exactly(2), args::Connect, NONE, network::connect, "Connect a container to a network"),
+    verb!(Some(("network", &["create"])), None, "[OPTIONS] NETWORK", Arity::Exactly(1), args::CreateNetwork, NONE, network::create, "Create a network"),
+    verb!(Some(("network", &["disconnect"])), None, "[OPTIONS] NETWORK CONTAINER", Arity::Exactly(2), args::Disconnect, NONE, network::disconnect, "Disconnect a container from a network"),
+    verb!(Some(("network", &["inspect"])), None, "[OPTIONS] NETWORK [NETWORK...]", Arity::AtLeast(1), args::InspectNetwork, NONE, network::inspect, "Display detailed information on one or more networks"),
+    verb!(Some(("network", &["ls", "list"])), None, "[OPTIONS]", Arity::None, args::LsNetworks, NONE, network::ls, "List networks"),
+    verb!(Some(("network", &["prune"])), None, "[OPTIONS]", Arity::None, args::PruneNetworks, NONE, prune::networks, "Remove all unused networks"),
+    verb!(Some(("network", &["repair"])), None, "", Arity::None, args::Plain, NONE, network::repair, "Make bridges and firewall rules again where something is missing"),
+    verb!(Some(("network", &["rm", "remove"])), None, "NETWORK [NETWORK...]", Arity::AtLeast(1), args::RmNetworks, NONE, network::rm, "Remove one or more networks"),
     verb!(Some((FEW, &["pause"])), Some("pause"), "CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Plain, NONE, container::pause, "Pause all processes within one or more containers"),
+    verb!(Some((FEW, &["port"])), Some("port"), "CONTAINER [PRIVATE_PORT[/PROTO]]", Arity::Between(1, 2), args::Plain, NONE, published::port, "List port mappings or a specific mapping for the container"),
+    verb!(Some((FEW, &["prune"])), None, "[OPTIONS]", Arity::None, args::PruneContainers, NONE, prune::containers, "Remove all stopped containers"),
     verb!(Some(("image", &["referrers"])), None, "[OPTIONS] NAME[:TAG|@DIGEST]", Arity::Exactly(1), args::Referrers, NONE, registry::referrers, "List what refers to an image in its registry: signatures, SBOMs"),
+    verb!(Some((FEW, &["rename"])), Some("rename"), "CONTAINER NEW_NAME", Arity::Exactly(2), args::Plain, NONE, container::rename, "Rename a container"),
     verb!(Some((FEW, &["restart"])), Some("restart"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Stop, NONE, container::restart, "Restart one or more containers"),
     verb!(Some((FEW, &["rm", "remove"])), Some("rm"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Rm, NONE, container::rm, "Remove one or more containers"),
     verb!(Some(("image", &["rm", "remove"])), Some("rmi"), "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::Rmi, missing::RMI, image::rmi, "Remove one or more images"),
     verb!(Some(("image", &["save"])), Some("save"), "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::Save, NONE, image::save, "Save one or more images to a tar archive (streamed to STDOUT by default)"),
     verb!(None, Some("search"), "[OPTIONS] TERM", Arity::Exactly(1), args::Search, NONE, search::search, "Search Docker Hub for images"),
+    verb!(Some(("system", &["shutdown"])), None, "", Arity::None, args::Plain, NONE, boot::shutdown, "Stop all containers until the host's next start"),
     verb!(Some((FEW, &["start"])), Some("start"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Start, missing::START, run::start, "Start one or more stopped containers"),
     verb!(Some((FEW, &["stats"])), Some("stats"), "[OPTIONS] [CONTAINER...]", Arity::AtLeast(0), args::Stats, NONE, stats::stats, "Display a live stream of container(s) resource usage statistics"),
     verb!(Some((FEW, &["stop"])), Some("stop"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Stop, NONE, container::stop, "Stop one or more running containers"),
     verb!(Some(("image", &["tag"])), Some("tag"), "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", Arity::Exactly(2), args::Plain, NONE, image::tag, "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+    verb!(Some((FEW, &["top"])), Some("top"), "CONTAINER [ps OPTIONS]", Arity::AtLeast(1), args::Top, NONE, top::top, "Display the running processes of a container"),
     verb!(Some((FEW, &["unpause"])), Some("unpause"), "CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Plain, NONE, container::unpause, "Unpause all processes within one or more containers"),
+    verb!(Some(("volume", &["create"])), None, "[OPTIONS] [VOLUME]", Arity::AtMost(1), args::CreateVolume, missing::VOLUME, volume::create, "Create a volume"),
+    verb!(Some(("volume", &["inspect"])), None, "[OPTIONS] VOLUME [VOLUME...]", Arity::AtLeast(1), args::Formatted, NONE, volume::inspect, "Display detailed information on one or more volumes"),
+    verb!(Some(("volume", &["ls", "list"])), None, "[OPTIONS]", Arity::None, args::LsVolumes, missing::VOLUMES, volume::ls, "List volumes"),
+    verb!(Some(("volume", &["prune"])), None, "[OPTIONS]", Arity::None, args::PruneVolumes, NONE, prune::volumes, "Remove unused local volumes"),
+    verb!(Some(("volume", &["rm", "remove"])), None, "[OPTIONS] VOLUME [VOLUME...]", Arity::AtLeast(1), args::RmVolumes, NONE, volume::rm, "Remove one or more volumes"),
+    verb!(Some((FEW, &["update"])), Some("update"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Update, NONE, update::update, "Update configuration of one or more containers"),
     verb!(Some((FEW, &["wait"])), Some("wait"), "CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Plain, NONE, container::wait, "Block until one or more containers stop, then print their exit codes"),
 ];
 
@@ -141,6 +170,11 @@ pub fn find(words: &[&str]) -> Option<(&'static Verb, usize)> {
                 .is_some_and(|(group, names)| group == first && names.contains(&second))
         })
         .map(|verb| (verb, 2))
+}
+
+/// Management commands with their help line.
+pub fn groups() -> impl Iterator<Item = (&'static str, &'static str)> {
+    GROUPS.iter().copied()
 }
 
 /// A management command's help line.

@@ -1,13 +1,19 @@
 //! Request plus image makes a container's configuration: pure rules, Docker's own (moby `daemon/container/merge`).
 
-use super::error::{Error, Result};
-use super::model::image::Image;
-use super::model::{
-    ContainerConfig, ContainerId, HostConfig, Mount, NetworkMode, RestartPolicy, request, signal,
-};
+use std::collections::BTreeSet;
 
-/// The least memory a container can be limited to, in bytes: below it not even the start succeeds.
-const MIN_MEMORY: u64 = 6 << 20;
+use serde::Deserialize as _;
+
+use super::error::{Error, Result};
+use super::limits;
+use super::model::image::Image;
+use super::model::modes::{IpcMode, PidMode, UtsMode};
+use super::model::selinux::{Contexts, LabelOption};
+use super::model::{
+    ContainerConfig, ContainerId, HealthCheck, HostConfig, Mount, NetworkMode, RestartPolicy,
+    Rights, Security, request, signal,
+};
+use super::runtime::apparmor;
 
 /// What the process will be. The image's values fill what the request leaves open.
 ///
@@ -37,15 +43,20 @@ pub(super) fn merge(
         return Err(Error::invalid("no command specified")
             .with_hint("the image names none; give one after the image"));
     }
+    let healthcheck = healthcheck(request, image)?;
     let mut labels = from.labels.clone();
     labels.extend(request.labels.iter().cloned());
-    let hostname = match (&request.hostname, request.network) {
+    let hostname = match (&request.hostname, &request.network) {
+        _ if request.modes.uts == UtsMode::Host => host_name.to_owned(),
         (Some(name), _) => name.clone(),
         (None, NetworkMode::Host) => host_name.to_owned(),
-        (None, NetworkMode::None) => id.short().to_owned(),
+        (None, NetworkMode::None | NetworkMode::Networks | NetworkMode::Container(_)) => {
+            id.short().to_owned()
+        }
     };
     Ok(ContainerConfig {
         hostname,
+        domainname: request.domainname.clone(),
         user: request.user.clone().unwrap_or_else(|| from.user.clone()),
         attach: request.attach,
         tty: request.tty,
@@ -65,9 +76,54 @@ pub(super) fn merge(
             .clone()
             .or_else(|| from.stop_signal.clone()),
         stop_timeout: request.stop_timeout,
-        exposed_ports: from.exposed_ports.clone(),
-        volumes: from.volumes.clone(),
+        exposed_ports: exposed(request, &from.exposed_ports),
+        volumes: anonymous(request, &from.volumes),
+        healthcheck,
+        shell: image.stated.shell.clone(),
     })
+}
+
+/// The image's ports, and those that are exposed or published.
+fn exposed(request: &request::Create, of_image: &[String]) -> Vec<String> {
+    let published = request.ports.iter().map(|binding| binding.port);
+    let own = request.exposed.iter().copied().chain(published);
+    let all: BTreeSet<String> = of_image
+        .iter()
+        .cloned()
+        .chain(own.map(|port| port.to_string()))
+        .collect();
+    all.into_iter().collect()
+}
+
+/// The image's, and those that the request has without a name.
+fn anonymous(request: &request::Create, of_image: &[String]) -> Vec<String> {
+    let own = request.mounts.iter().filter_map(|mount| match mount {
+        Mount::Volume(volume) if volume.name.is_empty() && !volume.long => {
+            Some(volume.target.clone())
+        }
+        Mount::Volume(_) | Mount::Bind { .. } | Mount::Tmpfs { .. } | Mount::Image(_) => None,
+    });
+    let all: BTreeSet<String> = of_image.iter().cloned().chain(own).collect();
+    all.into_iter().collect()
+}
+
+fn healthcheck(request: &request::Create, image: &Image) -> Result<Option<HealthCheck>> {
+    let of_image = match &image.stated.healthcheck {
+        Some(text) => Some(HealthCheck::deserialize(text).map_err(|error| {
+            let what = format!("image {} has a malformed health check", request.image);
+            Error::invalid(what).caused_by(error)
+        })?),
+        None => None,
+    };
+    let own = request.healthcheck.clone();
+    let merged = match (own, of_image) {
+        (Some(own), Some(of_image)) => Some(own.or(&of_image)),
+        (own, of_image) => own.or(of_image),
+    };
+    if let Some(check) = &merged {
+        check.check().map_err(Error::invalid)?;
+    }
+    Ok(merged)
 }
 
 /// The request's variables, then those of the image that it does not name. The last of two equal names wins; a name
@@ -92,7 +148,16 @@ fn merge_env(own: &[String], image: &[String]) -> Vec<String> {
 pub(super) fn host_config(request: &request::Create) -> HostConfig {
     HostConfig {
         mounts: request.mounts.clone(),
-        network: request.network,
+        volumes_from: request
+            .volumes_from
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        network: request.network.clone(),
+        networks: request.networks.clone(),
+        ports: request.ports.clone(),
+        publish_all: request.publish_all,
+        dns: request.dns.clone(),
         restart: request.restart,
         auto_remove: request.auto_remove,
         readonly_rootfs: request.readonly_rootfs,
@@ -102,6 +167,37 @@ pub(super) fn host_config(request: &request::Create) -> HostConfig {
         cap_drop: request.cap_drop.clone(),
         shm_size: request.shm_size,
         extra_hosts: request.extra_hosts.clone(),
+        rights: request.rights.clone(),
+        security: Security {
+            labels: labels(request),
+            ..request.security.clone()
+        },
+        contexts: Contexts::default(),
+        modes: request.modes.clone(),
+        ids: None,
+        keeping: request.keeping.clone(),
+    }
+}
+
+/// The profile of AppArmor that is asked for; the engine's own if `None`.
+#[must_use]
+pub(super) fn apparmor<'a>(security: &'a Security, rights: &Rights) -> Option<&'a str> {
+    let named = security.apparmor.as_deref();
+    named.or(rights.privileged.then_some(apparmor::UNCONFINED))
+}
+
+/// What is asked of SELinux: a privileged container has no context of its own, as with Docker, nor has one that shares the
+/// host's processes or IPC objects, unless it is asked for.
+#[must_use]
+pub(super) fn labels(request: &request::Create) -> Vec<LabelOption> {
+    let modes = &request.modes;
+    let is_open =
+        request.rights.privileged || modes.pid == PidMode::Host || modes.ipc == IpcMode::Host;
+    let labels = &request.security.labels;
+    if is_open && labels.is_empty() {
+        vec![LabelOption::Disable]
+    } else {
+        labels.clone()
     }
 }
 
@@ -115,26 +211,14 @@ pub(super) fn validate(request: &request::Create) -> Result<()> {
             "conflicting options: cannot specify both --restart and --rm",
         ));
     }
-    let resources = &request.resources;
-    if resources.memory.is_some_and(|bytes| bytes < MIN_MEMORY) {
-        return Err(Error::invalid("minimum memory limit allowed is 6MB"));
-    }
-    if let (Some(memory), Some(swap)) = (resources.memory, resources.memory_swap)
-        && u64::try_from(swap).is_ok_and(|swap| swap != 0 && swap < memory)
-    {
+    let shares_name = request.modes.uts == UtsMode::Host;
+    if shares_name && (request.hostname.is_some() || !request.domainname.is_empty()) {
         return Err(Error::invalid(
-            "minimum memoryswap limit should be larger than memory limit",
+            "conflicting options: hostname and the UTS mode",
         ));
     }
-    let cpus = u64::try_from(super::system::online_cpus()).unwrap_or(1);
-    if resources
-        .nano_cpus
-        .is_some_and(|nano| nano > cpus * 1_000_000_000)
-    {
-        return Err(Error::invalid(format!(
-            "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
-        )));
-    }
+    check_users(request)?;
+    limits::check(&request.resources, super::system::online_cpus())?;
     if let Some(text) = &request.stop_signal
         && signal::parse(text).is_none()
     {
@@ -150,13 +234,7 @@ pub(super) fn validate(request: &request::Create) -> Result<()> {
             "the working directory '{dir}' is invalid, it needs to be an absolute path"
         )));
     }
-    if !matches!(request.log.driver.as_str(), "json-file" | "none") {
-        return Err(
-            Error::unsupported(format!("log driver {:?}", request.log.driver))
-                .with_hint("json-file and none are available"),
-        );
-    }
-    let mut targets = std::collections::BTreeSet::new();
+    let mut targets = BTreeSet::new();
     for mount in &request.mounts {
         let target = mount.target().trim_end_matches('/');
         if !mount.target().starts_with('/') {
@@ -180,6 +258,32 @@ pub(super) fn validate(request: &request::Create) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is the host's cannot be had with other users than the host's.
+fn check_users(request: &request::Create) -> Result<()> {
+    let modes = &request.modes;
+    if !modes.users.is_mapped() {
+        return Ok(());
+    }
+    let refuse = |what: &str| {
+        Err(Error::invalid(format!(
+            "cannot share the {what} namespace when user namespaces are enabled"
+        )))
+    };
+    if request.rights.privileged {
+        return Err(
+            Error::invalid("privileged mode is incompatible with user namespaces")
+                .with_hint("--userns host runs it with the host's users"),
+        );
+    }
+    match (&request.network, &modes.pid, &modes.ipc, modes.uts) {
+        (NetworkMode::Host, ..) => refuse("host's network"),
+        (_, PidMode::Host | PidMode::Container(_), ..) => refuse("PID"),
+        (_, _, IpcMode::Host | IpcMode::Container(_), _) => refuse("IPC"),
+        (_, _, _, UtsMode::Host) => refuse("host's UTS"),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -206,6 +310,20 @@ mod tests {
     }
 
     #[test]
+    fn a_privileged_container_has_no_context_unless_it_is_asked_for() {
+        let labels = |privileged, given: &[LabelOption]| {
+            let mut request = request::Create::default();
+            request.rights.privileged = privileged;
+            request.security.labels = given.to_vec();
+            host_config(&request).security.labels
+        };
+        let given = [LabelOption::Type("spc_t".to_owned())];
+        assert_eq!(labels(false, &[]), []);
+        assert_eq!(labels(true, &[]), [LabelOption::Disable]);
+        assert_eq!(labels(true, &given), given);
+    }
+
+    #[test]
     fn impossible_requests_are_refused_before_anything_is_made() {
         let check = |change: fn(&mut request::Create), text: &str| {
             let mut request = request::Create::default();
@@ -216,7 +334,6 @@ mod tests {
         check(|r| r.resources.memory = Some(4096), "minimum memory limit");
         check(|r| r.working_dir = Some("x".into()), "absolute path");
         check(|r| r.stop_signal = Some("NOPE".into()), "invalid signal");
-        check(|r| r.log.driver = "syslog".into(), "log driver");
         check(
             |r| {
                 r.auto_remove = true;

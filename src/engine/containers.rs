@@ -1,54 +1,128 @@
 //! The order of the world for one container: image, root file system, files of `/etc`, monitor; and back.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 
 use super::error::{Attempt, Error, Kind, Result};
 use super::images::User;
+use super::model::log::Driver;
+use super::model::modes::{IpcMode, Modes, PidMode};
 use super::model::{
-    Cancel, Container, ContainerId, ContainerSummary, Digest, Mount, Platform, RestartPolicy,
-    State, Status, container, event, request, signal,
+    Cancel, Container, ContainerId, ContainerSummary, Digest, Mount, NetworkMode, Platform,
+    RestartPolicy, State, Status, container, event, request, signal,
 };
+use super::runtime::cgroup::Cgroup;
 use super::runtime::channel::{ExecRequest, Exit, Session};
 use super::runtime::control::{self, Control, Spawn};
-use super::runtime::{exec, monitor, spec};
-use super::store;
+use super::runtime::{apparmor, exec, monitor, mounts, selinux, spec, view};
+use super::store::{self, Roots};
 use super::sys::file::{self, Durability, Lock};
 use super::sys::host;
+use super::sys::rooted;
 use super::{
-    AttachTo, Created, Engine, config, launch, logs, names, records, records::Truth, teardown,
+    AttachTo, Created, Engine, config, contexts, journal_log, launch, leftovers,
+    leftovers::LiveDirectories, limits, logs, names, networks, records, records::Truth, teardown,
+    user_ids, volumes,
 };
 
 /// Exit code of a container whose monitor was killed: its init got SIGKILL (128 + 9).
 const EXIT_KILLED: i32 = 137;
 
+const SIGKILL: i32 = 9;
+
+/// How long a process that was killed may take to end, as with Docker.
+const DYING: Duration = Duration::from_secs(10);
+
 /// All containers, newest first. Orphans are recovered on the way, and what a killed `create` left is cleared away.
 pub(super) fn list(engine: &Engine) -> Result<Vec<ContainerSummary>> {
-    clear_stages(engine);
+    leftovers::clear(engine);
+    let mut live = LiveDirectories::list(engine.roots())?;
     let mut rows = Vec::new();
-    for id in records::ids(engine.roots())? {
-        let Some(container) = records::load(engine.roots(), &id)? else {
-            continue;
-        };
-        match state_of(engine, &container) {
-            Ok(state) => rows.push(ContainerSummary { container, state }),
+    for (container, resting) in read_all(engine.roots(), &live)? {
+        let state = resting.map_or_else(|| state_of(engine, &container), Ok);
+        match state {
+            Ok(state) => {
+                live.settle(engine, &container, state.status.is_live());
+                rows.push(summary(engine, container, state));
+            }
             // Removed while we looked.
             Err(error) if error.kind() == Kind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
+    live.finish(engine);
     rows.sort_by_key(|row| std::cmp::Reverse(row.container.created));
     Ok(rows)
+}
+
+/// A record, and the state of a container that rests.
+type Read = Result<Option<(Arc<Container>, Option<State>)>>;
+
+/// So many records are read faster by one thread than others are made.
+const FEW: usize = 100;
+
+/// All records, with the state of those containers that have no live directory and are not said to run: nobody is at them, and
+/// nothing else is to be asked. Many are read by all processors.
+fn read_all(roots: &Roots, live: &LiveDirectories) -> Result<Vec<(Arc<Container>, Option<State>)>> {
+    let read = |id: &ContainerId| -> Read {
+        let Some(container) = records::load(roots, id)? else {
+            return Ok(None);
+        };
+        if live.has(id) {
+            return Ok(Some((container, None)));
+        }
+        let state = records::durable(roots, id)?;
+        let rests = !state.status.is_live() && state.status != Status::Removing;
+        Ok(Some((container, rests.then_some(state))))
+    };
+    let ids = records::ids(roots)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    if ids.len() <= FEW || threads == 1 {
+        return ids.iter().filter_map(|id| read(id).transpose()).collect();
+    }
+    let parts = ids.chunks(ids.len().div_ceil(threads));
+    let read_part = |part: &[ContainerId]| part.iter().map(read).collect::<Vec<Read>>();
+    let all: Vec<Read> = std::thread::scope(|scope| {
+        let running: Vec<_> = parts
+            .map(|part| scope.spawn(move || read_part(part)))
+            .collect();
+        let ended = running.into_iter().map(|thread| {
+            let failed = |_| {
+                vec![Err(Error::new(
+                    Kind::Internal,
+                    "a reader of records failed",
+                ))]
+            };
+            thread.join().unwrap_or_else(failed)
+        });
+        ended.flatten().collect()
+    });
+    all.into_iter().filter_map(Result::transpose).collect()
 }
 
 /// One container with its state.
 pub(super) fn get(engine: &Engine, id: &ContainerId) -> Result<ContainerSummary> {
     let container = records::expect(engine.roots(), id)?;
     let state = state_of(engine, &container)?;
-    Ok(ContainerSummary { container, state })
+    Ok(summary(engine, container, state))
+}
+
+fn summary(engine: &Engine, container: Arc<Container>, state: State) -> ContainerSummary {
+    let endpoints = if state.status.is_live() {
+        networks::connected(engine.roots(), &container.id)
+    } else {
+        Vec::new()
+    };
+    ContainerSummary {
+        container,
+        state,
+        endpoints,
+    }
 }
 
 /// The state as it is now; an orphan is recovered first.
@@ -78,23 +152,10 @@ fn finish_removal(engine: &Engine, container: &Container, state: State) -> Resul
     })
 }
 
-/// Takes away what a killed process left: stages of a `create`, and what a monitor had put aside to remove.
-fn clear_stages(engine: &Engine) {
-    // Best effort, as below.
-    let _ = monitor::sweep(&engine.roots().containers());
-    let _ = monitor::sweep(&engine.roots().live_directories());
-    let Ok(names) = file::list_dir(&engine.roots().containers()) else {
-        return;
-    };
-    for name in names {
-        let maker = name
-            .strip_prefix(STAGE)
-            .and_then(|rest| rest.split('-').next());
-        if maker.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            // Best effort: the next one tries again.
-            let _ = file::remove_tree(&engine.roots().containers().join(name));
-        }
-    }
+/// A container's group.
+pub(super) fn group(engine: &Engine, container: &Container) -> Result<Cgroup> {
+    let parent = &container.host.keeping.cgroup_parent;
+    Ok(engine.hierarchy()?.container(parent, &container.id))
 }
 
 /// Makes a container. On failure nothing of it is left.
@@ -109,10 +170,21 @@ pub(super) fn create(engine: &Engine, request: &request::Create) -> Result<Creat
     if let Some(wanted) = &request.platform {
         check_platform(wanted, &image.summary.platform, &request.image)?;
     }
+    let confinement = apparmor::prepare(config::apparmor(&request.security, &request.rights))?;
+    let modes = known_modes(engine, &request.modes)?;
+    // What cannot be is refused here; which categories it gets is decided when it gets its name.
+    let labels = contexts::options(engine, config::labels(request), &modes)?;
+    let choice = selinux::choose(&labels, || Ok(BTreeSet::new()))?;
     prepare_bind_sources(&request.mounts)?;
+    // Nor a volume; an exclusive holder of this lock asks the records.
+    let _volumes = volumes::hold(engine)?;
+    let attachments = networks::resolve(engine, request)?;
+    let mut asked = volumes::mounts(engine, request, &image.config.volumes)?;
+    find_images(engine, &mut asked)?;
+    limits::check_host(request, engine.hierarchy()?.version())?;
 
     let id = engine.next_id();
-    let container = Container {
+    let mut container = Container {
         version: container::RECORD_VERSION,
         id: id.clone(),
         name: request.name.clone().unwrap_or_default(),
@@ -128,31 +200,98 @@ pub(super) fn create(engine: &Engine, request: &request::Create) -> Result<Creat
         config: config::merge(request, &image, &id, &host::uname().node)?,
         host: config::host_config(request),
     };
+    container.host.mounts = asked;
+    container.host.networks = attachments;
+    if let NetworkMode::Container(name) = &mut container.host.network {
+        *name = engine.resolve(name)?.to_string();
+    }
+    container.host.modes = modes;
+    container.host.security.labels = labels;
     // Made under a name that no look-up sees, and renamed when it is whole.
-    let stage = engine
-        .roots()
-        .containers()
-        .join(format!("{STAGE}{}-{id}", std::process::id()));
-    match make(engine, container, &stage) {
+    let stage = leftovers::stage(engine.roots(), &id);
+    let mut made = Vec::new();
+    match make(engine, container.clone(), &stage, &mut made) {
         Ok(container) => {
             engine.note(&container, "create", &[]);
             Ok(Created {
                 id,
-                warnings: Vec::new(),
+                warnings: confinement
+                    .warning
+                    .into_iter()
+                    .chain(choice.warning)
+                    .collect(),
             })
         }
         Err(error) => {
+            volumes::withdraw(engine, &container, &made);
             let _ = file::remove_tree(&stage);
             Err(error)
         }
     }
 }
 
-/// Prefix of directories in which containers are being made; the maker's pid follows.
-const STAGE: &str = ".new-";
+/// Other containers are known by their ids from now on: they may be renamed.
+fn known_modes(engine: &Engine, asked: &Modes) -> Result<Modes> {
+    let mut modes = asked.clone();
+    if let PidMode::Container(name) = &mut modes.pid {
+        *name = engine.resolve(name)?.to_string();
+    }
+    if let IpcMode::Container(name) = &mut modes.ipc {
+        *name = engine.resolve(name)?.to_string();
+    }
+    Ok(modes)
+}
+
+/// Image mounts learn which layers they are.
+fn find_images(engine: &Engine, mounts: &mut [Mount]) -> Result<()> {
+    for mount in mounts {
+        let Mount::Image(mount) = mount else { continue };
+        if mount.layers.is_empty() {
+            let image = engine.images_store().resolve(&mount.image)?;
+            let chains = image.layers.iter().rev();
+            mount.layers = chains.map(|layer| layer.chain_id.clone()).collect();
+        }
+    }
+    Ok(())
+}
+
+/// Volumes begin with what the image has at their place (CVE-2022-23648: resolved inside the image's root).
+fn fill_volumes(engine: &Engine, container: &Container, stage: &Path) -> Result<()> {
+    let wanted = volumes::to_fill(engine, container)?;
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let rootfs = launch::rootfs_in(engine, container, stage);
+    let mut spec = Spec::default();
+    spec.set_mounts(Some(Vec::new()));
+    let cgroup = group(engine, container)?;
+    view::of_layers(&rootfs, &spec, &cgroup, |root| {
+        for (volume, data) in &wanted {
+            let target = Path::new(&volume.target);
+            let Some(found) = root.resolve_optional(target)? else {
+                continue;
+            };
+            if rooted::is_dir(found.as_fd(), target)? {
+                mounts::copy_up::directory(found.as_fd(), data, target)
+                    .attempt(|| format!("fill volume {}", volume.name))?;
+            } else if volume.anonymous {
+                return Err(Error::invalid(format!(
+                    "cannot mount volume over existing file, file exists {}",
+                    volume.target
+                )));
+            }
+        }
+        Ok(())
+    })
+}
 
 /// The steps of `create` that leave something on disk.
-fn make(engine: &Engine, mut container: Container, stage: &Path) -> Result<Container> {
+fn make(
+    engine: &Engine,
+    mut container: Container,
+    stage: &Path,
+    made: &mut Vec<String>,
+) -> Result<Container> {
     file::create_private_dir(stage)?;
     let lowest = container
         .layers
@@ -162,10 +301,16 @@ fn make(engine: &Engine, mut container: Container, stage: &Path) -> Result<Conta
     for part in ["work", "log"] {
         file::create_private_dir(&stage.join(part))?;
     }
+    volumes::provide(engine, &container, made)?;
+    fill_volumes(engine, &container, stage)?;
     let _names = names::lock(engine.roots())?;
     if container.name.is_empty() {
         container.name = free_name(engine)?;
     }
+    let labels = &container.host.security.labels;
+    let taken = || levels(engine);
+    container.host.contexts = selinux::choose(labels, taken)?.contexts;
+    container.host.ids = user_ids::choose(engine, container.host.modes.users)?;
     names::reserve(engine.roots(), &container.name, &container.id)?;
     let appeared = store::write_record(
         &stage.join(records::RECORD),
@@ -178,6 +323,17 @@ fn make(engine: &Engine, mut container: Container, stage: &Path) -> Result<Conta
         return Err(error);
     }
     Ok(container)
+}
+
+/// The SELinux levels that containers have. The lock on names keeps others from taking one meanwhile.
+fn levels(engine: &Engine) -> Result<BTreeSet<String>> {
+    let mut levels = BTreeSet::new();
+    for id in records::ids(engine.roots())? {
+        if let Some(container) = records::load(engine.roots(), &id)? {
+            levels.extend(selinux::level(&container.host.contexts));
+        }
+    }
+    Ok(levels)
 }
 
 fn free_name(engine: &Engine) -> Result<String> {
@@ -203,11 +359,12 @@ pub(super) fn start(
     id: &ContainerId,
     attach: Option<AttachTo>,
 ) -> Result<Option<Session>> {
-    let container = records::expect(engine.roots(), id)?;
     let lock = lock(engine, id)?;
-    let state = match records::look(engine.roots(), id)? {
-        Truth::Known(state) => state,
-        Truth::Orphaned => settle(engine, &container)?.0,
+    let container = records::expect(engine.roots(), id)?;
+    let state = leftovers::at_rest(engine, &container)?;
+    // A `--rm` container that has just ended is gone now.
+    let Some(container) = records::load(engine.roots(), id)? else {
+        return Err(records::no_such(id.as_str()));
     };
     match state.status {
         Status::Running | Status::Restarting => {
@@ -242,6 +399,9 @@ fn launch_locked(
         let _ = file::remove_tree(&live);
         return Err(error);
     }
+    if attach.is_some() {
+        engine.note(container, "attach", &[]);
+    }
     let started = match engine.take_spare(&container.id) {
         Some(waiting) => waiting.start(attach, restart_count),
         None => control::spawn(&Spawn {
@@ -269,7 +429,9 @@ pub(super) fn attach(engine: &Engine, id: &ContainerId, to: AttachTo) -> Result<
             );
         }
     }
-    monitor_of(engine, &summary)?.attach(to)
+    let session = monitor_of(engine, &summary)?.attach(to)?;
+    engine.note(&summary.container, "attach", &[]);
+    Ok(session)
 }
 
 /// Stops a container and waits until it is over; one that does not run is left alone.
@@ -279,26 +441,40 @@ pub(super) fn stop(
     request: &request::Stop,
     keep: Keep,
 ) -> Result<()> {
-    let summary = get(engine, id)?;
-    if !summary.state.status.is_live() {
-        return Ok(());
-    }
+    let mut summary = get(engine, id)?;
     let number = request.signal.as_ref().map(|text| {
         signal::parse(text).ok_or_else(|| Error::invalid(format!("invalid signal: {text}")))
     });
     let number = number.transpose()?;
-    let Some(control) = Control::connect(&engine.roots().live(id))? else {
-        // Over already, or its monitor died: a look settles which, and what is to be done.
-        return get(engine, id).map(|_| ());
-    };
-    let asked = control.stop(number, request.timeout, keep == Keep::ForRestart);
-    match asked {
-        Ok(_) => Ok(()),
-        // The monitor was killed while it stopped the container: recovery ends what is left.
-        Err(error) if error.kind() == Kind::Unavailable => get(engine, id).map(|_| ()),
-        Err(error) => Err(error.attempting(format!("stop {}", summary.container.name))),
+    let deadline = Instant::now() + leftovers::PATIENCE;
+    while Instant::now() < deadline {
+        if !summary.state.status.is_live() {
+            return Ok(());
+        }
+        if let Some(control) = Control::connect(&engine.roots().live(id))? {
+            match control.stop(number, request.timeout, keep == Keep::ForRestart) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == Kind::Unavailable => {}
+                Err(error) => {
+                    return Err(error.attempting(format!("stop {}", summary.container.name)));
+                }
+            }
+        }
+        // Over already, or its monitor was killed: a look settles which, and may start it again by its policy.
+        leftovers::await_monitor(engine, id)?;
+        summary = match get(engine, id) {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+            other => other?,
+        };
     }
+    Err(Error::conflict(format!(
+        "container {} was started again while it was being stopped",
+        summary.container.name
+    )))
 }
+
+/// How often something is tried again because others get in between, before that is an error.
+const TURNS: usize = 10;
 
 /// Whether a `--rm` container survives this stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -334,9 +510,39 @@ pub(super) fn kill(engine: &Engine, id: &ContainerId, number: i32) -> Result<()>
     ) {
         return Err(not_running());
     }
-    match Control::connect(&engine.roots().live(id))? {
-        Some(mut control) => control.signal(number),
-        None => Err(not_running()),
+    let mut control = Control::connect(&engine.roots().live(id))?.ok_or_else(not_running)?;
+    match control.signal(number) {
+        // It has just ended, or its monitor was killed, and the container with it.
+        Err(error) if error.kind() == Kind::Unavailable => {
+            get_if_there(engine, id)?;
+            return Err(not_running());
+        }
+        other => other?,
+    }
+    if number != SIGKILL {
+        return Ok(());
+    }
+    // As Docker: whoever killed it finds it ended, and may remove it.
+    match control.wait_at_most(DYING) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::new(
+            Kind::Timeout,
+            format!(
+                "kill {}: it was killed and has not ended",
+                summary.container.name
+            ),
+        )),
+        // Its monitor was killed as well: a look settles the rest.
+        Err(error) if error.kind() == Kind::Unavailable => get_if_there(engine, id),
+        Err(error) => Err(error),
+    }
+}
+
+/// A look at a container that may be gone.
+fn get_if_there(engine: &Engine, id: &ContainerId) -> Result<()> {
+    match get(engine, id) {
+        Err(error) if error.kind() != Kind::NotFound => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -368,44 +574,57 @@ pub(super) fn unpause(engine: &Engine, id: &ContainerId) -> Result<()> {
 pub(super) fn remove(engine: &Engine, id: &ContainerId, request: request::Remove) -> Result<()> {
     let summary = get(engine, id)?;
     let name = &summary.container.name;
-    if summary.state.status.is_live() {
-        if !request.force {
-            return Err(Error::conflict(format!(
-                "cannot remove container \"{name}\": container is {}",
-                summary.state.status.as_str()
-            ))
-            .with_hint("stop the container before removing or force remove"));
-        }
-        let now = request::Stop {
-            signal: Some("KILL".to_owned()),
-            timeout: Some(0),
-        };
-        stop(engine, id, &now, Keep::AsConfigured)?;
-    }
-    let Some(container) = records::load(engine.roots(), id)? else {
-        // A `--rm` container that went by itself when it was stopped.
-        return Ok(());
+    let mut live = summary.state.status.is_live();
+    let is = |status: Status| {
+        let status = status.as_str();
+        let text = format!("cannot remove container \"{name}\": container is {status}");
+        Error::conflict(text).with_hint("stop the container before removing or force remove")
     };
+    if live && !request.force {
+        return Err(is(summary.state.status));
+    }
+    for _ in 0..TURNS {
+        if live {
+            let now = request::Stop {
+                signal: Some("KILL".to_owned()),
+                timeout: Some(0),
+            };
+            match stop(engine, id, &now, Keep::AsConfigured) {
+                Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+                other => other?,
+            }
+        }
+        if remove_at_rest(engine, id, request)? {
+            return Ok(());
+        }
+        if !request.force {
+            return Err(is(Status::Running));
+        }
+        live = true;
+    }
+    Err(Error::conflict(format!(
+        "container {name} was started again while it was being removed"
+    )))
+}
+
+/// Removes a container that does not run; `false` if it does, after all.
+fn remove_at_rest(engine: &Engine, id: &ContainerId, request: request::Remove) -> Result<bool> {
+    // A `--rm` container goes by itself when it is stopped, which may be before we look, or while.
     let _lock = match lock(engine, id) {
-        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+        Err(error) if error.kind() == Kind::NotFound => return Ok(true),
         other => other?,
     };
-    match records::look(engine.roots(), id)? {
-        Truth::Known(state) if state.status.is_live() => {
-            return Err(Error::conflict(format!(
-                "container {name} was started again while it was being removed"
-            )));
-        }
-        // A front that was killed while it started the container may have left a live directory.
-        Truth::Known(_) | Truth::Orphaned => {
-            settle(engine, &container)?;
+    let container = records::expect(engine.roots(), id)?;
+    if leftovers::at_rest(engine, &container)?.status.is_live() {
+        return Ok(false);
+    }
+    if let Some(container) = records::load(engine.roots(), id)? {
+        remove_locked(engine, &container)?;
+        if request.volumes {
+            volumes::remove_anonymous(engine, &container)?;
         }
     }
-    match records::load(engine.roots(), id)? {
-        Some(container) => remove_locked(engine, &container),
-        // Its own `--rm` took it away with what was left of its run.
-        None => Ok(()),
-    }
+    Ok(true)
 }
 
 /// The removal itself; the caller holds the lock and knows that the container does not run.
@@ -480,10 +699,13 @@ fn recover(engine: &Engine, container: &Arc<Container>) -> Result<State> {
 
 /// Ends what an orphan left and writes down how it ended; the restart count if its policy wants it started again. The
 /// caller holds the lock.
-fn settle(engine: &Engine, container: &Container) -> Result<(State, Option<u32>)> {
+pub(super) fn settle(engine: &Engine, container: &Container) -> Result<(State, Option<u32>)> {
     let roots = engine.roots();
-    let recovered = monitor::recover(&roots.live(&container.id))
-        .attempt(|| format!("recover container {}", container.name))?;
+    let recovered = monitor::recover(
+        &roots.live(&container.id),
+        &mut super::attacher::Attacher::default(),
+    )
+    .attempt(|| format!("recover container {}", container.name))?;
     if let Some(recovered) = recovered {
         return Ok((recovered.state, recovered.restart));
     }
@@ -492,10 +714,10 @@ fn settle(engine: &Engine, container: &Container) -> Result<(State, Option<u32>)
         return Ok((last, None));
     }
     // It ran when the host went down, or the run root was wiped under it: then its group is still there.
-    let cgroup = engine.hierarchy()?.container(&container.id);
+    let cgroup = group(engine, container)?;
     cgroup.kill_all()?;
     cgroup.remove()?;
-    let ended = State {
+    let mut ended = State {
         status: Status::Exited,
         pid: None,
         pid_start: 0,
@@ -504,6 +726,7 @@ fn settle(engine: &Engine, container: &Container) -> Result<(State, Option<u32>)
         finished_at: Some(jiff::Timestamp::now()),
         ..last
     };
+    ended.end_health();
     store::write_record(
         &roots.container(&container.id).join(records::STATE),
         &ended,
@@ -511,6 +734,7 @@ fn settle(engine: &Engine, container: &Container) -> Result<(State, Option<u32>)
     )?;
     if container.host.auto_remove {
         remove_locked(engine, container)?;
+        volumes::remove_anonymous(engine, container)?;
     }
     let again = restarts_after_reboot(container.host.restart, &ended);
     Ok((ended, again.then_some(0)))
@@ -532,12 +756,12 @@ fn monitor_of(engine: &Engine, summary: &ContainerSummary) -> Result<Control> {
         .ok_or_else(|| Error::conflict(format!("container {id} is not running")))
 }
 
-fn lock_path(engine: &Engine, id: &ContainerId) -> std::path::PathBuf {
+pub(super) fn lock_path(engine: &Engine, id: &ContainerId) -> std::path::PathBuf {
     engine.roots().container(id).join("lock")
 }
 
 /// Waits for a container's lock; `NotFound` in Docker's words if it is gone.
-fn lock(engine: &Engine, id: &ContainerId) -> Result<Lock> {
+pub(super) fn lock(engine: &Engine, id: &ContainerId) -> Result<Lock> {
     let lock = file::lock(&lock_path(engine, id)).map_err(|error| match error.kind() {
         Kind::NotFound => records::no_such(id.as_str()),
         _ => error,
@@ -548,7 +772,7 @@ fn lock(engine: &Engine, id: &ContainerId) -> Result<Lock> {
 }
 
 /// Records of containers that do not outlive their exit need not survive a power cut either.
-fn durability(container: &Container) -> Durability {
+pub(super) fn durability(container: &Container) -> Durability {
     if container.host.auto_remove {
         Durability::Unsynced
     } else {
@@ -649,22 +873,24 @@ pub(super) fn open_log(
     engine: &Engine,
     id: &ContainerId,
     request: &request::Logs,
-) -> Result<logs::LogReader> {
+) -> Result<logs::Log> {
     let container = records::expect(engine.roots(), id)?;
-    if container.host.log.driver != "json-file" {
-        return Err(Error::unsupported(format!(
-            "read the log of {}: logging driver {} does not keep one",
-            container.name, container.host.log.driver
-        )));
-    }
     let live = engine.roots().live(id);
+    let alive = move || control::monitor_alive(&live).is_ok_and(|pid| pid.is_some());
     let path = engine
         .roots()
         .container(id)
         .join("log")
         .join("container.log");
-    let alive = move || control::monitor_alive(&live).is_ok_and(|pid| pid.is_some());
-    logs::open(&path, request, alive)
+    match container.host.log.driver {
+        Driver::JsonFile | Driver::Local => logs::open(&path, request, alive).map(logs::Log::File),
+        Driver::Journald => journal_log::open(id, request, alive).map(logs::Log::Journal),
+        driver @ (Driver::Syslog | Driver::None) => Err(Error::unsupported(format!(
+            "read the log of {}: configured logging driver {} does not support reading",
+            container.name,
+            driver.as_str()
+        ))),
+    }
 }
 
 /// Which containers use an image. Only looks: the image store is locked meanwhile, and recovery might need it.
@@ -689,9 +915,20 @@ pub(super) fn users_of(engine: &Engine, image: &Digest) -> Result<Vec<User>> {
 /// Chain ids of all layers that containers are made of.
 pub(super) fn layers_in_use(engine: &Engine) -> Result<BTreeSet<Digest>> {
     let all = recorded(engine)?;
+    let mounted = |container: &Container| -> Vec<Digest> {
+        let mounts = container.host.mounts.iter();
+        let layers = mounts.filter_map(|mount| match mount {
+            Mount::Image(image) => Some(image.layers.clone()),
+            Mount::Bind { .. } | Mount::Tmpfs { .. } | Mount::Volume(_) => None,
+        });
+        layers.flatten().collect()
+    };
     Ok(all
         .iter()
-        .flat_map(|container| container.layers.iter().cloned())
+        .flat_map(|container| {
+            let own = container.layers.iter().cloned();
+            own.chain(mounted(container)).collect::<Vec<_>>()
+        })
         .collect())
 }
 

@@ -206,7 +206,9 @@ impl<T> Attempt<T> for Result<T, std::io::Error> {
 
 fn kind_of_io(error: &std::io::Error) -> Kind {
     use std::io::ErrorKind as Io;
+    const NO_PROCESS: i32 = 3;
     match error.kind() {
+        _ if error.raw_os_error() == Some(NO_PROCESS) => Kind::NotFound,
         Io::NotFound => Kind::NotFound,
         Io::AlreadyExists => Kind::AlreadyExists,
         Io::PermissionDenied | Io::ReadOnlyFilesystem => Kind::Denied,

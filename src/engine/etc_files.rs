@@ -1,36 +1,40 @@
-//! The three files of a container's `/etc` that the engine writes: hosts, hostname, resolv.conf. Pure texts here; the
-//! façade stores them and the runtime binds them into place.
+//! The files of a container's `/etc` that the engine writes where it has no networks of its own: hosts and resolv.conf.
+//! Pure texts here; the façade stores them and the runtime binds them into place. Containers on networks have theirs from
+//! `net::files`.
 
 use super::model::NetworkMode;
-
-const LOCALHOST: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+use super::model::network::DnsConfig;
+use super::net::files::{self, Names};
 
 /// `/etc/hosts`: the host's own for `--network host`, else loopback names; `name:address` pairs follow.
 #[must_use]
-pub(super) fn hosts(network: NetworkMode, of_host: &str, extra: &[String]) -> String {
-    let mut text = match network {
-        NetworkMode::Host => of_host.to_owned(),
-        NetworkMode::None => LOCALHOST.to_owned(),
+pub(super) fn hosts(network: &NetworkMode, of_host: &str, extra: &[String]) -> String {
+    let names = Names {
+        host: "",
+        domain: "",
     };
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    for pair in extra {
-        if let Some((name, address)) = pair.split_once([':', '=']) {
-            text.push_str(address.trim_matches(['[', ']']));
-            text.push('\t');
-            text.push_str(name);
-            text.push('\n');
+    match network {
+        NetworkMode::None | NetworkMode::Networks | NetworkMode::Container(_) => {
+            files::hosts(names, extra, &[], &[], &[])
+        }
+        NetworkMode::Host => {
+            let mut text = of_host.to_owned();
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text + &files::pairs(extra, &[])
         }
     }
-    text
 }
 
 /// `/etc/resolv.conf`: the host's, but name servers on the host's loopback are out of reach from another network
-/// namespace and are left out there.
+/// namespace and are left out there. What was asked for is written instead.
 #[must_use]
-pub(super) fn resolv_conf(network: NetworkMode, of_host: &str) -> String {
-    if network == NetworkMode::Host {
+pub(super) fn resolv_conf(network: &NetworkMode, of_host: &str, own: &DnsConfig) -> String {
+    if *own != DnsConfig::default() {
+        return files::overridden(of_host, own, *network == NetworkMode::Host);
+    }
+    if *network == NetworkMode::Host {
         return of_host.to_owned();
     }
     let reachable = |line: &&str| {
@@ -54,22 +58,31 @@ mod tests {
 
     #[test]
     fn extra_hosts_follow_the_loopback_names() {
-        let text = hosts(
-            NetworkMode::None,
-            "ignored",
-            &["db:10.0.0.1".into(), "v6=[::2]".into()],
-        );
+        let extra = ["db:10.0.0.1".into(), "v6=[::2]".into()];
+        let text = hosts(&NetworkMode::None, "ignored", &extra);
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"));
         assert!(text.ends_with("10.0.0.1\tdb\n::2\tv6\n"), "{text}");
+        let text = hosts(&NetworkMode::Host, "1.2.3.4 x", &extra);
+        assert_eq!(text, "1.2.3.4 x\n10.0.0.1\tdb\n::2\tv6\n");
     }
 
     #[test]
     fn a_loopback_name_server_stays_only_on_the_host_network() {
         let host = "# c\nnameserver 127.0.0.53\nnameserver 10.0.0.2\noptions edns0\n";
+        let none = DnsConfig::default();
         assert_eq!(
-            resolv_conf(NetworkMode::None, host),
+            resolv_conf(&NetworkMode::None, host, &none),
             "# c\nnameserver 10.0.0.2\noptions edns0\n"
         );
-        assert_eq!(resolv_conf(NetworkMode::Host, host), host);
+        assert_eq!(resolv_conf(&NetworkMode::Host, host, &none), host);
+        let own = DnsConfig {
+            servers: vec!["10.9.9.9".parse().unwrap()],
+            ..DnsConfig::default()
+        };
+        let text = resolv_conf(&NetworkMode::Host, host, &own);
+        assert!(
+            text.contains("\nnameserver 10.9.9.9\noptions edns0\n"),
+            "{text}"
+        );
     }
 }

@@ -1,14 +1,20 @@
 //! Fills a container's live directory before its monitor starts: specification, plan, files of `/etc`.
 
+use std::path::{Path, PathBuf};
+
 use super::Engine;
-use super::error::Result;
+use super::error::{Error, Kind, Result};
 use super::etc_files;
+use super::model::log::About;
+use super::model::modes::{IpcMode, PidMode};
 use super::model::{Container, NetworkMode};
 use super::runtime::launch::Rootfs;
-use super::runtime::monitor::{self, Plan};
-use super::runtime::spec::{self, SpecInput};
+use super::runtime::monitor::{self, Joined, JoinedKind, Plan};
+use super::runtime::spec::{self, Sources, SpecInput};
+use super::runtime::{apparmor, cdi, given_devices};
 use super::sys::file::{self, Durability};
-use super::{records, store};
+use super::sys::node;
+use super::{config, contexts, networks, records, store, volumes};
 
 /// The specification's file in the live directory.
 pub(super) const SPEC: &str = "config.json";
@@ -26,19 +32,136 @@ pub(super) fn prepare(engine: &Engine, container: &Container) -> Result<()> {
         file::write_public(&live.join(name), content.as_bytes())?;
     }
     let host = engine.spec_host()?;
-    let spec = spec::container(SpecInput {
+    let contexts = contexts::of(container);
+    let mut sources = sources(engine, container)?;
+    if !contexts.mount.is_empty() {
+        let empty = live.join("empty");
+        file::create_private_dir(&empty)?;
+        sources.empty = Some(empty);
+        contexts::apply(engine, container, &sources, contexts)?;
+    }
+    // Told when the container was made; its profile may have gone since.
+    let confinement = apparmor::prepare(config::apparmor(
+        &container.host.security,
+        &container.host.rights,
+    ))?;
+    let devices = given_devices::look_up(&container.host.rights)?;
+    let mut spec = spec::container(SpecInput {
         container,
         live: &live,
         host,
+        sources: &sources,
+        devices: &devices,
+        apparmor: confinement.profile.as_deref(),
+        contexts,
     })?;
+    let joined = joined(engine, container)?;
+    monitor::resolve(&mut spec, &joined)?;
+    given_devices::limit(&mut spec, &container.host.resources.devices)?;
+    if container.host.keeping.init == Some(true) && container.host.modes.pid == PidMode::Private {
+        spec::add_init(&mut spec, &own_binary(engine)?);
+    }
+    cdi::inject(&mut spec, &container.host.rights.device_requests)?;
     store::write_record(&live.join(SPEC), &spec, Durability::Unsynced)?;
-    plan(engine, container)?.write(&live)
+    let mut plan = plan(engine, container)?;
+    plan.joined = joined;
+    plan.attended = monitor::is_attended(&spec);
+    plan.write(&live)
+}
+
+/// Namespaces of other containers, which must let it in.
+fn joined(engine: &Engine, container: &Container) -> Result<Vec<Joined>> {
+    let mut all = Vec::new();
+    let mut join = |kind, name: &str| -> Result<()> {
+        let id = engine.resolve(name)?;
+        if kind == JoinedKind::Ipc {
+            let donor = records::expect(engine.roots(), &id)?;
+            if donor.host.modes.ipc != IpcMode::Shareable {
+                return Err(Error::conflict(format!(
+                    "can't join IPC of container {id}: non-shareable IPC"
+                ))
+                .with_hint("start that container with --ipc shareable"));
+            }
+        }
+        all.push(Joined {
+            kind,
+            live: engine.roots().live(&id),
+            id: id.to_string(),
+        });
+        Ok(())
+    };
+    if let PidMode::Container(name) = &container.host.modes.pid {
+        join(JoinedKind::Pid, name)?;
+    }
+    if let NetworkMode::Container(name) = &container.host.network {
+        join(JoinedKind::Network, name)?;
+    }
+    if let IpcMode::Container(name) = &container.host.modes.ipc {
+        join(JoinedKind::Ipc, name)?;
+    }
+    Ok(all)
+}
+
+/// This program, to be mounted.
+fn own_binary(engine: &Engine) -> Result<PathBuf> {
+    if let Some(path) = engine.binary() {
+        return Ok(path.to_owned());
+    }
+    let link = Path::new("/proc/self/exe");
+    node::read_link(link)?.ok_or_else(|| Error::new(Kind::Internal, "this program has no path"))
+}
+
+/// Volumes that go with a `--rm` container.
+fn goes_along(engine: &Engine, container: &Container) -> Vec<PathBuf> {
+    if container.host.auto_remove {
+        volumes::anonymous(engine.roots(), container)
+    } else {
+        Vec::new()
+    }
+}
+
+/// Where what is mounted by name comes from now.
+pub(super) fn sources(engine: &Engine, container: &Container) -> Result<Sources> {
+    Ok(Sources {
+        volumes: volumes::sources(engine, container)?,
+        layers: engine.roots().layers(),
+        empty: None,
+    })
+}
+
+/// What a container's root file system is made of.
+pub(super) fn rootfs(engine: &Engine, container: &Container) -> Rootfs {
+    rootfs_in(engine, container, &engine.roots().container(&container.id))
+}
+
+/// The same while the container's directory is still another one.
+pub(super) fn rootfs_in(engine: &Engine, container: &Container, directory: &Path) -> Rootfs {
+    let layer = |id| engine.images_store().layer_dir(id);
+    Rootfs::Overlay {
+        lower: container.layers.iter().map(layer).collect(),
+        upper: directory.join("upper"),
+        work: directory.join("work"),
+        readonly: container.host.readonly_rootfs,
+        volatile: container.host.auto_remove,
+    }
+}
+
+/// What goes with a `--rm` container, its name first.
+pub(super) fn auto_remove(engine: &Engine, container: &Container) -> Option<Vec<PathBuf>> {
+    let roots = engine.roots();
+    let paths = || {
+        let name = roots.names().join(&container.name);
+        let markers = volumes::markers(roots, container);
+        // The directory is last: what was cut off before is found by it.
+        [vec![name], markers, vec![roots.container(&container.id)]].concat()
+    };
+    container.host.auto_remove.then(paths)
 }
 
 fn etc(container: &Container) -> [(&'static str, String); 3] {
-    let network = container.host.network;
+    let network = &container.host.network;
     let of_host = |path: &str| {
-        let content = file::read_optional(std::path::Path::new(path))
+        let content = file::read_optional(Path::new(path))
             .ok()
             .flatten()
             .unwrap_or_default();
@@ -46,7 +169,7 @@ fn etc(container: &Container) -> [(&'static str, String); 3] {
     };
     let hosts = match network {
         NetworkMode::Host => of_host("/etc/hosts"),
-        NetworkMode::None => String::new(),
+        NetworkMode::None | NetworkMode::Networks | NetworkMode::Container(_) => String::new(),
     };
     [
         ("hostname", format!("{}\n", container.config.hostname)),
@@ -56,7 +179,7 @@ fn etc(container: &Container) -> [(&'static str, String); 3] {
         ),
         (
             "resolv.conf",
-            etc_files::resolv_conf(network, &of_host("/etc/resolv.conf")),
+            etc_files::resolv_conf(network, &of_host("/etc/resolv.conf"), &container.host.dns),
         ),
     ]
 }
@@ -64,7 +187,6 @@ fn etc(container: &Container) -> [(&'static str, String); 3] {
 fn plan(engine: &Engine, container: &Container) -> Result<Plan> {
     let roots = engine.roots();
     let directory = roots.container(&container.id);
-    let layer = |id: &super::model::Digest| roots.layers().join(id.hex()).join("fs");
     let log = directory.join("log");
     Ok(Plan {
         version: monitor::PLAN_VERSION,
@@ -76,22 +198,22 @@ fn plan(engine: &Engine, container: &Container) -> Result<Plan> {
         events: roots.events(),
         log: log.join("container.log"),
         log_config: container.host.log.clone(),
-        rootfs: Rootfs::Overlay {
-            lower: container.layers.iter().map(layer).collect(),
-            upper: directory.join("upper"),
-            work: directory.join("work"),
-            readonly: container.host.readonly_rootfs,
-            volatile: container.host.auto_remove,
-        },
+        log_about: About::of(container),
+        rootfs: rootfs(engine, container),
         tty: container.config.tty,
         open_stdin: container.config.open_stdin,
         stdin_once: container.config.stdin_once,
         restart: container.host.restart,
-        auto_remove: container
-            .host
-            .auto_remove
-            .then(|| vec![roots.names().join(&container.name), directory.clone()]),
+        auto_remove: auto_remove(engine, container),
+        volumes: goes_along(engine, container),
+        volumes_lock: Some(volumes::making(roots)),
         stop_signal: monitor::stop_signal(container.config.stop_signal.as_deref())?,
         stop_timeout: container.config.stop_timeout.unwrap_or(10),
+        attended: false,
+        cgroup_parent: container.host.keeping.cgroup_parent.clone(),
+        joined: Vec::new(),
+        networking: networks::plan(engine, container)?,
+        health: container.config.healthcheck.clone(),
+        shell: container.config.shell.clone(),
     })
 }

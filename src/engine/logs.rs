@@ -1,20 +1,23 @@
-//! Reads a container's json-file log: tail, time window, follow across rotation. Writing it is `runtime::log_file`.
+//! Reads a container's json-file log: tail, time window, follow across rotation. Writing it is `runtime::log_file`; the
+//! journal is read by `journal_log.rs`.
 //!
 //! A last line that is only half written is waited for when following, and left out otherwise. A damaged line is passed
 //! over; [`LogReader::damaged`] counts them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::journal_log::JournalReader;
+use super::log_pieces::{Piece, open_all};
 use crate::engine::error::{Attempt, Result};
 use crate::engine::model::{Cancel, Timestamp, request};
 pub use crate::engine::runtime::log_file::Stream;
-use crate::engine::runtime::log_file::rotated;
+use crate::engine::runtime::log_pack::Identity;
 use crate::engine::sys::inotify::Watch;
 
 /// How much is read at once.
@@ -25,8 +28,6 @@ const LONGEST: usize = 1 << 20;
 const NOTICE: Duration = Duration::from_millis(80);
 /// Waits without notice before everything is looked at again.
 const QUIET_ROUNDS: usize = 4;
-/// Rotated files that are looked for beyond a gap: a rotation may be under way.
-const GAP: u32 = 2;
 
 /// One entry: usually one line with its newline; a long line comes in parts of 16 KiB, only the last has the newline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,17 +38,50 @@ pub struct Entry {
     pub stream: Stream,
     /// Bytes as the process wrote them (invalid UTF-8 was replaced when it was stored, as Docker does).
     pub text: Vec<u8>,
+    /// Labels and variables that it carries; of the journal only if they were asked for.
+    pub attributes: BTreeMap<String, String>,
 }
 
-/// A log being read, oldest entry first.
+/// A log being read, oldest entry first, wherever it is.
+#[derive(Debug)]
+pub enum Log {
+    /// In files.
+    File(LogReader),
+    /// In systemd's journal.
+    Journal(JournalReader),
+}
+
+impl Log {
+    /// The next entry; blocks while following; `None` at the end, or when cancelled (within 0.1 s).
+    ///
+    /// # Errors
+    /// What the file system or the journal says.
+    pub fn next(&mut self, cancel: &Cancel) -> Result<Option<Entry>> {
+        match self {
+            Self::File(log) => log.next(cancel),
+            Self::Journal(log) => log.next(cancel),
+        }
+    }
+
+    /// Entries that could not be understood.
+    #[must_use]
+    pub fn damaged(&self) -> u64 {
+        match self {
+            Self::File(log) => log.damaged(),
+            Self::Journal(log) => log.damaged(),
+        }
+    }
+}
+
+/// A log in files being read, oldest entry first.
 pub struct LogReader {
     path: PathBuf,
     request: request::Logs,
     alive: Box<dyn Fn() -> bool + Send>,
     watch: Option<Watch>,
-    current: Option<File>,
+    current: Option<Piece>,
     /// Files after the current one, oldest first.
-    later: VecDeque<File>,
+    later: VecDeque<Piece>,
     /// Bytes read and not yet used: `buffer[start..]`.
     buffer: Vec<u8>,
     start: usize,
@@ -91,7 +125,7 @@ pub fn open(
     if let Some(count) = request.tail {
         seek_tail(path, &mut files, count, request)?;
     }
-    let mut later: VecDeque<File> = files.into();
+    let mut later: VecDeque<Piece> = files.into();
     Ok(LogReader {
         path: path.to_owned(),
         request: request.clone(),
@@ -206,9 +240,10 @@ impl LogReader {
 
     /// Reads a block; `false` at the end of the current file.
     fn fill(&mut self) -> Result<bool> {
-        let Some(file) = &mut self.current else {
+        let Some(piece) = &mut self.current else {
             return Ok(false);
         };
+        let file = piece.text()?;
         self.buffer.drain(..self.start);
         self.searched -= self.start;
         self.start = 0;
@@ -240,20 +275,15 @@ impl LogReader {
             return Ok(!self.later.is_empty());
         };
         let what = || format!("look at log {}", self.path.display());
-        let own = identity(&current.metadata().attempt(what)?);
+        let own = current.identity;
         match fs::metadata(&self.path) {
-            Ok(newest) if identity(&newest) == own => return Ok(false),
+            Ok(newest) if Identity::read(&newest) == own => return Ok(false),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error).attempt(what),
         }
         let mut files = open_all(&self.path)?;
-        let mut position = None;
-        for (at, file) in files.iter().enumerate() {
-            if identity(&file.metadata().attempt(what)?) == own {
-                position = Some(at);
-            }
-        }
+        let position = files.iter().position(|file| file.identity == own);
         // If the current one is gone already, all that are there are newer.
         self.later = match position {
             Some(at) => files.split_off(at + 1).into(),
@@ -264,7 +294,7 @@ impl LogReader {
         Ok(!self.later.is_empty())
     }
 
-    fn change_to(&mut self, next: File) {
+    fn change_to(&mut self, next: Piece) {
         self.current = Some(next);
         // Half a line at the end of a file that nobody writes any more is damage.
         self.damaged += u64::from(self.start < self.buffer.len());
@@ -275,46 +305,10 @@ impl LogReader {
     }
 }
 
-/// All files of a log, oldest first, each once.
-fn open_all(path: &Path) -> Result<Vec<File>> {
-    let mut files: Vec<File> = Vec::new();
-    let mut seen = Vec::new();
-    let mut missing = 0;
-    for age in 0.. {
-        let name = rotated(path, age);
-        match File::open(&name) {
-            Ok(file) => {
-                let metadata = file
-                    .metadata()
-                    .attempt(|| format!("look at log {}", name.display()))?;
-                // A rotation between two of our steps shows one file under two names.
-                if !seen.contains(&identity(&metadata)) {
-                    seen.push(identity(&metadata));
-                    files.push(file);
-                }
-                missing = 0;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                missing += 1;
-                if missing >= GAP {
-                    break;
-                }
-            }
-            Err(error) => return Err(error).attempt(|| format!("open log {}", name.display())),
-        }
-    }
-    files.reverse();
-    Ok(files)
-}
-
-fn identity(metadata: &fs::Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
 /// Leaves only the files with the last `count` entries and puts the first of them at the first of those.
 fn seek_tail(
     path: &Path,
-    files: &mut Vec<File>,
+    files: &mut Vec<Piece>,
     count: u64,
     request: &request::Logs,
 ) -> Result<()> {
@@ -328,7 +322,10 @@ fn seek_tail(
     };
     let mut missing = count;
     for at in (0..files.len()).rev() {
-        let Some(file) = files.get_mut(at) else { break };
+        let Some(piece) = files.get_mut(at) else {
+            break;
+        };
+        let file = piece.text()?;
         let (start, found) = last_lines(file, missing, &wanted)
             .attempt(|| format!("read log {}", path.display()))?;
         file.seek(SeekFrom::Start(start))
@@ -391,7 +388,35 @@ fn last_lines(file: &File, count: u64, wanted: &dyn Fn(&[u8]) -> bool) -> io::Re
 /// One line of a log file, without its newline; `None` if it is not an entry.
 #[must_use]
 pub fn parse(line: &[u8]) -> Option<Entry> {
-    parse_fixed(line).or_else(|| parse_any(line))
+    match line.first() {
+        Some(b'{') => parse_fixed(line).or_else(|| parse_any(line)),
+        _ => parse_local(line),
+    }
+}
+
+/// The shape of the driver `local` (`runtime::log_file`).
+fn parse_local(line: &[u8]) -> Option<Entry> {
+    let (&letter, rest) = line.split_first()?;
+    let (digits, rest) = rest.split_first_chunk::<16>()?;
+    let text = rest.strip_prefix(b" ")?;
+    let digits = std::str::from_utf8(digits).ok()?;
+    let strict = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let nanos = u64::from_str_radix(digits, 16).ok().filter(|_| strict)?;
+    let stream = match letter {
+        b'o' | b'O' => Stream::Stdout,
+        b'e' | b'E' => Stream::Stderr,
+        _ => return None,
+    };
+    let mut text = text.to_vec();
+    if letter.is_ascii_lowercase() {
+        text.push(b'\n');
+    }
+    Some(Entry {
+        time: Timestamp::from_nanosecond(nanos.into()).ok()?,
+        stream,
+        text,
+        attributes: BTreeMap::new(),
+    })
 }
 
 /// The shape that wharf and Docker write: keys in this order, no spaces.
@@ -409,6 +434,7 @@ fn parse_fixed(line: &[u8]) -> Option<Entry> {
         time: parse_time(time)?,
         stream,
         text,
+        attributes: BTreeMap::new(),
     })
 }
 
@@ -460,6 +486,8 @@ fn parse_any(line: &[u8]) -> Option<Entry> {
         log: String,
         stream: String,
         time: Timestamp,
+        #[serde(default)]
+        attrs: BTreeMap<String, String>,
     }
     let line: Line = serde_json::from_slice(line).ok()?;
     let stream = match line.stream.as_str() {
@@ -471,6 +499,7 @@ fn parse_any(line: &[u8]) -> Option<Entry> {
         time: line.time,
         stream,
         text: line.log.into_bytes(),
+        attributes: line.attrs,
     })
 }
 
@@ -554,7 +583,9 @@ mod tests {
 
     use super::*;
     use crate::engine::model::LogConfig;
-    use crate::engine::runtime::log_file::LogFile;
+    use crate::engine::model::log::Driver;
+    use crate::engine::runtime::log_file::{LogFile, rotated};
+    use crate::engine::runtime::log_pack;
 
     fn line(text: &str) -> String {
         format!(
@@ -595,6 +626,69 @@ mod tests {
             assert_eq!(all(&path, &tail(count as u64)), expect[from..], "{count}");
         }
         assert_eq!(all(&path, &request::Logs::default()), expect);
+    }
+
+    #[test]
+    fn a_compressed_file_is_read_as_any_and_a_follower_sees_no_line_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("container.log");
+        fs::write(rotated(&path, 2), line("a")).unwrap();
+        fs::write(rotated(&path, 1), line("b") + &line("c")).unwrap();
+        fs::write(&path, line("d")).unwrap();
+        log_pack::pack(&rotated(&path, 2)).unwrap();
+        log_pack::pack(&rotated(&path, 1)).unwrap();
+        assert_eq!(all(&path, &request::Logs::default()), ["a", "b", "c", "d"]);
+        assert_eq!(all(&path, &tail(2)), ["c", "d"]);
+        let follow = request::Logs {
+            follow: true,
+            ..tail(1)
+        };
+        let mut reader = open(&path, &follow, || false).unwrap();
+        let mut next = || reader.next(&Cancel::new()).unwrap().map(|entry| entry.text);
+        assert_eq!(next(), Some(b"d\n".to_vec()));
+        // What it has open is rotated out and compressed meanwhile.
+        fs::rename(&path, rotated(&path, 1)).unwrap();
+        fs::write(&path, line("e")).unwrap();
+        log_pack::pack(&rotated(&path, 1)).unwrap();
+        assert_eq!(next(), Some(b"e\n".to_vec()));
+        assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn the_local_form_keeps_every_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("container.log");
+        let config = LogConfig {
+            driver: Driver::Local,
+            max_size: Some(200),
+            max_file: 9,
+            ..LogConfig::default()
+        };
+        let mut log = LogFile::open(&path, &config).unwrap();
+        let time = Timestamp::from_second(5).unwrap();
+        let lines: [&[u8]; 4] = [b"a\xff\x00{b\n", b"\n", b"o0000 x\r\n", b"end"];
+        for text in lines {
+            log.append(Stream::Stderr, text, time);
+            log.append(Stream::Stdout, &b"y".repeat(100), time);
+            log.append(Stream::Stdout, b"\n", time);
+        }
+        log.end(time);
+        let only = request::Logs {
+            stdout: false,
+            ..request::Logs::default()
+        };
+        let mut reader = open(&path, &only, || false).unwrap();
+        for text in lines {
+            let entry = reader.next(&Cancel::new()).unwrap().unwrap();
+            assert_eq!(
+                (entry.stream, entry.text.as_slice()),
+                (Stream::Stderr, text)
+            );
+            assert_eq!(entry.time.as_second(), 5);
+        }
+        assert_eq!(reader.next(&Cancel::new()).unwrap(), None);
+        assert_eq!(reader.damaged(), 0);
+        assert!(rotated(&path, 1).exists());
     }
 
     #[test]
@@ -767,6 +861,9 @@ mod tests {
             "{\"log\":\"a\"}",
             "{\"log\":\"a\",\"stream\":\"stdin\",\"time\":\"2026-01-02T03:04:05Z\"}",
             "{\"log\":\"a\",\"stream\":\"stdout\",\"time\":\"2026-13-02T03:04:05Z\"}",
+            "x0000000000000001 a",
+            "o+000000000000001 a",
+            "o0000000000000001a",
             "{\"log\":\"\\u+123\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:05Z\"}",
         ] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");

@@ -14,14 +14,30 @@ pub mod images;
 pub mod net;
 pub mod runtime;
 
+mod alter;
+pub mod attacher;
+mod boot;
 mod config;
+mod connections;
 mod containers;
+mod contexts;
 mod etc_files;
+mod files;
+mod journal_log;
 mod launch;
+mod leftovers;
+mod limits;
+mod log_pieces;
 mod names;
+mod networks;
+mod processes;
+mod prune;
 mod records;
 mod teardown;
+mod user_ids;
+mod volumes;
 
+pub mod copy;
 pub mod credentials;
 pub mod events;
 pub mod logs;
@@ -34,13 +50,22 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-pub use error::{Error, Kind, Result};
+pub use error::{Attempt, Error, Kind, Result};
 use images::{Images, InUse};
+use model::container::{Change, Sizes};
+use model::copy::{Sort, Source as CopySource};
 use model::digest::ImageId;
 use model::image::{Image, Loaded, Removed};
+use model::layers::Explored;
 use model::manifest::{Listed, PushedList, Trust};
+use model::network::{Attachment, Endpoint, Network};
+use model::process::Process;
 use model::progress::Report;
-use model::registry::{Checked, DiskUsage, Hit, PrunePlan, Pruned, Pulled, Pushed, Referrer, Turn};
+use model::registry::{
+    Checked, DiskUsage, Hit, PrunableContainer, PrunePlan, Pruned, PrunedContainers, Pulled,
+    Pushed, Referrer, Turn,
+};
+use model::volume::{PrunedVolumes, Volume, VolumeUsage};
 use model::{Cancel, Container, ContainerId, ContainerSummary, Digest, ImageSummary, request};
 use runtime::cgroup::Hierarchy;
 pub use runtime::channel::{Exit, Output, Session, SessionReader, SessionWriter};
@@ -79,6 +104,7 @@ struct Spare {
     given: bool,
 }
 
+pub use boot::Turn as BootTurn;
 pub use images::Source;
 pub use images::registry::{Proxies, Surroundings};
 
@@ -298,6 +324,27 @@ impl Engine {
         self.inner.images.resolve(name)
     }
 
+    /// An image of the store with everything that its layers' indexes say; nothing else is read.
+    ///
+    /// # Errors
+    /// As [`Self::image`]; a damaged index.
+    pub fn explore(&self, name: &str) -> Result<Explored> {
+        self.inner.images.explore(name)
+    }
+
+    /// The same of an archive: an OCI layout as directory or tar, docker-archive; `-` is standard input. It needs no store.
+    ///
+    /// # Errors
+    /// `NotFound` if it holds no image of that name and platform, `InvalidInput` for several or for what is malformed.
+    pub fn explore_archive(
+        path: &Path,
+        name: Option<&str>,
+        platform: Option<&model::Platform>,
+        cancel: &Cancel,
+    ) -> Result<Explored> {
+        images::explore::archive(path, name, platform, cancel)
+    }
+
     /// Media type and bytes of an image's manifest.
     ///
     /// # Errors
@@ -405,7 +452,8 @@ impl Engine {
             tell(turn);
         };
         let images = &self.inner.images;
-        images.push(&client, request, &noted, report, cancel)
+        let in_use = || containers::layers_in_use(self);
+        images.push(&client, request, &in_use, &noted, report, cancel)
     }
 
     /// Checks credentials with a registry: the refresh token that it gave for them, if any.
@@ -649,6 +697,272 @@ impl Engine {
         containers::remove(self, id, request)
     }
 
+    /// Gives a container another name.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if it is taken; [`Kind::InvalidInput`] for what is no name. The old one stays then.
+    pub fn rename(&self, id: &ContainerId, name: &str) -> Result<()> {
+        alter::rename(self, id, name)
+    }
+
+    /// Changes limits and restart policy, at once where it runs, and for the next start.
+    ///
+    /// # Errors
+    /// A limit that cannot be, or that the kernel refuses: then everything is as it was.
+    pub fn update(&self, id: &ContainerId, request: &request::Update) -> Result<()> {
+        alter::update(self, id, request)
+    }
+
+    /// What differs from the image in a container's files, sorted by path.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; what reading says.
+    pub fn changes(&self, id: &ContainerId) -> Result<Vec<Change>> {
+        self.explained(id, files::list_changes(self, id))
+    }
+
+    /// Writes a container's root file system as a tar archive, without what is mounted in it.
+    ///
+    /// # Errors
+    /// What reading and writing say; the archive is then cut short.
+    pub fn export(
+        &self,
+        id: &ContainerId,
+        out: &mut (dyn Write + Send),
+        cancel: &Cancel,
+    ) -> Result<()> {
+        self.explained(id, files::export(self, id, out, cancel))
+    }
+
+    /// Makes an image of a container.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if its image is gone; [`Kind::InvalidInput`] for an instruction that cannot be applied. No
+    /// image is made then.
+    pub fn commit(
+        &self,
+        id: &ContainerId,
+        request: &request::Commit,
+        cancel: &Cancel,
+    ) -> Result<ImageId> {
+        let image = self.explained(id, files::commit(self, id, request, cancel))?;
+        if let Some(name) = &request.reference {
+            self.note_image("tag", &name.familiar());
+        }
+        Ok(image)
+    }
+
+    /// What is at a path of a container, as its processes see it, or would; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] while it restarts; what the kernel says.
+    pub fn look(&self, id: &ContainerId, path: &str) -> Result<Option<Sort>> {
+        self.explained(id, copy::look(self, id, path))
+    }
+
+    /// Writes a file or directory of a container as a tar archive.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; what reading and writing say. The archive is then cut short.
+    pub fn copy_out(
+        &self,
+        id: &ContainerId,
+        source: &CopySource,
+        out: &mut (dyn Write + Send),
+        cancel: &Cancel,
+    ) -> Result<()> {
+        self.explained(id, copy::copy_out(self, id, source, out, cancel))
+    }
+
+    /// Extracts an archive, also a compressed one, into a directory of a container.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for the directory; [`Kind::Denied`] for one that is read-only; an archive that cannot be read.
+    pub fn copy_in(
+        &self,
+        id: &ContainerId,
+        directory: &str,
+        owners: copy::Owners,
+        input: &mut (dyn Read + Send),
+        cancel: &Cancel,
+    ) -> Result<()> {
+        let done = copy::copy_in(self, id, directory, owners, input, cancel);
+        self.explained(id, done)
+    }
+
+    /// Bytes that a container has written, and with its image.
+    ///
+    /// # Errors
+    /// What reading its files says.
+    pub fn sizes(&self, container: &Container) -> Result<Sizes> {
+        files::sizes(self, container)
+    }
+
+    /// What a running container is connected to: all its sockets of TCP and UDP.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when it does not run.
+    pub fn connections(&self, id: &ContainerId) -> Result<Vec<model::reach::Connection>> {
+        connections::list(self, id)
+    }
+
+    /// The processes of a running container, oldest first.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when it does not run.
+    pub fn processes(&self, id: &ContainerId) -> Result<Vec<Process>> {
+        self.explained(id, processes::of(self, id))
+    }
+
+    /// What [`Engine::prune_containers`] would take now, with the bytes that each wrote.
+    ///
+    /// # Errors
+    /// A damaged record.
+    pub fn plan_prune_containers(
+        &self,
+        request: &request::PruneContainers,
+    ) -> Result<Vec<PrunableContainer>> {
+        prune::plan_containers(self, request)
+    }
+
+    /// Removes containers that do not run.
+    ///
+    /// # Errors
+    /// A damaged record; what could not be removed is left out of the answer.
+    pub fn prune_containers(&self, request: &request::PruneContainers) -> Result<PrunedContainers> {
+        prune::containers(self, request)
+    }
+
+    // Volumes.
+
+    /// All networks, by name; those that are always there are made if they are missing.
+    ///
+    /// # Errors
+    /// A damaged store.
+    pub fn networks(&self) -> Result<Vec<Network>> {
+        networks::list(self)
+    }
+
+    /// One network by name, id or prefix of the id.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::InvalidInput`] for a prefix that fits two.
+    pub fn network(&self, name: &str) -> Result<Network> {
+        networks::find(self, name)
+    }
+
+    /// Who is on a network now.
+    ///
+    /// # Errors
+    /// A damaged store.
+    pub fn network_members(&self, network: &Network) -> Result<Vec<Endpoint>> {
+        networks::endpoints(self, network)
+    }
+
+    /// Makes a network. Its bridge is made when the first container comes.
+    ///
+    /// # Errors
+    /// [`Kind::AlreadyExists`]; [`Kind::InvalidInput`] for what cannot be; [`Kind::Denied`] for a subnet in use.
+    pub fn create_network(&self, request: &request::CreateNetwork) -> Result<Network> {
+        networks::create(self, request)
+    }
+
+    /// Removes a network that nobody is on, with its bridge and its rules.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`] while somebody is on it, and for one that is always there; [`Kind::NotFound`].
+    pub fn remove_network(&self, name: &str) -> Result<Network> {
+        networks::remove(self, name)
+    }
+
+    /// Removes networks of users that nobody is on: their names.
+    ///
+    /// # Errors
+    /// A damaged store.
+    pub fn prune_networks(&self, request: &request::PruneNetworks) -> Result<Vec<String>> {
+        networks::prune(self, request)
+    }
+
+    /// Puts a container on a further network, at once if it runs.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::Conflict`] if it is on that network already, or has somebody else's network.
+    pub fn connect_network(&self, id: &ContainerId, attachment: &Attachment) -> Result<()> {
+        networks::connect(self, id, attachment)
+    }
+
+    /// Takes a container off a network. By `force`, one that is gone already is no error.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::Conflict`] if it is not on that network.
+    pub fn disconnect_network(&self, network: &str, container: &str, force: bool) -> Result<()> {
+        networks::disconnect(self, network, container, force)
+    }
+
+    /// Makes bridges and firewall rules again from the files: what was done, one line each.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn repair_networks(&self) -> Result<Vec<String>> {
+        networks::repair(self)
+    }
+
+    /// Makes a volume; one of that name that is there is kept.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidInput`] for a name or an option that cannot be.
+    pub fn create_volume(&self, request: &request::CreateVolume) -> Result<Volume> {
+        volumes::create(self, request)
+    }
+
+    /// All volumes, by name.
+    ///
+    /// # Errors
+    /// A damaged record.
+    pub fn volumes(&self) -> Result<Vec<Volume>> {
+        volumes::list(self)
+    }
+
+    /// One volume.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`].
+    pub fn volume(&self, name: &str) -> Result<Volume> {
+        volumes::get(self, name)
+    }
+
+    /// Which containers have which volume, whether they run or not.
+    ///
+    /// # Errors
+    /// A damaged record.
+    pub fn volume_users(&self) -> Result<BTreeMap<String, Vec<ContainerId>>> {
+        volumes::users(self)
+    }
+
+    /// Removes a volume with what is in it.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::Conflict`] while a container has it.
+    pub fn remove_volume(&self, name: &str) -> Result<()> {
+        volumes::remove(self, name)
+    }
+
+    /// What [`Engine::prune_volumes`] would take now, with what each holds.
+    ///
+    /// # Errors
+    /// A damaged record.
+    pub fn plan_prune_volumes(&self, request: &request::PruneVolumes) -> Result<Vec<VolumeUsage>> {
+        volumes::plan_prune(self, request)
+    }
+
+    /// Removes volumes that no container has.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub fn prune_volumes(&self, request: &request::PruneVolumes) -> Result<PrunedVolumes> {
+        volumes::prune(self, request)
+    }
+
     /// Waits until it is not running (`None` when cancelled).
     ///
     /// # Errors
@@ -657,19 +971,36 @@ impl Engine {
         containers::wait(self, id, cancel)
     }
 
+    /// The host has started: starts the containers that are to run then, and records how the others ended. Containers
+    /// that run are left alone. `tell` hears of each one that was started or could not be.
+    ///
+    /// # Errors
+    /// A damaged record.
+    pub fn boot(&self, tell: &mut dyn FnMut(BootTurn)) -> Result<()> {
+        boot::up(self, tell)
+    }
+
+    /// The host goes down: stops all containers, such that [`Self::boot`] starts them again. Blocks until they are over.
+    ///
+    /// # Errors
+    /// A damaged record.
+    pub fn shutdown(&self, tell: &mut dyn FnMut(BootTurn)) -> Result<()> {
+        boot::down(self, tell)
+    }
+
     /// Runs a command in a running container.
     ///
     /// # Errors
     /// [`Kind::Conflict`] when it does not run; [`Kind::CommandNotFound`], [`Kind::CommandNotRunnable`].
     pub fn exec(&self, id: &ContainerId, request: &request::Exec) -> Result<Session> {
-        containers::run_exec(self, id, request)
+        self.explained(id, containers::run_exec(self, id, request))
     }
 
     /// The log.
     ///
     /// # Errors
     /// [`Kind::Unsupported`] for a container without a readable log.
-    pub fn logs(&self, id: &ContainerId, request: &request::Logs) -> Result<logs::LogReader> {
+    pub fn logs(&self, id: &ContainerId, request: &request::Logs) -> Result<logs::Log> {
         containers::open_log(self, id, request)
     }
 
@@ -718,6 +1049,11 @@ impl Engine {
     fn take_spare(&self, id: &ContainerId) -> Option<Waiting> {
         let spare = self.spare().take_if(|spare| spare.id == *id);
         spare.map(|spare| spare.monitor)
+    }
+
+    /// What was done with a container that went, or ended, meanwhile says so.
+    fn explained<T>(&self, id: &ContainerId, result: Result<T>) -> Result<T> {
+        result.map_err(|error| leftovers::explain(self, id, error))
     }
 
     /// The client of registries, with the administrator's settings.

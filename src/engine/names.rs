@@ -188,6 +188,14 @@ pub(super) fn lock(roots: &Roots) -> Result<file::Lock> {
     file::lock(&roots.lock("names")).map_err(|error| error.with_kind(Kind::Unavailable))
 }
 
+/// The same lock, if nobody has it.
+///
+/// # Errors
+/// As [`lock`].
+pub(super) fn try_lock(roots: &Roots) -> Result<Option<file::Lock>> {
+    file::try_lock(&roots.lock("names"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::error::Result;
-use super::model::{ContainerId, NetworkMode, Stats};
+use super::model::{ContainerId, Stats};
 use super::records::{self, Truth};
 use super::runtime::cgroup::{Hierarchy, Meter};
 use super::store::Roots;
@@ -96,8 +96,11 @@ impl Sampler {
             return None;
         };
         let pid = state.pid.filter(|_| state.status.is_live())?;
-        let meter = self.hierarchy.container(id).meter().ok()?;
-        let own_network = records::load(&self.roots, id).ok()??.host.network != NetworkMode::Host;
+        let container = records::load(&self.roots, id).ok()??;
+        let host = &container.host;
+        let group = self.hierarchy.container(&host.keeping.cgroup_parent, id);
+        let meter = group.meter().ok()?;
+        let own_network = host.network.is_own();
         let net = own_network.then(|| PathBuf::from(format!("/proc/{pid}/net/dev")));
         Some(Source { meter, net })
     }

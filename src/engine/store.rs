@@ -50,6 +50,30 @@ impl Roots {
         self.containers().join(id.as_str())
     }
 
+    /// All volumes.
+    #[must_use]
+    pub fn volumes(&self) -> PathBuf {
+        self.data.join("volumes")
+    }
+
+    /// One volume's directory: `volume.json`, `_data/`, `users/`.
+    #[must_use]
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.volumes().join(name)
+    }
+
+    /// All networks: `<id>.json` each.
+    #[must_use]
+    pub fn networks(&self) -> PathBuf {
+        self.data.join("networks")
+    }
+
+    /// One network's record.
+    #[must_use]
+    pub fn network(&self, id: &ContainerId) -> PathBuf {
+        self.networks().join(format!("{id}.json"))
+    }
+
     /// Container names: one file per name, holding the id.
     #[must_use]
     pub fn names(&self) -> PathBuf {

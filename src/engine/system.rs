@@ -6,9 +6,10 @@ use super::model::progress::Report;
 use super::model::registry::{Checked, ContainerUsage, ContainersUsage, DiskUsage};
 use super::model::{Auth, Cancel, Digest, request};
 use super::runtime::cgroup::Version;
+use super::runtime::selinux;
 use super::store::Roots;
 use super::sys::{self, file, measure};
-use super::{Engine, containers};
+use super::{Engine, containers, volumes};
 
 /// What this engine and its host are: for `version`, `info` and the TUI's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct HostInfo {
     pub roots: Roots,
     /// `seccomp`, `cgroupns` …
     pub security_options: Vec<String>,
+    /// What the user should know, one line each.
+    pub warnings: Vec<String>,
 }
 
 /// Collects the facts.
@@ -39,7 +42,14 @@ pub struct HostInfo {
 /// What reading `/proc` says.
 pub fn host_info(roots: &Roots, cgroups: Version) -> Result<HostInfo> {
     let uname = sys::host::uname();
-    let mut security_options = vec!["name=seccomp,profile=builtin".to_owned()];
+    let mut security_options = Vec::new();
+    if sys::apparmor::is_reachable() {
+        security_options.push("name=apparmor".to_owned());
+    }
+    security_options.push("name=seccomp,profile=builtin".to_owned());
+    if sys::selinux::is_on() {
+        security_options.push("name=selinux".to_owned());
+    }
     if std::path::Path::new("/proc/self/ns/cgroup").exists() {
         security_options.push("name=cgroupns".to_owned());
     }
@@ -56,6 +66,7 @@ pub fn host_info(roots: &Roots, cgroups: Version) -> Result<HostInfo> {
         },
         roots: roots.clone(),
         security_options,
+        warnings: selinux::shortcoming()?.into_iter().collect(),
     })
 }
 
@@ -129,6 +140,7 @@ pub(super) fn disk_usage(engine: &Engine) -> Result<DiskUsage> {
     Ok(DiskUsage {
         images,
         containers: ContainersUsage { containers: list },
+        volumes: volumes::usage(engine)?,
     })
 }
 

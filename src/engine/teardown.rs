@@ -4,8 +4,10 @@
 use super::error::{Error, Result};
 use super::model::Container;
 use super::names;
+use super::runtime::monitor;
 use super::store::Roots;
 use super::sys::file;
+use super::volumes;
 
 /// Takes away everything of a container that does not run. The record goes last, so that a removal that was cut off
 /// is finished by the next one.
@@ -17,11 +19,13 @@ pub(super) fn remove(roots: &Roots, container: &Container) -> Vec<Error> {
     let mut errors = Vec::new();
     let directory = roots.container(&container.id);
     errors.extend(names::release(roots, &container.name, &container.id).err());
+    volumes::release(roots, container);
     for part in ["upper", "work", "log"] {
         errors.extend(file::remove_tree(&directory.join(part)).err());
     }
     if errors.is_empty() {
-        errors.extend(file::remove_tree(&directory).err());
+        // In one step: half a directory would have no record, and nobody would ever find it.
+        errors.extend(monitor::remove_directory(&directory).err());
     }
     errors
 }

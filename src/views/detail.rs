@@ -7,24 +7,25 @@ use tui_term::widget::{Cursor, PseudoTerminal};
 
 use super::canvas::Canvas;
 use super::graph;
+use crate::app::document::Mark;
 use crate::app::figures::{Figures, Metric};
 use crate::app::logs::{LogView, Stream, VisibleRow};
 use crate::app::role::Role;
 use crate::app::shell::Shell;
-use crate::app::{Focus, Pane, State, Tab, layout, text};
+use crate::app::{Focus, State, View, layout, text};
 
 pub(super) fn draw(state: &State, rect: Rect, canvas: &mut Canvas<'_>) -> Option<Position> {
     let focused = state.focus == Focus::Detail;
     canvas.border(rect, focused);
     draw_tabs(state, rect, focused, canvas);
     let body = layout::inside(rect);
-    match state.tab() {
-        Tab::Logs => draw_log(state, rect, body, canvas),
-        Tab::Stats => draw_stats(state, body, canvas),
-        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+    match state.tab().view() {
+        View::Log => draw_log(state, rect, body, canvas),
+        View::Figures => draw_stats(state, body, canvas),
+        View::Document => {
             draw_document(state, rect, body, canvas);
         }
-        Tab::Shell => return draw_shell(state, rect, body, canvas),
+        View::Shell => return draw_shell(state, rect, body, canvas),
     }
     None
 }
@@ -42,11 +43,7 @@ fn draw_tabs(state: &State, rect: Rect, focused: bool, canvas: &mut Canvas<'_>) 
         canvas.text(start, rect.y, width, &title, role);
         x = start + width;
     }
-    let name = match state.pane {
-        Pane::Containers => state.containers.selected().map(|row| row.name()),
-        Pane::Images => state.images.selected().map(|row| row.name()),
-    };
-    if let Some(name) = name {
+    if let Some(name) = state.chosen() {
         let room = rect.right().saturating_sub(x + 3);
         let name = text::fit(&name, usize::from(room.saturating_sub(2)));
         let used = u16::try_from(text::width(&name)).unwrap_or(0) + 2;
@@ -367,11 +364,11 @@ fn limit_of(graph: &Graph, figures: &Figures) -> Option<f32> {
 fn draw_document(state: &State, rect: Rect, body: Rect, canvas: &mut Canvas<'_>) {
     let document = &state.document;
     if document.lines().is_empty() {
-        let chosen = match state.pane {
-            Pane::Containers => state.containers.selected().is_some(),
-            Pane::Images => state.images.selected().is_some(),
+        let text = if state.chosen().is_some() {
+            "reading"
+        } else {
+            "nothing chosen"
         };
-        let text = if chosen { "reading" } else { "nothing chosen" };
         return message(canvas, body, text);
     }
     let height = usize::from(body.height);
@@ -384,7 +381,15 @@ fn draw_document(state: &State, rect: Rect, body: Rect, canvas: &mut Canvas<'_>)
         } else {
             Vec::new()
         };
-        let current = document.search.current == u64::try_from(number).ok();
+        let current = document.is_current(number);
+        if let Some(mark) = document.mark(number) {
+            let sign = match mark {
+                Mark::Leaf => " ",
+                Mark::Open => canvas.glyphs.pick("\u{25be}", "-"),
+                Mark::Folded => canvas.glyphs.pick("\u{25b8}", "+"),
+            };
+            canvas.text(body.x, y, 1, sign, Role::Key);
+        }
         let mut cuts = vec![skipped.len(), whole.len()];
         let inside = |at: &usize| *at > skipped.len() && *at < whole.len();
         cuts.extend(Some(field_end).filter(inside));
@@ -412,6 +417,14 @@ fn draw_document(state: &State, rect: Rect, body: Rect, canvas: &mut Canvas<'_>)
                 }));
             }
             x = canvas.raw(x, y, end.saturating_sub(x), part, style);
+        }
+        if state.focus == Focus::Detail && document.cursor() == Some(number) {
+            let line = Rect {
+                y,
+                height: 1,
+                ..body
+            };
+            canvas.fill(line, Role::Selected);
         }
     }
     let mut parts = Vec::new();

@@ -13,10 +13,7 @@ use crate::engine::model::units::human_size_short;
 
 /// One line for the footer: the oldest work on images, and how much else there is.
 pub(super) fn summary(state: &State, width: u16) -> String {
-    let mut jobs = state
-        .jobs
-        .iter()
-        .filter(|(_, job)| job.request.is_of_images());
+    let mut jobs = state.jobs.iter().filter(|(_, job)| job.request.is_kept());
     let Some((_, job)) = jobs.next() else {
         return String::new();
     };
@@ -229,7 +226,7 @@ struct Figures<'a> {
 }
 
 fn draw_parts(state: &State, job: &Job, rect: Rect, canvas: &mut Canvas<'_>) {
-    if !job.request.is_of_images() {
+    if !job.request.is_kept() {
         return;
     }
     let columns = Columns::of(rect.width);

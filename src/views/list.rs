@@ -148,5 +148,7 @@ fn empty_text<R: Row>(state: &State, list: &List<R>, pane: Pane) -> &'static str
         Pane::Containers if !state.loaded => "reading",
         Pane::Containers => "no containers: wharf run IMAGE, or wharf demo",
         Pane::Images => "no images: wharf load -i FILE, or wharf demo",
+        Pane::Volumes => "no volumes: c makes one",
+        Pane::Networks => "no networks: c makes one",
     }
 }

@@ -7,6 +7,7 @@ mod graph;
 mod jobs;
 mod list;
 mod overlays;
+mod prune;
 pub mod theme;
 mod usage;
 
@@ -52,6 +53,10 @@ fn panes(state: &State, found: &Regions, canvas: &mut Canvas<'_>) -> Option<Posi
         match pane {
             Pane::Containers => list::draw(state, &state.containers, *pane, *rect, focused, canvas),
             Pane::Images => list::draw(state, &state.images, *pane, *rect, focused, canvas),
+            Pane::Volumes => list::draw(state, &state.volumes, *pane, *rect, focused, canvas),
+            Pane::Networks => {
+                list::draw(state, &state.networks, *pane, *rect, focused, canvas);
+            }
         }
     }
     let cursor = found

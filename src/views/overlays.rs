@@ -3,7 +3,7 @@
 use ratatui::layout::{Position, Rect};
 
 use super::canvas::Canvas;
-use super::{forms, jobs, usage};
+use super::{forms, jobs, prune, usage};
 use crate::app::layout::Regions;
 use crate::app::overlay::{self, Confirm, Cursor, Finder, HelpLine, Overlay, Prompt, Purpose};
 use crate::app::role::Role;
@@ -16,10 +16,7 @@ pub(super) fn draw(
     canvas: &mut Canvas<'_>,
 ) -> Option<Position> {
     match overlay {
-        Overlay::Confirm(confirm) => {
-            draw_confirm(state, confirm, canvas);
-            None
-        }
+        Overlay::Confirm(confirm) => draw_confirm(state, confirm, canvas),
         Overlay::Prompt(prompt) => draw_prompt(prompt, found.footer?, canvas),
         Overlay::Help(finder) => draw_help(state, finder, canvas),
         Overlay::Palette(finder) => draw_palette(state, finder, canvas),
@@ -35,10 +32,7 @@ pub(super) fn draw(
             usage::draw(state, *cursor, canvas);
             None
         }
-        Overlay::Prune(prune) => {
-            usage::draw_prune(state, prune, canvas);
-            None
-        }
+        Overlay::Prune(prune) => prune::draw(state, prune, canvas),
         Overlay::Form(form) => forms::draw(state, form, canvas),
         Overlay::Message { title, lines } => {
             draw_message(state, title, lines, canvas);
@@ -81,10 +75,16 @@ fn widest<'a>(lines: impl Iterator<Item = &'a str>) -> u16 {
     u16::try_from(widest).unwrap_or(u16::MAX)
 }
 
-fn draw_confirm(state: &State, confirm: &Confirm, canvas: &mut Canvas<'_>) {
+fn draw_confirm(state: &State, confirm: &Confirm, canvas: &mut Canvas<'_>) -> Option<Position> {
     const ANSWER: &str = "y yes   n no";
     let texts = confirm.lines.iter().map(String::as_str);
-    let width = widest(texts.chain([confirm.question.as_str(), ANSWER])).min(70);
+    let typed = confirm.typed.as_ref();
+    let label = typed.map(|typed| format!("type {} and enter: ", text::sanitise(&typed.wanted)));
+    let answer = match (&label, typed) {
+        (Some(label), Some(typed)) => format!("{label}{}", typed.wanted),
+        _ => ANSWER.to_owned(),
+    };
+    let width = widest(texts.chain([confirm.question.as_str(), answer.as_str()])).min(70);
     let lines = u16::try_from(confirm.lines.len()).unwrap_or(u16::MAX);
     let (_, inner) = window(state, "Sure?", width, lines.saturating_add(3), canvas);
     let role = Role::Title;
@@ -95,12 +95,21 @@ fn draw_confirm(state: &State, confirm: &Confirm, canvas: &mut Canvas<'_>) {
         canvas.text(inner.x, y, inner.width, line, Role::Text);
     }
     let y = inner.bottom().saturating_sub(1);
+    if let (Some(label), Some(typed)) = (&label, typed) {
+        let line = Rect {
+            y,
+            height: 1,
+            ..inner
+        };
+        return draw_field(line, label, &typed.field, canvas);
+    }
     if inner.height > 1 {
         let x = canvas.text(inner.x, y, inner.width, "y", Role::Key);
         let x = canvas.text(x, y, inner.right().saturating_sub(x), " yes   ", Role::Text);
         let x = canvas.text(x, y, inner.right().saturating_sub(x), "n", Role::Key);
         canvas.text(x, y, inner.right().saturating_sub(x), " no", Role::Text);
     }
+    None
 }
 
 /// The field's text with the cursor in view; returns where that is.
@@ -274,15 +283,15 @@ fn draw_message(state: &State, title: &str, lines: &[String], canvas: &mut Canva
     canvas.caption(rect, "any key closes it", Role::Dim);
 }
 
-/// Lines cut at so many columns.
+/// Lines in rows of so many columns: broken between words, a word that is too long behind a sign within it.
 pub(super) fn wrapped(lines: &[String], columns: usize) -> Vec<&str> {
     let mut rows = Vec::new();
     for line in lines {
         let mut rest = line.as_str();
         loop {
-            let (head, tail) = text::split_at_width(rest, columns);
+            let (head, tail) = text::split_at_word(rest, columns);
             // A character wider than the window ends it.
-            if head.is_empty() {
+            if head.is_empty() && !tail.is_empty() {
                 rows.push("");
                 break;
             }

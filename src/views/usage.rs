@@ -1,14 +1,15 @@
-//! What is on disk, and what a prune would give back.
+//! What is on disk.
 
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
 use super::overlays::window;
-use crate::app::overlay::{Cursor, Prune, UsageLine, usage_lines};
+use crate::app::overlay::{Cursor, UsageLine, usage_lines};
 use crate::app::role::Role;
 use crate::app::{State, text};
 use crate::engine::model::registry::{ContainerUsage, DiskUsage, ImageUsage};
 use crate::engine::model::units::human_size_short;
+use crate::engine::model::volume::VolumeUsage;
 
 pub(super) fn draw(state: &State, cursor: Cursor, canvas: &mut Canvas<'_>) {
     let width = state.width.saturating_sub(6).clamp(1, 110);
@@ -60,6 +61,14 @@ pub(super) fn draw(state: &State, cursor: Cursor, canvas: &mut Canvas<'_>) {
             UsageLine::Container(container) => {
                 draw_container(container, written.unwrap_or(0), place, canvas);
             }
+            UsageLine::Volumes => {
+                let titles = ["SIZE", "", "", "USED"].map(ToOwned::to_owned);
+                draw_row("VOLUME", titles, Role::Header, place, canvas);
+            }
+            UsageLine::Volume(volume) => {
+                let largest = data.volumes.iter().map(|v| v.size).max();
+                draw_volume(volume, largest.unwrap_or(0), place, canvas);
+            }
         }
         if index == cursor.at {
             canvas.fill(place, Role::Selected);
@@ -67,7 +76,7 @@ pub(super) fn draw(state: &State, cursor: Cursor, canvas: &mut Canvas<'_>) {
     }
 }
 
-/// A line for images and one for containers: how many, how much, what could be given back. Returns the lines drawn.
+/// A line for images, containers and volumes each: how many, how much, what could be given back. Returns the lines drawn.
 fn draw_totals(data: &DiskUsage, rect: Rect, canvas: &mut Canvas<'_>) -> u16 {
     let images = &data.images;
     let containers = &data.containers.containers;
@@ -78,6 +87,9 @@ fn draw_totals(data: &DiskUsage, rect: Rect, canvas: &mut Canvas<'_>) -> u16 {
         .filter(|c| !c.running)
         .map(|c| c.size)
         .sum();
+    let kept: u64 = data.volumes.iter().map(|v| v.size).sum();
+    let unused = data.volumes.iter().filter(|v| v.links == 0);
+    let unused: u64 = unused.map(|v| v.size).sum();
     let mut rows = vec![
         (
             "Images",
@@ -89,12 +101,13 @@ fn draw_totals(data: &DiskUsage, rect: Rect, canvas: &mut Canvas<'_>) -> u16 {
         ("  blobs", 0, images.blobs, None),
         ("  leftovers", 0, images.leftovers, None),
         ("Containers", containers.len(), written, Some(at_rest)),
+        ("Volumes", data.volumes.len(), kept, Some(unused)),
     ];
     // Where there is little room, the sums only.
-    if rect.height < 14 {
+    if rect.height < 15 {
         rows.retain(|row| row.3.is_some());
     }
-    let all = on_disk.max(written);
+    let all = on_disk.max(written).max(kept);
     for ((name, count, size, reclaimable), y) in rows.iter().zip(rect.y..rect.bottom()) {
         let role = if reclaimable.is_some() {
             Role::Title
@@ -239,91 +252,18 @@ fn draw_container(container: &ContainerUsage, largest: u64, rect: Rect, canvas: 
     draw_bar(kept, container.size, largest, bar, canvas);
 }
 
-/// What goes, and how much comes back, before it is asked.
-pub(super) fn draw_prune(state: &State, prune: &Prune, canvas: &mut Canvas<'_>) {
-    let images = match &prune.plan {
-        Some(Ok(plan)) => plan.images.as_slice(),
-        _ => &[],
-    };
-    let wanted = u16::try_from(images.len())
-        .unwrap_or(u16::MAX)
-        .saturating_add(4);
-    let height = wanted.clamp(6, state.height.saturating_sub(4).max(6));
-    let (_, inner) = window(state, "Prune images", 72, height, canvas);
-    let kind = if prune.request.all {
-        "all images that no container uses"
-    } else {
-        "dangling images: those without a name"
-    };
-    canvas.text(inner.x, inner.y, inner.width, kind, Role::Title);
-    let (line, role) = match &prune.plan {
-        None => ("looking".to_owned(), Role::Dim),
-        Some(Err(failure)) => (text::sanitise(&failure.line).into_owned(), Role::Bad),
-        Some(Ok(plan)) if plan.images.is_empty() && plan.reclaimed == 0 => {
-            ("there is nothing to remove".to_owned(), Role::Text)
-        }
-        Some(Ok(plan)) => (
-            format!(
-                "{}, {} come back",
-                match plan.images.len() {
-                    1 => "1 image goes".to_owned(),
-                    many => format!("{many} images go"),
-                },
-                human_size_short(plan.reclaimed)
-            ),
-            Role::Warning,
-        ),
-    };
-    canvas.text(inner.x, inner.y + 1, inner.width, &line, role);
-    let room = inner.height.saturating_sub(4);
-    let first = (prune.cursor.at + 1).saturating_sub(room.into());
-    for ((index, image), y) in images
-        .iter()
-        .enumerate()
-        .skip(first)
-        .take(room.into())
-        .zip(inner.y + 2..)
-    {
-        let mut names: Vec<_> = image.tags.iter().map(String::as_str).collect();
-        // Names with a digest are told only where there is no better one.
-        if names.iter().any(|name| !name.contains('@')) {
-            names.retain(|name| !name.contains('@'));
-        }
-        let names = if names.is_empty() {
-            "<none>".to_owned()
-        } else {
-            text::sanitise(&names.join(", ")).into_owned()
-        };
-        let id = image.id.short();
-        let width = inner.width.saturating_sub(15);
-        canvas.text(inner.x + 1, y, width, &names, Role::Text);
-        let style = canvas.theme.style(Role::Dim);
-        canvas.right(
-            inner.x + 1 + width,
-            y,
-            inner.width.saturating_sub(width + 1),
-            id,
-            style,
-        );
-        if index == prune.cursor.at {
-            let line = Rect {
-                y,
-                height: 1,
-                ..inner
-            };
-            canvas.fill(line, Role::Selected);
-        }
-    }
-    let y = inner.bottom().saturating_sub(1);
-    let mut x = inner.x;
-    let toggle = if prune.request.all {
-        "only dangling"
-    } else {
-        "all unused"
-    };
-    for (key, meaning) in [("y", "yes"), ("n", "no"), ("a", toggle)] {
-        x = canvas.text(x, y, inner.right().saturating_sub(x), key, Role::Key);
-        let meaning = format!(" {meaning}   ");
-        x = canvas.text(x, y, inner.right().saturating_sub(x), &meaning, Role::Text);
-    }
+fn draw_volume(volume: &VolumeUsage, largest: u64, rect: Rect, canvas: &mut Canvas<'_>) {
+    let name = text::sanitise(&volume.volume.name);
+    let cells = [
+        human_size_short(volume.size),
+        String::new(),
+        String::new(),
+        match volume.links {
+            0 => "-".to_owned(),
+            count => count.to_string(),
+        },
+    ];
+    let bar = draw_row(&name, cells, Role::Text, rect, canvas);
+    let used = if volume.links > 0 { volume.size } else { 0 };
+    draw_bar(used, volume.size, largest, bar, canvas);
 }

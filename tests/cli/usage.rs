@@ -112,8 +112,8 @@ fn an_unknown_verb_ends_with_1() {
 #[test]
 fn what_docker_has_and_wharf_has_not_yet_is_said_in_one_line() {
     for (arguments, name) in [
-        (&["network", "ls"][..], "network"),
-        (&["container", "prune", "-f"], "container prune"),
+        (&["swarm", "init"][..], "swarm"),
+        (&["image", "build", "."], "image build"),
         (&["compose", "up", "-d"], "compose"),
     ] {
         refused(
@@ -122,18 +122,27 @@ fn what_docker_has_and_wharf_has_not_yet_is_said_in_one_line() {
             &format!("wharf: '{name}' is not available yet; 'wharf --help' lists what is\n"),
         );
     }
-    for (arguments, name) in [
-        (&["run", "-p", "80:80", "busybox"][..], "publish"),
-        (&["create", "--privileged", "busybox"], "privileged"),
-        (&["run", "--init", "busybox"], "init"),
-        (&["-H", "tcp://x", "ps"], "host"),
+    for (arguments, complaint) in [
+        (
+            &["run", "--use-api-socket", "busybox"][..],
+            "--use-api-socket has nothing to give: there is no API socket",
+        ),
+        (
+            &["create", "--cpu-count", "2", "busybox"],
+            "--cpu-count is for Windows containers only",
+        ),
+        (
+            &["volume", "ls", "--cluster"],
+            "--cluster is not supported yet",
+        ),
     ] {
-        refused(
-            arguments,
-            125,
-            &format!("wharf: --{name} is not supported yet\n"),
-        );
+        refused(arguments, 125, &format!("wharf: {complaint}\n"));
     }
+    refused(
+        &["-H", "tcp://x", "ps"],
+        125,
+        "wharf: --host is about a daemon, and there is none\n",
+    );
 }
 
 #[test]
@@ -148,7 +157,6 @@ fn help_is_printed_for_the_program_for_groups_and_for_verbs() {
     for arguments in [
         &["--help"][..],
         &["help"],
-        &["container"],
         &["image", "--help"],
         &["run", "--help"],
         &["rm", "-h"],
@@ -158,6 +166,10 @@ fn help_is_printed_for_the_program_for_groups_and_for_verbs() {
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{arguments:?}");
         assert!(ran.stdout.starts_with("Usage:  wharf"), "{arguments:?}");
     }
+    // What was not asked for is said beside the output, as by Docker.
+    let ran = wharf(&["container"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
+    assert!(ran.stderr.starts_with("Usage:  wharf container COMMAND"));
     assert_eq!(
         wharf(&["rm", "--help"]).stdout,
         "Usage:  wharf rm [OPTIONS] CONTAINER [CONTAINER...]\n\n\
@@ -172,10 +184,57 @@ fn help_is_printed_for_the_program_for_groups_and_for_verbs() {
 
 #[test]
 fn every_shell_gets_its_completion_script() {
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = wharf(&["completion", shell]);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{shell}");
-        assert!(ran.stdout.contains("container"), "{shell}");
+        let asks = ran.stdout.contains("__complete");
+        assert!(asks || ran.stdout.contains("container"), "{shell}");
     }
     assert_eq!(wharf(&["completion", "nosuch"]).code, 1);
+}
+
+/// What bash offers at the end of this line, with the script that it was given.
+fn completed_by_bash(line: &str) -> Vec<String> {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_wharf"));
+    let dir = program.parent().unwrap().to_str().unwrap();
+    let asked = format!(
+        "PATH={dir}:$PATH; eval \"$(wharf completion bash)\"; COMP_LINE={line:?}; COMP_POINT=${{#COMP_LINE}}; _wharf; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    );
+    let output = std::process::Command::new("bash")
+        .args(["--norc", "-c", &asked])
+        .env("WHARF_ROOT", "/nonexistent/root")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{line}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_verbs_flags_and_values() {
+    assert_eq!(completed_by_bash("wharf unp"), ["unpause"]);
+    assert_eq!(completed_by_bash("wharf volume pr"), ["prune"]);
+    assert_eq!(completed_by_bash("wharf run --volumes"), ["--volumes-from"]);
+    assert_eq!(
+        completed_by_bash("wharf container run --restart un"),
+        ["unless-stopped"]
+    );
+    assert_eq!(completed_by_bash("wharf completion f"), ["fish"]);
+}
+
+#[test]
+fn the_scripts_of_other_shells_are_read_by_them_where_they_are() {
+    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
+        let file = format!(
+            "{}/assets/completion/wharf.{shell}",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        match std::process::Command::new(shell)
+            .args([check, &file])
+            .output()
+        {
+            Ok(output) => assert!(output.status.success(), "{shell}: {output:?}"),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{shell}"),
+        }
+    }
 }

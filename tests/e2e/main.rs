@@ -16,6 +16,8 @@ mod registry;
 mod support;
 mod terminal;
 
+mod dialogs;
 mod images;
 mod plain;
+mod volumes;
 mod workstation;

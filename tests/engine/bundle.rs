@@ -215,6 +215,7 @@ impl Bundle {
             events: dir.join("events.jsonl"),
             log: dir.join("log/container.log"),
             log_config: LogConfig::default(),
+            log_about: wharf::engine::model::log::About::default(),
             rootfs: Rootfs::Dir {
                 path: self.rootfs(),
             },
@@ -223,8 +224,16 @@ impl Bundle {
             stdin_once: false,
             restart: RestartPolicy::No,
             auto_remove: None,
+            volumes: Vec::new(),
+            volumes_lock: None,
             stop_signal: 15,
             stop_timeout: 10,
+            attended: false,
+            cgroup_parent: String::new(),
+            joined: Vec::new(),
+            networking: None,
+            health: None,
+            shell: Vec::new(),
         }
     }
 }

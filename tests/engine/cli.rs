@@ -69,18 +69,6 @@ fn run_passes_bytes_through_unchanged_and_at_length() {
 }
 
 #[test]
-fn without_a_network_flag_a_line_says_that_there_is_only_loopback() {
-    let Some(host) = host() else { return };
-    let ran = host.wharf(["run", "--rm", BUSYBOX, "ls", "/sys/class/net"]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (0, "lo\n"), "{ran:?}");
-    assert!(ran.stderr.starts_with("WARNING: "), "{ran:?}");
-    assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
-    let ran = host.wharf(["run", "--rm", "--network", "web", BUSYBOX, "true"]);
-    assert_eq!(ran.code, 125, "{ran:?}");
-    assert_eq!(host.ok(["ps", "-aq"]), "");
-}
-
-#[test]
 fn flags_reach_the_process() {
     let Some(host) = host() else { return };
     let said = |flags: &[&str], script: &str| host.ok(run_args(flags, &["sh", "-c", script]));

@@ -33,7 +33,7 @@ fn background(host: &Host, more: &[&str], command: &[&str]) -> String {
 }
 
 /// Kills, and waits until it is dead: kill(2) returns before that.
-fn kill_9(pid: i32) {
+pub(crate) fn kill_9(pid: i32) {
     let target = rustix::process::Pid::from_raw(pid).unwrap();
     let _ = rustix::process::kill_process(target, rustix::process::Signal::KILL);
     wait_until("the killed process's end", PATIENCE, || {
@@ -45,7 +45,7 @@ fn kill_9(pid: i32) {
 }
 
 /// The monitor's pid, from its own live record.
-fn monitor_of(host: &Host, id: &str) -> i32 {
+pub(crate) fn monitor_of(host: &Host, id: &str) -> i32 {
     let path = host.run().join("containers").join(id).join("state.json");
     let text = std::fs::read_to_string(path).unwrap();
     let state: serde_json::Value = serde_json::from_str(&text).unwrap();

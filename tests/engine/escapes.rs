@@ -190,10 +190,7 @@ fn cve_2024_21626_a_descriptor_that_is_passed_on_is_no_working_directory() {
     let entered = by_shell(&case, leaking, &exec);
     for output in [ran, entered] {
         assert_ne!(output.code, 0, "{output:?}");
-        assert!(
-            output.stderr.contains("leads out of the container"),
-            "{output:?}"
-        );
+        assert!(output.stderr.contains("is a descriptor"), "{output:?}");
     }
 }
 

@@ -8,16 +8,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use wharf::engine::model::container::{Container, ContainerConfig, HostConfig};
+use wharf::engine::model::log::About;
 use wharf::engine::model::request::{AttachTo, TerminalSize};
+use wharf::engine::model::selinux::Contexts;
 use wharf::engine::model::{
-    Cancel, ContainerId, Digest, LogConfig, Platform, RestartPolicy, State, Status, Timestamp,
-    request,
+    Cancel, ContainerId, Digest, HealthCheck, LogConfig, Platform, RestartPolicy, State, Status,
+    Timestamp, request,
 };
 use wharf::engine::runtime::cgroup::Hierarchy;
 use wharf::engine::runtime::channel::{
     ExecRequest, Exit, Output, Session, SessionReader, SessionWriter,
 };
 use wharf::engine::runtime::control::{self, Control, Spawn, Started};
+use wharf::engine::runtime::given_devices::Given;
 use wharf::engine::runtime::launch::Rootfs;
 use wharf::engine::runtime::monitor::{self, PLAN_VERSION, Plan};
 use wharf::engine::runtime::{exec, spec};
@@ -87,14 +90,23 @@ fn case(script: &str) -> Option<Case> {
         events: dir.join("events.jsonl"),
         log: dir.join("log/container.log"),
         log_config: LogConfig::default(),
+        log_about: About::default(),
         rootfs: Rootfs::Dir { path: root },
         tty: false,
         open_stdin: false,
         stdin_once: false,
         restart: RestartPolicy::No,
         auto_remove: None,
+        volumes: Vec::new(),
+        volumes_lock: None,
         stop_signal: 15,
         stop_timeout: 10,
+        attended: false,
+        cgroup_parent: String::new(),
+        joined: Vec::new(),
+        networking: None,
+        health: None,
+        shell: Vec::new(),
     };
     Some(Case {
         host,
@@ -140,6 +152,10 @@ impl Case {
             container: &record,
             live: &self.live,
             host: &facts,
+            sources: &spec::Sources::default(),
+            devices: &Given::default(),
+            apparmor: None,
+            contexts: &Contexts::default(),
         })
         .unwrap();
         spec.save(self.live.join("config.json")).unwrap();
@@ -240,7 +256,7 @@ impl Drop for Case {
         if let Ok(Some(control)) = Control::connect(&self.live) {
             let _ = control.stop(None, Some(0), false);
         }
-        let _ = monitor::recover(&self.live);
+        let _ = monitor::recover(&self.live, &mut monitor::NoNetworks);
     }
 }
 
@@ -555,20 +571,30 @@ fn a_container_dies_with_its_monitor_and_is_recovered() {
     };
     case.plan.restart = RestartPolicy::UnlessStopped;
     let pid = case.start(None).unwrap().pid;
-    assert!(monitor::recover(&case.live).unwrap().is_none());
+    assert!(
+        monitor::recover(&case.live, &mut monitor::NoNetworks)
+            .unwrap()
+            .is_none()
+    );
     rustix::process::kill_process(
         rustix::process::Pid::from_raw(case.monitor()).unwrap(),
         rustix::process::Signal::KILL,
     )
     .unwrap();
     wait_until("the container dies", PATIENCE, || !alive(pid));
-    let recovered = wait_for("the lock is free", || monitor::recover(&case.live).unwrap());
+    let recovered = wait_for("the lock is free", || {
+        monitor::recover(&case.live, &mut monitor::NoNetworks).unwrap()
+    });
     assert_eq!(recovered.restart, Some(1));
     assert_eq!(recovered.state.exit_code, 137);
     case.assert_gone();
     assert_eq!(case.durable_state(), recovered.state);
     assert_eq!(case.events(), ["start", "die 137"]);
-    assert!(monitor::recover(&case.live).unwrap().is_none());
+    assert!(
+        monitor::recover(&case.live, &mut monitor::NoNetworks)
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
@@ -579,7 +605,7 @@ fn removal_at_the_end_takes_everything_with_it() {
     let doomed = case.host.dir().join("doomed");
     fs::create_dir_all(doomed.join("upper/a")).unwrap();
     let name = case.host.dir().join("name");
-    fs::write(&name, "id").unwrap();
+    fs::write(&name, case.plan.id.as_str()).unwrap();
     // As in a container's directory: the state is in what goes last.
     case.plan.state = doomed.join("state.json");
     case.plan.auto_remove = Some(vec![name.clone(), doomed.clone()]);
@@ -629,6 +655,27 @@ fn a_front_that_does_not_read_costs_no_memory_and_stops_nothing() {
     let (out, _, exit) = collect(&mut reader);
     assert_eq!(exit, exited(137));
     assert!(case.log().len() >= out.len() + first);
+}
+
+#[test]
+fn probes_with_much_output_leave_the_monitor_small() {
+    let Some(mut case) = case("sleep 1000") else {
+        return;
+    };
+    case.plan.health = Some(HealthCheck {
+        test: vec!["CMD-SHELL".to_owned(), "yes | head -c 1000000".to_owned()],
+        interval: 1_000_000,
+        ..HealthCheck::default()
+    });
+    let _started = case.start(None).unwrap();
+    let result = wait_for("five results", || {
+        let health = monitor::read_live_state(&case.live).unwrap()?.health?;
+        (health.log.len() == 5).then(|| health.log[0].clone())
+    });
+    assert_eq!((result.exit_code, result.output.len()), (0, 4096 + 3));
+    let memory = own_memory(case.monitor());
+    assert!(memory < SMALL, "{memory} KiB");
+    case.control().stop(None, Some(0), false).unwrap();
 }
 
 #[test]

@@ -82,6 +82,19 @@ fn attributes_are_on_new_file_systems_and_on_bind_mounts() {
     assert!(!has(&line.options, "relatime") && !has(&line.options, "noatime"));
 }
 
+/// Mounts are made in two goes, before and after the container is in its groups: each stays on top of those before it.
+#[test]
+fn mounts_keep_their_order_around_the_one_that_waits_for_the_groups() {
+    let Some(bundle) = bundle() else { return };
+    let mut config = bundle.with("tmpfs", "/a", "tmpfs", &["size=4k"]);
+    add(&mut config, "cgroup", "/a", "cgroup", &["ro"]);
+    assert_ne!(bundle.ok(&config, "ls /a"), "", "the groups are on top");
+    add(&mut config, "tmpfs", "/a", "tmpfs", &["size=8k"]);
+    assert_eq!(bundle.ok(&config, "ls /a"), "");
+    let line = mounted(&bundle, &config, "/a");
+    assert!(has(&line.data, "size=8k"), "{line:?}");
+}
+
 #[test]
 fn flags_and_data_reach_the_file_system() {
     let Some(bundle) = bundle() else { return };

@@ -173,7 +173,7 @@ impl Case {
         let [line] = lines[..] else {
             panic!("{args:?}: not one line: {output:#?}");
         };
-        line.strip_prefix("wharf oci: ").unwrap().to_owned()
+        line.strip_prefix("wharf oci: error: ").unwrap().to_owned()
     }
 
     /// What `state` says.

@@ -47,6 +47,72 @@ fn hooks_run_in_their_order_with_the_state() {
 }
 
 #[test]
+fn a_filter_is_over_the_hooks_in_the_container() {
+    let Some(mut case) = case() else { return };
+    let rule = |names: &[&str]| json!({ "names": names, "action": "SCMP_ACT_ERRNO" });
+    for (also, privileges) in [("sendmsg", false), ("sendto", true)] {
+        let _ = fs::remove_dir_all(case.bundle().join("rootfs/made"));
+        case.config["process"]["noNewPrivileges"] = json!(privileges);
+        case.config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [rule(&["mkdir", "mkdirat", also])] });
+        let script = "mkdir /made 2>/dev/null || echo forbidden > /told";
+        case.config["hooks"] = json!({ "startContainer": [
+            { "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin"] },
+        ] });
+        case.runs("cat /told");
+        assert_eq!(case.ok(&["run", &case.id("a")]), "forbidden\n");
+        assert!(!case.bundle().join("rootfs/made").exists());
+        // One that fails is told all the same.
+        case.config["hooks"]["startContainer"][0]["args"][2] = json!("mkdir /made");
+        let line = case.refused(&["run", &case.id("a")]);
+        assert!(
+            line.contains("error running startContainer hook #0: exit status 1"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn what_hooks_write_goes_where_an_annotation_says() {
+    let Some(mut case) = case() else { return };
+    let id = &case.id("a");
+    let script = |kind: &str| json!([{ "path": "/bin/sh", "args": ["sh", "-c", format!("echo {kind}; echo {kind} e >&2")] }]);
+    let kinds = [
+        "prestart",
+        "createRuntime",
+        "createContainer",
+        "startContainer",
+        "poststart",
+        "poststop",
+    ];
+    for kind in kinds {
+        case.config["hooks"][kind] = script(kind);
+    }
+    let (out, err) = (
+        case.dir().join("hooks.out"),
+        case.bundle().join("hooks.err"),
+    );
+    fs::write(&out, "before\n").unwrap();
+    case.config["annotations"] =
+        json!({ "run.oci.hooks.stdout": out, "run.oci.hooks.stderr": "hooks.err" });
+    case.ok(&["create", id]);
+    case.ok(&["start", id]);
+    case.ok(&["delete", "--force", id]);
+    let lines = |end: &str| kinds.map(|kind| format!("{kind}{end}\n")).concat();
+    assert_eq!(
+        fs::read_to_string(out).unwrap(),
+        format!("before\n{}", lines(""))
+    );
+    assert_eq!(fs::read_to_string(err).unwrap(), lines(" e"));
+    case.config["annotations"] = json!({ "run.oci.hooks.stdout": "/no/such/place" });
+    let line = case.refused(&["create", id]);
+    assert!(
+        line.starts_with("annotations.run.oci.hooks.stdout: open /no/such/place: "),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_hook_gets_the_state_its_environment_and_the_containers_process() {
     let Some(mut case) = case() else { return };
     let id = &case.id("a");
@@ -119,6 +185,22 @@ fn a_failed_poststop_hook_is_a_warning() {
     assert!(output.stderr.starts_with(warning), "{output:?}");
     assert_eq!(journal(&case), "second stopped\n");
     case.assert_gone(id);
+}
+
+/// A NUL byte took what came after it for advice, and a terminal obeyed.
+#[test]
+fn what_a_failed_hook_wrote_is_one_plain_line() {
+    let Some(mut case) = case() else { return };
+    let id = &case.id("a");
+    let script = r"printf 'a\0b\033c\nd'; exit 3";
+    let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", script] });
+    for kind in ["createRuntime", "createContainer"] {
+        case.config["hooks"] = json!({ kind: [hook] });
+        let error = case.refused(&["create", id]);
+        let told = "exit status 3, stdout: a b c d, stderr: ";
+        assert_eq!(error, format!("error running {kind} hook #0: {told}"));
+        case.assert_gone(id);
+    }
 }
 
 #[test]

@@ -261,6 +261,7 @@ fn the_log_has_a_line_that_drivers_read() {
 #[test]
 fn lists_have_runcs_columns() {
     let Some(case) = case() else { return };
+    fs::create_dir(case.root()).unwrap();
     assert_eq!(case.ok(&["list", "-q"]), "");
     assert_eq!(case.ok(&["list", "-f", "json"]), "null\n");
     let (a, b) = (&case.id("a"), &case.id("b"));
@@ -477,6 +478,7 @@ fn a_killed_create_leaves_no_process_and_can_be_deleted() {
 #[test]
 fn a_hundred_containers_side_by_side() {
     let Some(case) = case() else { return };
+    fs::create_dir(case.root()).unwrap();
     // Writes the configuration.
     assert_eq!(case.ok(&["list", "-q"]), "");
     let ids: Vec<String> = (0..100).map(|n| case.id(&n.to_string())).collect();

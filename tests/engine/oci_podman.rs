@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -24,7 +24,14 @@ impl Podman {
             return None;
         }
         let runtime = host.dir().join("wharf-oci");
-        symlink(WHARF, &runtime).unwrap();
+        // Its state beside podman's, not the host's: podman's own flag for it does not reach its clean-up.
+        let state = host.dir().join("o");
+        let text = format!(
+            "#!/bin/sh\nexec {WHARF} oci --root {} \"$@\"\n",
+            state.display()
+        );
+        fs::write(&runtime, text).unwrap();
+        fs::set_permissions(&runtime, fs::Permissions::from_mode(0o755)).unwrap();
         let program = host.dir().join("podman.sh");
         let text = format!(
             "#!/bin/sh\nexec podman --root {dir}/p --runroot {dir}/r --tmpdir {dir}/t --storage-driver vfs --cgroup-manager cgroupfs \

@@ -1,12 +1,13 @@
 //! What the test suites of runc and crun have shown to be different, each cause once.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::feature::{Feature, here};
 use crate::oci::{Case, case};
 use crate::support::{PATIENCE, WHARF, cgroup_mounts, collect, wait_until};
 
@@ -80,11 +81,113 @@ fn debug_tells_what_is_done_where_errors_go() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert!(entries.iter().all(|entry| entry["level"] == "debug"));
-    for part in [id.as_str(), "container init: mounts: ", "has ended"] {
+    for part in [
+        id.as_str(),
+        "nsexec container setup",
+        "child process in init()",
+        "container init: mounts: ",
+        "init: closing the pipe to signal completion",
+        "has ended",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let quiet = case.oci(&["run", id]);
     assert_eq!(quiet.stderr, "");
+}
+
+#[test]
+fn a_container_has_a_group_in_the_unified_tree_of_a_hybrid_host() {
+    let Some(case) = case() else { return };
+    let unified = Path::new("/sys/fs/cgroup/unified");
+    if !here(Feature::Hybrid) {
+        return;
+    }
+    let id = &case.id("a");
+    case.ok(&["run", "--detach", id]);
+    let group_of = |pid: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        text.lines()
+            .find_map(|line| Some(line.strip_prefix("0::")?.to_owned()))
+    };
+    let path = format!("/wharf/{id}");
+    assert_eq!(group_of(&case.pid(id).to_string()), Some(path.clone()));
+    let told = case.ok(&["exec", id, "cat", "/proc/self/cgroup"]);
+    // It is the root that the container's cgroup namespace shows.
+    assert!(told.lines().any(|line| line == "0::/"), "{told}");
+    case.ok(&["delete", "--force", id]);
+    assert!(!unified.join(path.trim_start_matches('/')).exists());
+}
+
+#[test]
+fn a_root_that_was_named_must_be_there() {
+    let Some(case) = case() else { return };
+    let line = case.refused(&["list"]);
+    assert!(line.starts_with("--root: "), "{line}");
+    assert!(line.ends_with("no such file or directory"), "{line}");
+    let mut command = Command::new(WHARF);
+    command.args(["oci", "list", "-q"]);
+    command.env("XDG_RUNTIME_DIR", case.dir());
+    // Of root itself it is the host's, which other tests leave alone.
+    let output = collect(&mut command, &[]);
+    assert_eq!(output.code, 0, "{output:?}");
+}
+
+#[test]
+fn the_log_has_the_filters_flags_and_the_first_processors() {
+    let Some(mut case) = case() else { return };
+    let id = &case.id("a");
+    case.config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW",
+        "flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"] });
+    let log = case.dir().join("log");
+    let debug = ["--debug", "--log", log.to_str().unwrap()];
+    let begun = case.leave(&[&debug[..], &["run", "--detach", id]].concat());
+    assert_eq!(begun.code, 0, "{begun:?}");
+    let told = fs::read_to_string(&log).unwrap();
+    assert!(told.contains("\"seccomp filter flags: 6\""), "{told}");
+    case.config["process"]["execCPUAffinity"] = json!({ "initial": "0" });
+    let mut process = case.config["process"].clone();
+    process["args"] = json!(["true"]);
+    let path = case.dir().join("process.json");
+    fs::write(&path, process.to_string()).unwrap();
+    let words = ["exec", "--process", path.to_str().unwrap(), id];
+    let done = case.leave(&[&debug[..], &words].concat());
+    assert_eq!(done.code, 0, "{done:?}");
+    let told = fs::read_to_string(&log).unwrap();
+    for part in ["\"nsexec: affinity: 0x1\"", "setns_init: about to exec"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn the_version_has_the_lines_that_drivers_read() {
+    let Some(case) = case() else { return };
+    let told = case.ok(&["--version"]);
+    let lines: Vec<&str> = told.lines().collect();
+    // Docker takes what stands behind the last "version" of the line.
+    let own = lines[0].rsplit("version ").next();
+    assert_eq!(own, Some(env!("CARGO_PKG_VERSION")));
+    assert!(lines[0].contains("runc version 1."), "{told}");
+    assert!(lines[1].starts_with("commit: "), "{told}");
+    assert!(lines[2].starts_with("spec: 1."), "{told}");
+}
+
+#[test]
+fn help_is_found_where_callers_of_runc_look() {
+    let Some(case) = case() else { return };
+    let help = case.ok(&["-h"]);
+    let mut lines = help.lines();
+    assert_eq!(lines.next(), Some("NAME:"));
+    assert!(
+        lines
+            .next()
+            .unwrap()
+            .contains("runc - Open Container Initiative runtime")
+    );
+    for name in ["run", "features", "checkpoint", "restore"] {
+        let page = case.ok(&[name, "--help"]);
+        let line = format!("NAME:\n   wharf-oci {name} - ");
+        assert!(page.starts_with(&line), "{page}");
+    }
 }
 
 #[test]
@@ -177,6 +280,32 @@ fn a_device_of_the_host_carries_neither_setuid_nor_programs() {
 }
 
 #[test]
+fn a_user_namespace_has_device_nodes_of_its_own() {
+    let Some(mut case) = case() else { return };
+    has_users(&mut case);
+    for list in ["uidMappings", "gidMappings"] {
+        case.config["linux"][list][0]["hostID"] = json!(70000);
+    }
+    // The host has none of them.
+    case.config["linux"]["devices"] = json!([
+        { "path": "/dev/wharf-own", "type": "b", "major": 1, "minor": 5, "fileMode": 0o157, "uid": 10, "gid": 11 },
+        { "path": "/dev/deep/zero", "type": "c", "major": 1, "minor": 5 },
+        { "path": "/dev/pipe", "type": "p", "fileMode": 0o600 },
+    ]);
+    case.runs(
+        "umask 077; cd /dev; stat -c '%n %F %t:%T %a %u:%g' wharf-own deep/zero pipe; \
+         head -c 2 deep/zero | od -An -tx1; ls / | tr '\\n' ' '",
+    );
+    let before = fs::read_to_string("/proc/self/mounts").unwrap();
+    let told = case.ok(&["run", &case.id("a")]);
+    let expected = "wharf-own block special file 1:5 157 10:11\n\
+        deep/zero character special file 1:5 666 0:0\n\
+        pipe fifo 0:0 600 0:0\n 00 00\nbin dev etc proc sys tmp ";
+    assert_eq!(told, expected);
+    assert_eq!(fs::read_to_string("/proc/self/mounts").unwrap(), before);
+}
+
+#[test]
 fn a_link_in_the_place_of_dev_is_refused() {
     let Some(mut case) = case() else { return };
     let root = case.bundle().join("rootfs");
@@ -198,7 +327,7 @@ fn a_working_directory_that_is_not_there_is_told_as_chdir() {
     case.ok(&["run", "--detach", id]);
     let line = case.refused(&["exec", "--cwd", "/not/there", id, "true"]);
     assert!(
-        line.starts_with("chdir to working directory /not/there: "),
+        line.starts_with("--cwd: process.cwd: chdir to working directory: /not/there: "),
         "{line}"
     );
     assert!(line.ends_with("no such file or directory"), "{line}");
@@ -272,6 +401,22 @@ fn what_is_not_locked_goes_in_a_user_namespace_too() {
     let options = output.stdout.split(' ').nth(5).unwrap_or_default();
     let has = |flag| options.split(',').any(|option| option == flag);
     assert!(has("nosuid") && !has("nosymfollow"), "{output:?}");
+}
+
+/// podman mounts a `passwd` of its own, and with `--userns=auto` and `--user` that kept everything from starting.
+#[test]
+fn a_passwd_that_may_not_be_read_knows_nobody() {
+    let Some(mut case) = case() else { return };
+    has_users(&mut case);
+    let passwd = case.bundle().join("rootfs/etc/passwd");
+    fs::write(&passwd, "five:x:5:6::/five:/bin/sh\n").unwrap();
+    case.config["process"]["user"] = json!({ "uid": 5, "gid": 6 });
+    case.runs("echo $HOME");
+    assert_eq!(case.ok(&["run", &case.id("a")]), "/five\n");
+    // Of somebody whom the namespace does not know.
+    chown(&passwd, Some(70_000), Some(70_000)).unwrap();
+    fs::set_permissions(&passwd, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(case.ok(&["run", &case.id("b")]), "/\n");
 }
 
 #[test]

@@ -2,19 +2,19 @@
 //! zstd:chunked, a dockerd of the test's own, umoci; and what a pull or a push does when it cannot go on.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::archives::{layer, of_docker_1_9};
+use crate::docker::Docker;
 use crate::images::sh;
 use crate::registry::Registry;
 use crate::registry::image::Made;
 use crate::registry::proxy::Proxy;
 use crate::registry::whole::{assert_image_is, assert_registry_has, assert_store_is_valid};
 use crate::support::{
-    Host, Output, PATIENCE, collect, has_peer, image_archive, names_in, pause, privileged, skip,
-    wait_until,
+    Host, PATIENCE, collect, has_peer, image_archive, names_in, privileged, wait_until,
 };
 
 /// Each layer's digest when uncompressed, of an image of ours.
@@ -76,79 +76,10 @@ fn what_podman_and_buildah_push_as_zstd_and_zstd_chunked_is_pulled_as_it_is() {
     }
 }
 
-/// A dockerd with roots, mounts and processes of its own, no bridge and no firewall entries; ended when dropped.
-struct Docker {
-    daemon: Child,
-    socket: String,
-}
-
-impl Docker {
-    /// `None`, as [`skip`], where it is not installed or does not start.
-    fn start(host: &Host) -> Option<Self> {
-        if !(has_peer("dockerd") && has_peer("docker")) {
-            return None;
-        }
-        let dir = host.dir().join("docker");
-        fs::create_dir_all(&dir).unwrap();
-        let socket = format!("unix://{}/sock", dir.display());
-        let log = fs::File::create(dir.join("log")).unwrap();
-        let daemon = Command::new("unshare")
-            .args(["--mount", "--propagation", "private"])
-            .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
-            .args(["dockerd", "--storage-driver", "vfs", "--host", &socket])
-            .arg("--data-root")
-            .arg(dir.join("data"))
-            .arg("--exec-root")
-            .arg(dir.join("exec"))
-            .arg("--pidfile")
-            .arg(dir.join("pid"))
-            .args(["--bridge", "none", "--iptables=false", "--ip6tables=false"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut docker = Self { daemon, socket };
-        let deadline = std::time::Instant::now() + PATIENCE;
-        while docker.run(&["version"], &[]).code != 0 {
-            let ended = docker.daemon.try_wait().unwrap();
-            if ended.is_some() || std::time::Instant::now() > deadline {
-                let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
-                skip(&format!(
-                    "dockerd does not start: {}",
-                    log.lines().last().unwrap_or("")
-                ));
-                return None;
-            }
-            pause();
-        }
-        Some(docker)
-    }
-
-    fn run(&self, args: &[&str], stdin: &[u8]) -> Output {
-        let mut command = Command::new("docker");
-        command.args(["--host", &self.socket]).args(args);
-        collect(command.stdin(Stdio::piped()), stdin)
-    }
-
-    fn ok(&self, args: &[&str], stdin: &[u8]) -> String {
-        let output = self.run(args, stdin);
-        assert_eq!(output.code, 0, "docker {args:?}: {output:#?}");
-        output.stdout.trim_end().to_owned()
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-    }
-}
-
 #[test]
 fn docker_and_wharf_load_what_the_other_saved_as_the_same_image() {
     let Some(host) = privileged() else { return };
-    let Some(docker) = Docker::start(&host) else {
+    let Some(docker) = Docker::start(&host, &["--storage-driver", "vfs"]) else {
         return;
     };
     let layers = [

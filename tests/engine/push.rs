@@ -85,6 +85,74 @@ fn a_push_arrives_as_it_is_and_is_never_sent_twice() {
     assert_eq!(uploads(&log), 2, "{log}");
 }
 
+/// The media types and sizes of an image's layers in its registry.
+fn layers_there(host: &Host, reference: &str) -> Vec<(String, u64)> {
+    let manifest = skopeo(
+        host.dir(),
+        &format!("inspect --raw --tls-verify=false docker://{reference}"),
+    );
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let layers = manifest["layers"].as_array().unwrap();
+    layers
+        .iter()
+        .map(|layer| {
+            let media_type = layer["mediaType"].as_str().unwrap().to_owned();
+            (media_type, layer["size"].as_u64().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn layers_of_an_archive_are_compressed_once_when_they_are_pushed() {
+    let Some(host) = host() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let name = registry.reference("packed:1");
+    let id = host.ok(["image", "inspect", "-f", "{{.Id}}", BUSYBOX]);
+    let blobs = || -> u64 {
+        let dir = host.data().join("blobs/sha256");
+        let lengths = std::fs::read_dir(dir).unwrap();
+        lengths
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum()
+    };
+    let before = blobs();
+    for tag in [&name, &registry.reference("packed:2")] {
+        host.ok(["tag", BUSYBOX, tag]);
+    }
+    host.ok(["push", "-q", "-a", name.trim_end_matches(":1")]);
+    let layers = layers_there(&host, &name);
+    let gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
+    assert!(layers.iter().all(|(kind, _)| kind == gzip), "{layers:?}");
+    // What is not compressed is not kept.
+    let after = blobs();
+    assert!(after * 10 < before * 9, "{before} and then {after} bytes");
+    assert_eq!(host.ok(["image", "inspect", "-f", "{{.Id}}", BUSYBOX]), id);
+    assert_eq!(
+        digest_there(&host, &name),
+        digest_there(&host, &registry.reference("packed:2"))
+    );
+    host.ok(["system", "check"]);
+    host.ok(["run", "--rm", "--network", "none", BUSYBOX, "true"]);
+    // From the registry it is the same image.
+    host.ok(["rmi", "-f", id.trim()]);
+    host.ok(["pull", "-q", &name]);
+    assert_eq!(host.ok(["image", "inspect", "-f", "{{.Id}}", &name]), id);
+}
+
+#[test]
+fn nothing_is_compressed_for_a_registry_that_does_not_answer() {
+    let Some(host) = host() else { return };
+    let names = || crate::support::names_in(&host.data().join("blobs/sha256"));
+    let before = names();
+    host.ok(["tag", BUSYBOX, "127.0.0.1:1/a:1"]);
+    let output = host.wharf(["push", "127.0.0.1:1/a:1"]);
+    assert_eq!(output.code, 1, "{output:#?}");
+    assert!(output.stderr.contains("connection refused"), "{output:#?}");
+    assert_eq!(names(), before);
+}
+
 #[test]
 fn what_skopeo_wrote_goes_through_wharf_unchanged() {
     let Some(host) = host() else { return };

@@ -1,14 +1,14 @@
 //! `system check --repair` against real registries: who is let in, how much is read, and what Ctrl-C ends.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::keep::{layer, load, problems};
 use crate::registry::proxy::Proxy;
 use crate::registry::{Door, PASSWORD, Registry, USER, Wire};
-use crate::support::{Host, names_in, privileged, wait_until};
+use crate::support::{Host, WHARF, collect, names_in, privileged, wait_until};
 
 /// Blobs of the only image, each with other content.
 fn damage_all(host: &Host) -> Vec<String> {
@@ -54,6 +54,41 @@ fn a_damaged_blob_is_fetched_again_from_a_registry_that_lets_only_its_users_in()
         assert!(line.ends_with(&expected), "{line}");
     }
     assert_eq!(problems(&host, &[]), (0, vec![]));
+}
+
+#[test]
+fn a_store_on_a_read_only_file_system_is_looked_at_and_checked() {
+    let Some(host) = privileged() else { return };
+    load(&host, "app:1", &[layer("a", 5000)]);
+    let readonly = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c"]);
+        command.arg("mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"");
+        command.arg(host.data()).arg(WHARF).args(arguments);
+        host.dress(&mut command);
+        collect(&mut command, &[])
+    };
+    let saved = host.dir().join("saved.tar").display().to_string();
+    // Also where nobody has ever made a lock.
+    let _ = fs::remove_file(host.data().join("images.lock"));
+    for arguments in [
+        &["images"][..],
+        &["system", "df", "-v"],
+        &["system", "check"],
+        &["save", "-o", &saved, "app:1"],
+    ] {
+        let output = readonly(arguments);
+        assert_eq!(output.code, 0, "{arguments:?}: {output:#?}");
+    }
+    for arguments in [&["rmi", "app:1"][..], &["tag", "app:1", "app:2"]] {
+        let output = readonly(arguments);
+        assert_eq!(output.code, 1, "{arguments:?}: {output:#?}");
+        assert!(
+            output.stderr.contains("read-only file system"),
+            "{output:#?}"
+        );
+    }
+    assert_eq!(host.ok(["images", "-q"]).lines().count(), 1);
 }
 
 #[test]

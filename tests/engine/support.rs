@@ -8,7 +8,7 @@
     reason = "skips and what is left behind are reported on stderr"
 )]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -30,6 +30,8 @@ pub const BUSYBOX: &str = "busybox:latest";
 #[derive(Debug)]
 pub struct Host {
     dir: PathBuf,
+    /// Its containers are on the default network if none is named.
+    pub networked: bool,
 }
 
 /// What a command did.
@@ -123,7 +125,10 @@ impl Host {
             .unwrap()
             .keep();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
-        Self { dir }
+        Self {
+            dir,
+            networked: false,
+        }
     }
 
     /// A directory for the test's own files, removed with the host.
@@ -147,6 +152,15 @@ impl Host {
     /// The program with this host's roots and nothing of the caller's environment but the search path. Standard input
     /// is empty.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut args: Vec<OsString> = args.into_iter().map(|s| s.as_ref().to_owned()).collect();
+        // The machine's own network is nothing for tests: without one of its own a host has containers on none.
+        let makes = args
+            .first()
+            .is_some_and(|verb| verb == "run" || verb == "create");
+        let names = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"--net");
+        if makes && !self.networked && !args.iter().any(names) {
+            args.splice(1..1, ["--network".into(), "none".into()]);
+        }
         let mut command = Command::new(WHARF);
         command.args(args);
         self.dress(&mut command);
@@ -452,7 +466,7 @@ pub fn names_in(dir: &Path) -> Vec<String> {
 }
 
 /// The running test's name: the harness names the thread after it.
-fn test_name() -> String {
+pub fn test_name() -> String {
     std::thread::current().name().unwrap_or("test").to_owned()
 }
 

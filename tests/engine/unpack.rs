@@ -159,6 +159,7 @@ impl Ground {
             &mut bytes.as_slice(),
             Dir::open(&self.fs()).unwrap(),
             &Arc::default(),
+            &Arc::default(),
         )
         .and_then(|layer| layer.complete(&lowers));
         assert_eq!(self.decoy(), self.decoy_before, "the decoy was changed");

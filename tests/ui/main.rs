@@ -5,9 +5,14 @@
     reason = "a test that cannot go on should say where"
 )]
 
+mod columns;
+mod details;
+mod dialogs;
 mod draw;
 mod images;
 mod keys;
+mod networks;
 mod screens;
 mod support;
 mod updates;
+mod volumes;

@@ -2,20 +2,29 @@
 
 use std::sync::Arc;
 
+use crate::networks;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Position;
 use wharf::app::ansi::Parser;
-use wharf::app::jobs::{Failure, JobId, Outcome, Report};
+use wharf::app::jobs::{Failure, JobId, Outcome, Report, Request};
 use wharf::app::key::Key;
 use wharf::app::logs::{LogLine, Stream};
+use wharf::app::overlay::{Plan, Unused};
 use wharf::app::role::Glyphs;
 use wharf::app::{Answer, DirectoryEntry, Effect, Host, Msg, Query, Settings, State, update};
 use wharf::engine::error::Kind;
-use wharf::engine::model::container::{Container, ContainerConfig, HostConfig, Status};
-use wharf::engine::model::image::{HistoryEntry, Image, Layer, Stated};
-use wharf::engine::model::registry::{
-    ContainerUsage, ContainersUsage, DiskUsage, ImageUsage, ImagesUsage, Prunable, PrunePlan,
+use wharf::engine::model::container::{Change, Changed};
+use wharf::engine::model::container::{
+    Container, ContainerConfig, HostConfig, Mount, Status, VolumeMount,
 };
+use wharf::engine::model::image::{HistoryEntry, Image, Layer, Stated};
+use wharf::engine::model::process::Process;
+use wharf::engine::model::registry::{
+    ContainerUsage, ContainersUsage, DiskUsage, ImageUsage, ImagesUsage,
+};
+use wharf::engine::model::request::PruneContainers;
+use wharf::engine::model::units::human_size_short;
+use wharf::engine::model::volume::{ANONYMOUS, Volume, VolumeUsage};
 use wharf::engine::model::{
     ContainerId, ContainerSummary, Digest, ImageSummary, Platform, Progress, Stats, Timestamp,
 };
@@ -27,7 +36,7 @@ pub(crate) fn now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
-fn ago(seconds: i64) -> Timestamp {
+pub(crate) fn ago(seconds: i64) -> Timestamp {
     now() - jiff::SignedDuration::from_secs(seconds)
 }
 
@@ -73,7 +82,35 @@ pub(crate) fn container(n: u8, name: &str, image: &str, status: Status) -> Conta
             host: HostConfig::default(),
         }),
         state,
+        endpoints: Vec::new(),
     }
+}
+
+fn volume(n: i64, name: &str, labels: &[(&str, &str)], options: &[(&str, &str)]) -> Volume {
+    let map = |pairs: &[(&str, &str)]| {
+        let owned = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        owned.collect()
+    };
+    Volume {
+        version: 1,
+        name: name.to_owned(),
+        created: ago(n * 7200),
+        labels: map(labels),
+        options: map(options),
+    }
+}
+
+/// The container with a volume at /data.
+pub(crate) fn with_volume(mut summary: ContainerSummary, name: &str) -> ContainerSummary {
+    let container = Arc::make_mut(&mut summary.container);
+    container.host.mounts.push(Mount::Volume(VolumeMount {
+        name: name.to_owned(),
+        target: "/data".to_owned(),
+        ..VolumeMount::default()
+    }));
+    summary
 }
 
 /// What the engine would answer.
@@ -81,6 +118,7 @@ pub(crate) fn container(n: u8, name: &str, image: &str, status: Status) -> Conta
 pub(crate) struct World {
     pub(crate) containers: Vec<ContainerSummary>,
     pub(crate) images: Vec<ImageSummary>,
+    pub(crate) volumes: Vec<Volume>,
     pub(crate) failure: Option<Failure>,
 }
 
@@ -107,10 +145,17 @@ impl World {
                 ..Platform::default()
             },
         };
+        let anonymous = "5ad1".repeat(16);
         Self {
+            volumes: vec![
+                volume(1, "cache", &[], &[("type", "tmpfs"), ("device", "tmpfs")]),
+                volume(2, "pgdata", &[("tier", "data")], &[]),
+                volume(3, "uploads", &[], &[]),
+                volume(4, &anonymous, &[(ANONYMOUS, "")], &[]),
+            ],
             containers: vec![
                 container(1, "web", "nginx:1.27", Status::Running),
-                container(2, "db", "postgres:17", Status::Running),
+                with_volume(container(2, "db", "postgres:17", Status::Running), "pgdata"),
                 container(3, "worker", "busybox:latest", Status::Paused),
                 container(4, "new", "busybox:latest", Status::Created),
                 restarting,
@@ -131,6 +176,7 @@ impl World {
         Self {
             containers: Vec::new(),
             images: Vec::new(),
+            volumes: Vec::new(),
             failure: None,
         }
     }
@@ -182,7 +228,125 @@ impl World {
             containers: ContainersUsage {
                 containers: (0..).zip(&self.containers).map(container).collect(),
             },
+            volumes: (1..)
+                .zip(&self.volumes)
+                .map(|(n, volume)| self.volume_usage(n, volume))
+                .collect(),
         }
+    }
+
+    fn volume_usage(&self, n: u64, volume: &Volume) -> VolumeUsage {
+        let has = |c: &&ContainerSummary| {
+            let mut mounts = c.container.host.mounts.iter();
+            mounts.any(|m| matches!(m, Mount::Volume(v) if v.name == volume.name))
+        };
+        let links = self.containers.iter().filter(has).count();
+        VolumeUsage {
+            volume: volume.clone(),
+            links: u64::try_from(links).unwrap(),
+            size: (n - 1) * 3_000_000,
+        }
+    }
+
+    fn plan(&self, what: &Unused) -> Plan {
+        match what {
+            Unused::Images(request) => {
+                let uses = |image: &&ImageSummary| {
+                    let mut users = self.containers.iter();
+                    users.any(|c| c.container.image == image.id)
+                };
+                let goes =
+                    |image: &&ImageSummary| !uses(image) && (request.all || image.tags.is_empty());
+                let images: Vec<_> = self.images.iter().filter(goes).collect();
+                let row = |image: &&ImageSummary| {
+                    let names = match image.tags.join(", ") {
+                        names if names.is_empty() => "<none>".to_owned(),
+                        names => names,
+                    };
+                    (names, image.id.short().to_owned())
+                };
+                Plan {
+                    reclaimed: images.iter().map(|image| image.size).sum(),
+                    rows: images.iter().map(row).collect(),
+                    request: Request::PruneImages(request.clone()),
+                }
+            }
+            Unused::Containers => {
+                let goes = |c: &&ContainerSummary| !c.state.status.is_live();
+                let all: Vec<_> = self.containers.iter().filter(goes).collect();
+                let count = u64::try_from(all.len()).unwrap();
+                Plan {
+                    rows: all
+                        .iter()
+                        .map(|c| (c.container.name.clone(), "1kB".to_owned()))
+                        .collect(),
+                    reclaimed: count * 1000,
+                    request: Request::PruneContainers(PruneContainers {
+                        only: Some(all.iter().map(|c| c.container.id.clone()).collect()),
+                        ..PruneContainers::default()
+                    }),
+                }
+            }
+            Unused::Volumes(request) => {
+                let usage = (1..)
+                    .zip(&self.volumes)
+                    .map(|(n, volume)| self.volume_usage(n, volume));
+                let all: Vec<_> = usage
+                    .filter(|usage| usage.links == 0)
+                    .filter(|usage| request.all || usage.volume.is_anonymous())
+                    .collect();
+                let mut request = request.clone();
+                let seen = all.iter().map(|usage| &usage.volume);
+                request.only = Some(seen.map(|v| (v.name.clone(), v.created)).collect());
+                Plan {
+                    rows: all
+                        .iter()
+                        .map(|usage| (usage.volume.name.clone(), human_size_short(usage.size)))
+                        .collect(),
+                    reclaimed: all.iter().map(|usage| usage.size).sum(),
+                    request: Request::PruneVolumes(request),
+                }
+            }
+        }
+    }
+
+    fn processes(&self, id: &ContainerId) -> Result<Vec<Process>, Failure> {
+        let of = |summary: &&ContainerSummary| summary.container.id == *id;
+        let summary = self.containers.iter().find(of).unwrap();
+        if !summary.state.status.is_live() {
+            let name = &summary.container.name;
+            return Err(failure(&format!("container {name} is not running")));
+        }
+        let process = |pid, parent, command: &str, arguments: &[&str]| Process {
+            pid,
+            parent,
+            group: pid,
+            session: 100,
+            foreground: -1,
+            terminal: (0, 0),
+            state: 'S',
+            uid: 0,
+            user: "root".to_owned(),
+            gid: 0,
+            group_name: "root".to_owned(),
+            cpu: 12_345,
+            started: ago(125),
+            nice: 0,
+            priority: 20,
+            threads: 3,
+            virtual_size: 1 << 30,
+            resident: 5 << 20,
+            memory_share: 1,
+            processor: 0,
+            command: command.to_owned(),
+            arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        Ok(vec![
+            process(100, 90, "nginx", &["nginx", "-g", "daemon off;"]),
+            process(107, 100, "nginx", &["nginx: worker"]),
+            process(130, 107, "sleep", &[]),
+            process(108, 100, "nginx", &["nginx: cache"]),
+        ])
     }
 
     fn answer(&self, query: &Query) -> Result<Answer, Failure> {
@@ -196,26 +360,29 @@ impl World {
                 let summary = self.images.iter().find(|i| i.id.as_str() == name).unwrap();
                 Answer::Image(Box::new(image(summary)))
             }
-            Query::DiskUsage => Answer::DiskUsage(Box::new(self.usage())),
-            Query::PrunePlan(request) => {
-                let uses = |image: &&ImageSummary| {
-                    let mut users = self.containers.iter();
-                    users.any(|c| c.container.image == image.id)
-                };
-                let goes =
-                    |image: &&ImageSummary| !uses(image) && (request.all || image.tags.is_empty());
-                let images: Vec<_> = self.images.iter().filter(goes).collect();
-                Answer::PrunePlan(PrunePlan {
-                    reclaimed: images.iter().map(|image| image.size).sum(),
-                    images: images
-                        .into_iter()
-                        .map(|image| Prunable {
-                            id: image.id.clone(),
-                            tags: image.tags.clone(),
-                        })
-                        .collect(),
+            Query::Processes(id) => Answer::Processes(self.processes(id)?),
+            Query::Changes(_) => Answer::Changes(
+                [
+                    (Changed::Modified, "/etc"),
+                    (Changed::Added, "/etc/new\u{1b}[31m"),
+                    (Changed::Deleted, "/srv/old"),
+                ]
+                .map(|(kind, path)| Change {
+                    path: path.to_owned(),
+                    kind,
                 })
-            }
+                .to_vec(),
+            ),
+            Query::DiskUsage => Answer::DiskUsage(Box::new(self.usage())),
+            Query::PrunePlan(what) => Answer::PrunePlan(Box::new(self.plan(what))),
+            Query::Check(words) => match words.iter().find(|word| *word == "--bad") {
+                Some(bad) => return Err(failure(&format!("unknown flag: {bad}"))),
+                None => Answer::Checked(Vec::new()),
+            },
+            Query::Volumes => Answer::Volumes(self.volumes.clone()),
+            Query::Networks if self.volumes.is_empty() => Answer::Networks(Vec::new()),
+            Query::Networks => Answer::Networks(networks::all()),
+            Query::Connections(_) => Answer::Connections(networks::connections()),
             Query::Directory(path) => Answer::Directory(
                 ["archives/", "busybox_latest.tar", "notes.txt"]
                     .iter()
@@ -230,6 +397,7 @@ impl World {
                 name: "pier".to_owned(),
                 memory: 8 << 30,
                 cpus: 4,
+                volumes: "/var/lib/wharf/volumes".into(),
             }),
         })
     }
@@ -326,6 +494,12 @@ impl Ui {
         let mut rest = Vec::new();
         for effect in effects {
             match effect {
+                // Asked again and again: once is enough.
+                Effect::Query {
+                    query: Query::Processes(_) | Query::Connections(_),
+                    after,
+                    ..
+                } if !after.is_zero() => {}
                 Effect::Query { id, query, .. } => {
                     let answer = self.world.answer(&query);
                     rest.extend(self.send(Msg::Answer(id, answer)));

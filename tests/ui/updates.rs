@@ -8,8 +8,9 @@ use wharf::app::{
     Effect, Focus, Mouse, MouseKind, Msg, Pane, Query, Sub, Tab, subscriptions, update,
 };
 use wharf::engine::model::event::{Event, Kind};
+use wharf::engine::model::health::Probe;
 use wharf::engine::model::request::{Remove, Stop, TerminalSize};
-use wharf::engine::model::{Progress, Status};
+use wharf::engine::model::{Health, HealthCheck, HealthStatus, Progress, Status};
 
 use crate::support::{Ui, World, container, failure, id, jobs, now};
 
@@ -126,7 +127,9 @@ fn a_storm_of_events_is_answered_by_one_more_question() {
     let mut questions = Vec::new();
     for _ in 0..100 {
         let effects = update(&mut ui.state, Msg::Events(vec![event(Kind::Container)]));
-        questions.extend(effects);
+        // Who is on a network changes with containers: asked for by a question of its own.
+        let networks = |effect: &Effect| matches!(effect, Effect::Query { query, .. } if *query == Query::Networks);
+        questions.extend(effects.into_iter().filter(|effect| !networks(effect)));
     }
     let [Effect::Query { id, query, after }] = questions.as_slice() else {
         panic!("{questions:?}");
@@ -494,7 +497,7 @@ fn tabs_are_changed_by_key_and_by_click() {
     let mut ui = Ui::usual(120, 40);
     ui.play("]");
     assert_eq!(ui.state.tab(), Tab::Stats);
-    ui.play("] ]");
+    ui.play("] ] ] ] ] ] ] ]");
     assert_eq!(ui.state.tab(), Tab::Logs);
     ui.play("[");
     assert_eq!(ui.state.tab(), Tab::Inspect);
@@ -700,9 +703,13 @@ fn panes_are_walked_with_tab() {
     ui.play("tab");
     assert_eq!(ui.state.pane, Pane::Images);
     ui.play("tab");
+    assert_eq!(ui.state.pane, Pane::Volumes);
+    ui.play("tab");
+    assert_eq!(ui.state.pane, Pane::Networks);
+    ui.play("tab");
     assert_eq!(
         (ui.state.focus, ui.state.pane),
-        (Focus::Detail, Pane::Images)
+        (Focus::Detail, Pane::Networks)
     );
     ui.play("tab");
     assert_eq!(
@@ -731,4 +738,89 @@ fn terminal_keys_have_their_effects() {
     assert_eq!(ui.play("ctrl+z ctrl+l"), [Effect::Suspend, Effect::Redraw]);
     ui.play("?");
     assert_eq!(ui.play("ctrl+z ctrl+l"), [Effect::Suspend, Effect::Redraw]);
+}
+
+#[test]
+fn the_health_of_a_container_is_in_its_row_in_the_filter_and_in_a_tab_of_its_own() {
+    let mut world = World::usual();
+    let web = &mut world.containers[1];
+    let started = web.state.started_at.unwrap();
+    let probe = |exit_code, output: &str| Probe {
+        start: started,
+        end: started + jiff::SignedDuration::from_millis(42),
+        exit_code,
+        output: output.to_owned(),
+    };
+    web.state.health = Some(Health {
+        status: HealthStatus::Unhealthy,
+        failing_streak: 3,
+        log: vec![probe(0, "fine\n"), probe(7, "no route\x1b[31m\nto host\n")],
+    });
+    let mut container = (*web.container).clone();
+    container.config.healthcheck = Some(HealthCheck {
+        test: vec!["CMD-SHELL".to_owned(), "ask me".to_owned()],
+        ..HealthCheck::default()
+    });
+    web.container = std::sync::Arc::new(container);
+    let name = web.container.name.clone();
+    let mut ui = Ui::new(world, 120, 40);
+    ui.assert_shows("unhealthy");
+    ui.play("/");
+    ui.type_text("health:unh");
+    ui.play("<cr>");
+    assert_eq!(ui.chosen(), name);
+    ui.play("h");
+    assert_eq!(ui.state.tab(), Tab::Health);
+    for line in [
+        "status: unhealthy",
+        "failing streak: 3",
+        "probe: /bin/sh -c ask me",
+        "every: 30s",
+        "exit 7: took 42 ms",
+        "no route",
+        "to host",
+    ] {
+        ui.assert_shows(line);
+    }
+    // The newest result is first.
+    let screen = ui.screen();
+    assert!(screen.find("exit 7").unwrap() < screen.find("exit 0").unwrap());
+}
+
+#[test]
+fn the_processes_of_a_container_are_a_tree_and_one_that_does_not_run_has_none() {
+    let mut ui = Ui::new(World::usual(), 120, 40);
+    ui.play("/");
+    ui.type_text("status:running");
+    ui.play("enter T");
+    assert_eq!(ui.state.tab(), Tab::Top);
+    for line in [
+        "    PID USER     CPU TIME    MEM  AGE  COMMAND",
+        "    100 root       12.34s   5.0M   2m  nginx -g daemon off;",
+        "    107 root       12.34s   5.0M   2m    nginx: worker",
+        "    130 root       12.34s   5.0M   2m      [sleep]",
+        "    108 root       12.34s   5.0M   2m    nginx: cache",
+    ] {
+        ui.assert_shows(line);
+    }
+    let mut ui = Ui::new(World::usual(), 120, 40);
+    ui.play("/");
+    ui.type_text("status:exited");
+    ui.play("enter T");
+    ui.assert_shows("is not running");
+}
+
+#[test]
+fn the_files_that_differ_from_the_image_have_a_tab() {
+    let mut ui = Ui::new(World::usual(), 120, 40);
+    ui.play("D");
+    assert_eq!(ui.state.tab(), Tab::Diff);
+    for line in [
+        "3 paths differ from the image",
+        "C /etc",
+        "A /etc/new",
+        "D /srv/old",
+    ] {
+        ui.assert_shows(line);
+    }
 }

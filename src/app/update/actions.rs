@@ -1,18 +1,22 @@
 //! What each action does; what is done to objects is told in `containers` and `images`.
 
 use super::super::action::Action;
-use super::super::containers::{self, ContainerRow};
-use super::super::images::{self, ImageRow};
+use super::super::containers;
+use super::super::document::Fold;
+use super::super::images;
 use super::super::layout;
-use super::super::list::{Filter, List};
+use super::super::list::{Filter, Row};
 use super::super::logs::Direction;
 use super::super::overlay::{Cursor, Field, Finder, Overlay, Prompt, Purpose};
-use super::super::{Effect, Focus, Pane, Severity, State, Tab};
+use super::super::{Effect, Focus, Pane, Severity, State, Tab, View, networks, volumes};
 use super::containers::{on_containers, open_shell, request_for};
+use super::dialogs::open_dialog;
 use super::images::{on_images, open_usage};
 use super::jobs::quit;
 use super::messages::open_notice;
+use super::networks::on_networks;
 use super::shell_of;
+use super::volumes::on_volumes;
 use crate::engine::model::Status;
 
 /// Largest text that is copied: terminals drop longer OSC 52 sequences (74 994 bytes is what k9s found to be safe).
@@ -38,6 +42,8 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         Action::FocusPrevious => focus_step(state, -1),
         Action::PaneContainers => go_to(state, Pane::Containers),
         Action::PaneImages => go_to(state, Pane::Images),
+        Action::PaneVolumes => go_to(state, Pane::Volumes),
+        Action::PaneNetworks => go_to(state, Pane::Networks),
         Action::TabNext => tab_step(state, 1),
         Action::TabPrevious => tab_step(state, -1),
         Action::Zoom => state.zoom = !state.zoom,
@@ -65,16 +71,22 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         }
         Action::Open => state.focus = Focus::Detail,
         Action::Filter => open_filter(state),
-        Action::Mark => on_list(state, List::toggle_mark, List::toggle_mark),
-        Action::MarkAll => on_list(state, List::toggle_all, List::toggle_all),
-        Action::SortNext => on_list(state, List::sort_next, List::sort_next),
-        Action::SortReverse => on_list(state, List::sort_reverse, List::sort_reverse),
-        Action::SortName => sort(state, Some(containers::NAME), Some(images::NAME)),
-        Action::SortStatus => sort(state, Some(containers::STATUS), Some(images::USED)),
-        Action::SortCpu => sort(state, Some(containers::CPU), None),
-        Action::SortMemory => sort(state, Some(containers::MEMORY), Some(images::SIZE)),
-        Action::SortImage => sort(state, Some(containers::IMAGE), Some(images::ID)),
-        Action::SortAge => sort(state, Some(containers::AGE), Some(images::AGE)),
+        Action::Mark => state.list_mut(state.pane).toggle_mark(),
+        Action::MarkAll => state.list_mut(state.pane).toggle_all(),
+        Action::SortNext => state.list_mut(state.pane).sort_next(),
+        Action::SortReverse => state.list_mut(state.pane).sort_reverse(),
+        Action::SortName
+        | Action::SortStatus
+        | Action::SortCpu
+        | Action::SortMemory
+        | Action::SortImage
+        | Action::SortAge
+        | Action::SortProject
+        | Action::SortUnique => {
+            if let Some(column) = sort_column(state.pane, action) {
+                state.list_mut(state.pane).sort_by(column);
+            }
+        }
         Action::CopyName | Action::CopyId => copy_object(state, action, effects),
         Action::Start
         | Action::Stop
@@ -83,12 +95,26 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         | Action::Pause
         | Action::Remove => on_containers(state, action, effects),
         Action::Shell => open_shell(state),
+        Action::RenameContainer
+        | Action::UpdateLimits
+        | Action::CopyFiles
+        | Action::CommitContainer
+        | Action::ExportContainer
+        | Action::PruneContainers
+        | Action::RunImage
+        | Action::CreateContainer => open_dialog(state, action, effects),
         Action::ShowLogs => show_tab(state, Tab::Logs),
         Action::ShowStats => show_tab(state, Tab::Stats),
         Action::ShowInspect => show_tab(state, Tab::Inspect),
+        Action::ShowHealth => show_tab(state, Tab::Health),
+        Action::ShowEnvironment => show_tab(state, Tab::Environment),
+        Action::ShowMounts => show_tab(state, Tab::Mounts),
+        Action::ShowPorts => show_tab(state, Tab::Ports),
+        Action::ShowTop => show_tab(state, Tab::Top),
+        Action::ShowDiff => show_tab(state, Tab::Diff),
         Action::ShowLayers => show_tab(state, Tab::Layers),
         Action::ShowImage => show_tab(state, Tab::Image),
-        Action::ShowUsers => show_tab(state, Tab::Users),
+        Action::ShowUsers | Action::ShowVolumeUsers => show_tab(state, Tab::Users),
         Action::DiskUsage => open_usage(state),
         Action::PullImage
         | Action::PushImages
@@ -97,7 +123,18 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         | Action::LoadImages
         | Action::RemoveImage
         | Action::PruneImages => on_images(state, action, effects),
-        Action::SortUnique => sort(state, None, Some(images::UNIQUE)),
+        Action::ShowVolume => show_tab(state, Tab::Volume),
+        Action::ShowNetwork => show_tab(state, Tab::Network),
+        Action::ShowNetworkMap => show_tab(state, Tab::NetworkMap),
+        Action::ShowReach => show_tab(state, Tab::Reach),
+        Action::CreateNetwork
+        | Action::ConnectNetwork
+        | Action::DisconnectNetwork
+        | Action::RemoveNetworks
+        | Action::PruneNetworks => on_networks(state, action),
+        Action::CreateVolume | Action::RemoveVolumes | Action::PruneVolumes => {
+            on_volumes(state, action, effects);
+        }
         Action::ToggleStopped => {
             state.stopped_hidden = !state.stopped_hidden;
             state.containers.set_hidden(if state.stopped_hidden {
@@ -107,10 +144,7 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
             });
         }
         Action::Search => {
-            if matches!(
-                state.tab(),
-                Tab::Logs | Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users
-            ) {
+            if matches!(state.tab().view(), View::Log | View::Document) {
                 state.overlays.push(Overlay::Prompt(Prompt {
                     purpose: Purpose::Search,
                     field: Field::default(),
@@ -119,6 +153,17 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         }
         Action::SearchNext => search_step(state, Direction::Down),
         Action::SearchPrevious => search_step(state, Direction::Up),
+        Action::Left if fold(state, Fold::Close) => {}
+        Action::Right if fold(state, Fold::Open) => {}
+        Action::Fold => {
+            fold(state, Fold::Toggle);
+        }
+        Action::FoldAll => {
+            let height = usize::from(layout::detail_body(state).height);
+            if state.tab().view() == View::Document {
+                state.document.fold_all(height);
+            }
+        }
         Action::Left => sideways(state, -8),
         Action::Right => sideways(state, 8),
         Action::CopyView => copy_view(state, effects),
@@ -139,12 +184,10 @@ pub(super) fn back(state: &mut State) {
     }
     match state.focus {
         Focus::Detail => {
-            let searching = match state.tab() {
-                Tab::Logs => state.log.as_ref().is_some_and(|l| l.search.is_active()),
-                Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
-                    state.document.search.is_active()
-                }
-                Tab::Stats | Tab::Shell => false,
+            let searching = match state.tab().view() {
+                View::Log => state.log.as_ref().is_some_and(|l| l.search.is_active()),
+                View::Document => state.document.search.is_active(),
+                View::Figures | View::Shell => false,
             };
             if searching {
                 set_search(state, "");
@@ -155,11 +198,7 @@ pub(super) fn back(state: &mut State) {
             }
         }
         Focus::List => {
-            let cleared = match state.pane {
-                Pane::Containers => state.containers.clear_marks(),
-                Pane::Images => state.images.clear_marks(),
-            };
-            if !cleared {
+            if !state.list_mut(state.pane).clear_marks() {
                 if state.zoom {
                     state.zoom = false;
                 } else {
@@ -171,20 +210,28 @@ pub(super) fn back(state: &mut State) {
 }
 
 pub(super) fn focus_step(state: &mut State, step: isize) {
-    // Containers, images, details of the last one.
-    let now = match (state.focus, state.pane) {
-        (Focus::List, Pane::Containers) => 0,
-        (Focus::List, Pane::Images) => 1,
-        (Focus::Detail, _) => 2,
+    // The lists in their order, then the details of the last one.
+    let lists = Pane::ALL.len();
+    let now = match state.focus {
+        Focus::List => Pane::ALL.iter().position(|p| *p == state.pane),
+        Focus::Detail => None,
     };
-    match (now + step).rem_euclid(3) {
-        0 => go_to(state, Pane::Containers),
-        1 => go_to(state, Pane::Images),
-        _ => state.focus = Focus::Detail,
+    let count = lists + 1;
+    let next = match step {
+        ..0 => now.unwrap_or(lists) + count - 1,
+        _ => now.unwrap_or(lists) + 1,
+    };
+    match Pane::ALL.get(next % count) {
+        Some(pane) => go_to(state, *pane),
+        None => state.focus = Focus::Detail,
     }
 }
 
 pub(super) fn go_to(state: &mut State, pane: Pane) {
+    if pane == Pane::Volumes && state.pane != pane {
+        // What is written into volumes is told by no event.
+        state.usage.stale = true;
+    }
     state.pane = pane;
     state.focus = Focus::List;
 }
@@ -204,6 +251,8 @@ pub(super) fn set_tab(state: &mut State, tab: Tab) {
     match state.pane {
         Pane::Containers => state.container_tab = tab,
         Pane::Images => state.image_tab = tab,
+        Pane::Volumes => state.volume_tab = tab,
+        Pane::Networks => state.network_tab = tab,
     }
     // A shell takes all keys: going past it with the tab keys must not end in it.
     if tab == Tab::Shell && state.focus == Focus::Detail {
@@ -223,10 +272,7 @@ pub(super) fn show_tab(state: &mut State, tab: Tab) {
 pub(super) fn page(state: &State) -> isize {
     let rows = match state.focus {
         Focus::Detail => usize::from(layout::detail_body(state).height),
-        Focus::List => match state.pane {
-            Pane::Containers => state.containers.height(),
-            Pane::Images => state.images.height(),
-        },
+        Focus::List => state.list(state.pane).height(),
     };
     isize::try_from(rows.saturating_sub(1).max(1)).unwrap_or(1)
 }
@@ -239,15 +285,12 @@ pub(super) fn move_focus(state: &mut State, rows: isize) {
 }
 
 pub(super) fn move_list(state: &mut State, rows: isize) {
-    match state.pane {
-        Pane::Containers => state.containers.step(rows),
-        Pane::Images => state.images.step(rows),
-    }
+    state.list_mut(state.pane).step(rows);
 }
 
 pub(super) fn move_detail(state: &mut State, rows: isize) {
-    match state.tab() {
-        Tab::Logs => {
+    match state.tab().view() {
+        View::Log => {
             let Some(timestamps) = state.log.as_ref().map(|log| log.timestamps) else {
                 return;
             };
@@ -260,38 +303,50 @@ pub(super) fn move_detail(state: &mut State, rows: isize) {
                 }
             }
         }
-        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+        View::Document => {
             let height = usize::from(layout::detail_body(state).height);
-            state.document.scroll(rows, height);
+            match state.focus {
+                // The cursor is moved by who can see that it is.
+                Focus::Detail => state.document.step(rows, height),
+                Focus::List => state.document.scroll(rows, height),
+            }
         }
-        Tab::Shell => {
+        View::Shell => {
             let id = state.selected_shell().map(|shell| shell.generation);
             if let Some(shell) = id.and_then(|id| shell_of(state, id)) {
                 shell.scroll(rows);
             }
         }
-        Tab::Stats => {}
+        View::Figures => {}
     }
 }
 
+/// Folds or unfolds in the text that is shown; false if there is nothing to.
+fn fold(state: &mut State, fold: Fold) -> bool {
+    let height = usize::from(layout::detail_body(state).height);
+    // A line that is scrolled sideways comes back first.
+    let straight = state.document.left == 0;
+    state.tab().view() == View::Document && straight && state.document.fold(fold, height)
+}
+
 pub(super) fn sideways(state: &mut State, columns: isize) {
-    match state.tab() {
-        Tab::Logs => {
+    match state.tab().view() {
+        View::Log => {
             if let Some(log) = state.log.as_mut().filter(|log| !log.wrap) {
                 log.left = log.left.saturating_add_signed(columns).min(10_000);
             }
         }
-        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+        View::Document => {
             let left = &mut state.document.left;
             *left = left.saturating_add_signed(columns).min(10_000);
         }
-        Tab::Stats | Tab::Shell => {}
+        View::Figures | View::Shell => {}
     }
 }
 
 pub(super) fn search_step(state: &mut State, direction: Direction) {
-    match state.tab() {
-        Tab::Logs => {
+    match state.tab().view() {
+        View::Log => {
             if let Some(timestamps) = state.log.as_ref().map(|log| log.timestamps) {
                 let layout = layout::log_layout(state, timestamps);
                 if let Some(log) = &mut state.log {
@@ -299,11 +354,11 @@ pub(super) fn search_step(state: &mut State, direction: Direction) {
                 }
             }
         }
-        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+        View::Document => {
             let height = usize::from(layout::detail_body(state).height);
             state.document.search_step(direction, height);
         }
-        Tab::Stats | Tab::Shell => {}
+        View::Figures | View::Shell => {}
     }
 }
 
@@ -331,41 +386,54 @@ pub(super) fn on_log(state: &mut State, action: Action) {
     }
 }
 
-pub(super) fn on_list(
-    state: &mut State,
-    containers: fn(&mut List<ContainerRow>),
-    images: fn(&mut List<ImageRow>),
-) {
-    match state.pane {
-        Pane::Containers => containers(&mut state.containers),
-        Pane::Images => images(&mut state.images),
+/// The column that a key sorts by.
+fn sort_column(pane: Pane, action: Action) -> Option<usize> {
+    if pane == Pane::Networks {
+        return match action {
+            Action::SortName => Some(networks::NAME),
+            Action::SortStatus => Some(networks::MEMBERS),
+            Action::SortImage => Some(networks::SUBNETS),
+            Action::SortAge => Some(networks::AGE),
+            _ => None,
+        };
     }
-}
-
-pub(super) fn sort(
-    state: &mut State,
-    container_column: Option<usize>,
-    image_column: Option<usize>,
-) {
-    match state.pane {
-        Pane::Containers => {
-            if let Some(column) = container_column {
-                state.containers.sort_by(column);
-            }
-        }
-        Pane::Images => {
-            if let Some(column) = image_column {
-                state.images.sort_by(column);
-            }
-        }
+    let [container, image, volume] = match action {
+        Action::SortName => [
+            Some(containers::NAME),
+            Some(images::NAME),
+            Some(volumes::NAME),
+        ],
+        Action::SortStatus => [
+            Some(containers::STATUS),
+            Some(images::USED),
+            Some(volumes::USED),
+        ],
+        Action::SortCpu => [Some(containers::CPU), None, None],
+        Action::SortMemory => [
+            Some(containers::MEMORY),
+            Some(images::SIZE),
+            Some(volumes::SIZE),
+        ],
+        Action::SortImage => [
+            Some(containers::IMAGE),
+            Some(images::ID),
+            Some(volumes::DRIVER),
+        ],
+        Action::SortAge => [Some(containers::AGE), Some(images::AGE), Some(volumes::AGE)],
+        Action::SortUnique => [None, Some(images::UNIQUE), None],
+        Action::SortProject => [Some(containers::PROJECT), None, None],
+        _ => [None; 3],
+    };
+    match pane {
+        Pane::Containers => container,
+        Pane::Images => image,
+        Pane::Volumes => volume,
+        Pane::Networks => None,
     }
 }
 
 pub(super) fn open_filter(state: &mut State) {
-    let before = match state.pane {
-        Pane::Containers => state.containers.filter().text.clone(),
-        Pane::Images => state.images.filter().text.clone(),
-    };
+    let before = state.list(state.pane).filter().text.clone();
     state.overlays.push(Overlay::Prompt(Prompt {
         field: Field::new(&before),
         purpose: Purpose::Filter { before },
@@ -373,16 +441,12 @@ pub(super) fn open_filter(state: &mut State) {
 }
 
 pub(super) fn set_filter(state: &mut State, text: &str) {
-    let filter = Filter::new(text);
-    match state.pane {
-        Pane::Containers => state.containers.set_filter(filter),
-        Pane::Images => state.images.set_filter(filter),
-    }
+    state.list_mut(state.pane).set_filter(Filter::new(text));
 }
 
 pub(super) fn set_search(state: &mut State, needle: &str) {
-    match state.tab() {
-        Tab::Logs => {
+    match state.tab().view() {
+        View::Log => {
             if let Some(timestamps) = state.log.as_ref().map(|log| log.timestamps) {
                 let layout = layout::log_layout(state, timestamps);
                 if let Some(log) = &mut state.log {
@@ -390,11 +454,11 @@ pub(super) fn set_search(state: &mut State, needle: &str) {
                 }
             }
         }
-        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+        View::Document => {
             let height = usize::from(layout::detail_body(state).height);
             state.document.set_search(needle, height);
         }
-        Tab::Stats | Tab::Shell => {}
+        View::Figures | View::Shell => {}
     }
 }
 
@@ -415,14 +479,23 @@ pub(super) fn copy_object(state: &mut State, action: Action, effects: &mut Vec<E
                 row.summary.id.to_string()
             }
         }),
+        // A volume has no id beside its name.
+        Pane::Volumes => state.volumes.selected().map(Row::key),
+        Pane::Networks => state.networks.selected().map(|row| {
+            if name {
+                row.key()
+            } else {
+                row.network.id.to_string()
+            }
+        }),
     };
     effects.extend(text.map(Effect::Copy));
 }
 
 pub(super) fn copy_view(state: &mut State, effects: &mut Vec<Effect>) {
     let mut text = String::new();
-    match state.tab() {
-        Tab::Logs => {
+    match state.tab().view() {
+        View::Log => {
             let Some(log) = &state.log else {
                 return;
             };
@@ -437,13 +510,13 @@ pub(super) fn copy_view(state: &mut State, effects: &mut Vec<Effect>) {
                 last = Some(row.place.line);
             }
         }
-        Tab::Inspect | Tab::Layers | Tab::Image | Tab::Users => {
+        View::Document => {
             for line in state.document.lines() {
                 text.push_str(&line.text());
                 text.push('\n');
             }
         }
-        Tab::Stats | Tab::Shell => return,
+        View::Figures | View::Shell => return,
     }
     if text.len() > MAX_COPY {
         let text = format!("too much to copy: {} bytes, at most {MAX_COPY}", text.len());
@@ -472,8 +545,22 @@ impl State {
                 .containers
                 .selected()
                 .is_some_and(|row| row.status() == Status::Running),
-            Action::RemoveImage | Action::PushImages | Action::TagImage | Action::SaveImages => {
-                self.images.selected().is_some()
+            Action::RenameContainer
+            | Action::UpdateLimits
+            | Action::CopyFiles
+            | Action::CommitContainer
+            | Action::ExportContainer => self.containers.selected().is_some(),
+            Action::RunImage
+            | Action::CreateContainer
+            | Action::RemoveImage
+            | Action::PushImages
+            | Action::TagImage
+            | Action::SaveImages => self.images.selected().is_some(),
+            Action::RemoveVolumes => self.volumes.selected().is_some(),
+            Action::ConnectNetwork | Action::RemoveNetworks => self.networks.selected().is_some(),
+            Action::DisconnectNetwork => {
+                let selected = self.networks.selected();
+                selected.is_some_and(|row| !row.members.is_empty())
             }
             _ => true,
         }

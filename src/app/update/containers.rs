@@ -93,6 +93,7 @@ pub(super) fn on_containers(state: &mut State, action: Action, effects: &mut Vec
             question,
             lines,
             then: Then::Run(requests),
+            typed: None,
         }));
     } else {
         run(state, requests, effects);

@@ -7,14 +7,15 @@ use super::super::action::Action;
 use super::super::form::{self, Form};
 use super::super::images::ImageRow;
 use super::super::jobs::{Failure, Request};
-use super::super::key::{Key, KeyCode};
 use super::super::layout::Regions;
 use super::super::list::Row;
-use super::super::overlay::{Confirm, Cursor, Overlay, Prune, Then};
+use super::super::overlay::{Confirm, Cursor, Overlay, Then, Unused};
 use super::super::{Answer, Effect, Pane, Query, QueryId, Severity, State};
 use super::containers::names;
-use super::jobs::{run, show_busy};
+use super::jobs::show_busy;
+use super::prune::open_prune;
 use super::refuse_if_read_only;
+use super::volumes::show_sizes;
 use crate::engine::model::registry::DiskUsage;
 use crate::engine::model::{ImageSummary, Reference, request, units};
 
@@ -68,6 +69,8 @@ pub(super) fn take_usage(state: &mut State, answer: Result<Answer, Failure>) {
                 .sort_by_key(|image| std::cmp::Reverse(image.size));
             let containers = &mut data.containers.containers;
             containers.sort_by_key(|container| std::cmp::Reverse(container.size));
+            let volumes = &mut data.volumes;
+            volumes.sort_by_key(|volume| std::cmp::Reverse(volume.size));
             state.usage.data = Some(data);
             state.usage.failure = None;
         }
@@ -79,12 +82,14 @@ pub(super) fn take_usage(state: &mut State, answer: Result<Answer, Failure>) {
         }
     }
     show_unique(state);
+    show_sizes(state);
 }
 
 /// Asks what is on disk when somebody sees it and it may have changed.
 pub(super) fn settle_usage(state: &mut State, found: &Regions, effects: &mut Vec<Effect>) {
     let overlay = matches!(state.overlays.last(), Some(Overlay::Usage(_)));
-    let seen = overlay || state.pane == Pane::Images || found.list(Pane::Images).is_some();
+    let shown = |pane| state.pane == pane || found.list(pane).is_some();
+    let seen = overlay || shown(Pane::Images) || shown(Pane::Volumes);
     if !seen || !state.usage.stale || state.usage.query.is_some() {
         return;
     }
@@ -118,13 +123,16 @@ pub(super) fn on_images(state: &mut State, action: Action, effects: &mut Vec<Eff
         Action::PushImages => open_push(state),
         Action::TagImage => open_tag(state),
         Action::SaveImages => open_save(state),
-        Action::PruneImages => open_prune(state, effects),
+        Action::PruneImages => {
+            let what = Unused::Images(request::PruneImages::default());
+            open_prune(state, what, Duration::ZERO, effects);
+        }
         _ => remove_images(state),
     }
 }
 
 /// Names to choose from: what was pulled before, then what the store has.
-fn known_names(state: &State) -> Vec<String> {
+pub(super) fn known_names(state: &State) -> Vec<String> {
     let mut names = state.pulled.clone();
     let tags = state.images.rows().iter().flat_map(|row| &row.summary.tags);
     for tag in tags {
@@ -192,85 +200,11 @@ fn open_push(state: &mut State) {
                 question: format!("Push {} names?", requests.len()),
                 lines: names(requests.iter().map(|(_, name)| name.as_str())),
                 then: Then::Run(requests),
+                typed: None,
             })
         }
     };
     state.overlays.push(overlay);
-}
-
-pub(super) fn open_prune(state: &mut State, effects: &mut Vec<Effect>) {
-    if refuse_if_read_only(state) {
-        return;
-    }
-    let prune = plan_prune(state, request::PruneImages::default(), effects);
-    state.overlays.push(Overlay::Prune(prune));
-}
-
-/// A prune whose plan is asked for.
-pub(super) fn plan_prune(
-    state: &mut State,
-    request: request::PruneImages,
-    effects: &mut Vec<Effect>,
-) -> Prune {
-    let query = QueryId(state.next_id());
-    effects.push(Effect::Query {
-        id: query,
-        query: Query::PrunePlan(request.clone()),
-        after: Duration::ZERO,
-    });
-    Prune {
-        request,
-        plan: None,
-        query,
-        cursor: Cursor::default(),
-    }
-}
-
-/// A key in the dialog of a prune; true if it goes on.
-pub(super) fn on_prune_key(
-    state: &mut State,
-    prune: &mut Prune,
-    key: Key,
-    step: Option<isize>,
-    effects: &mut Vec<Effect>,
-) -> bool {
-    if let Some(step) = step {
-        let images = match &prune.plan {
-            Some(Ok(plan)) => plan.images.len(),
-            Some(Err(_)) | None => 0,
-        };
-        prune.cursor.step(step, images);
-        return true;
-    }
-    match (key.typed(), key.code) {
-        (Some('a'), _) => {
-            let mut request = prune.request.clone();
-            request.all = !request.all;
-            *prune = plan_prune(state, request, effects);
-            true
-        }
-        (Some('y' | 'Y'), _) | (_, KeyCode::Enter) => match &prune.plan {
-            // Only what has been seen is removed.
-            None => true,
-            Some(Ok(plan)) => {
-                if plan.images.is_empty() && plan.reclaimed == 0 {
-                    state.tell(Severity::Info, "nothing to remove".to_owned());
-                } else {
-                    let kind = if prune.request.all {
-                        "unused images"
-                    } else {
-                        "dangling images"
-                    };
-                    let request = Request::PruneImages(prune.request.clone());
-                    run(state, vec![(request, kind.to_owned())], effects);
-                }
-                false
-            }
-            Some(Err(_)) => false,
-        },
-        (Some('n' | 'N' | 'q'), _) | (_, KeyCode::Esc) => false,
-        _ => key != Key::ctrl('c'),
-    }
 }
 
 fn remove_images(state: &mut State) {
@@ -322,6 +256,7 @@ fn remove_images(state: &mut State) {
         question,
         lines,
         then: Then::Run(requests),
+        typed: None,
     }));
 }
 

@@ -3,18 +3,33 @@
 use std::time::Duration;
 
 use super::super::form::Form;
+use super::super::images::ImageRow;
 use super::super::jobs::{Failure, JobId, Outcome, Request};
 use super::super::list::Row;
+use super::super::networks::NetworkRow;
 use super::super::overlay::{Confirm, Overlay, Then};
+use super::super::volumes::VolumeRow;
 use super::super::{Effect, Pane, Severity, State, text};
+use super::forms::settle_sent;
 use crate::engine::error::Kind;
 
-pub(super) fn run(state: &mut State, requests: Vec<(Request, String)>, effects: &mut Vec<Effect>) {
+/// Starts work; answers with the jobs, in the order of the requests.
+pub(super) fn run(
+    state: &mut State,
+    requests: Vec<(Request, String)>,
+    effects: &mut Vec<Effect>,
+) -> Vec<JobId> {
+    let mut ids = Vec::new();
     let batch = state.jobs.batch();
     // What was marked has been dealt with, unless this is about something else.
     let clears = requests.iter().any(|(request, _)| {
-        let marked = |id: &str| request.is_about_image(id);
-        request.container().is_some() || state.images.rows().iter().any(|row| marked(&row.key()))
+        let image = |row: &ImageRow| request.is_about_image(&row.key());
+        let volume = |row: &VolumeRow| request.is_about_volume(&row.key());
+        let network = |row: &NetworkRow| request.is_about_network(&row.key());
+        request.container().is_some()
+            || state.images.rows().iter().any(image)
+            || state.volumes.rows().iter().any(volume)
+            || state.networks.rows().iter().any(network)
     });
     for (request, name) in requests {
         let command = request.command(&name);
@@ -22,20 +37,21 @@ pub(super) fn run(state: &mut State, requests: Vec<(Request, String)>, effects: 
         let id = state.jobs.add(request.clone(), &label, batch, state.now);
         state.log_command(command, Some(id));
         effects.push(Effect::Start(id, request));
+        ids.push(id);
     }
     if clears {
-        match state.pane {
-            Pane::Containers => state.containers.clear_marks(),
-            Pane::Images => state.images.clear_marks(),
-        };
+        state.list_mut(state.pane).clear_marks();
     }
     show_busy(state);
+    ids
 }
 
 pub(super) fn show_busy(state: &mut State) {
     let State {
         containers,
         images,
+        volumes,
+        networks,
         jobs,
         ..
     } = state;
@@ -50,6 +66,18 @@ pub(super) fn show_busy(state: &mut State) {
         row.busy = jobs
             .iter()
             .find(|(_, job)| job.request.is_about_image(&key))
+            .map(|(_, job)| job.request.doing());
+    });
+    networks.update(|row| {
+        row.busy = jobs
+            .iter()
+            .find(|(_, job)| job.request.is_about_network(&row.network.name))
+            .map(|(_, job)| job.request.doing());
+    });
+    volumes.update(|row| {
+        row.busy = jobs
+            .iter()
+            .find(|(_, job)| job.request.is_about_volume(&row.volume.name))
             .map(|(_, job)| job.request.doing());
     });
 }
@@ -73,11 +101,16 @@ pub(super) fn on_finished(
     }
     show_busy(state);
     // The journal tells too, but it may be out of reach.
-    if job.request.is_of_images() {
-        state.usage.stale = true;
-        state.ask_images(Duration::ZERO, effects);
-    } else {
-        state.ask_containers(Duration::ZERO, effects);
+    state.usage.stale |= job.request.is_kept();
+    match job.request.pane() {
+        Pane::Containers => state.ask_containers(Duration::ZERO, effects),
+        Pane::Images => state.ask_images(Duration::ZERO, effects),
+        Pane::Volumes => state.ask_volumes(Duration::ZERO, effects),
+        Pane::Networks => state.ask_networks(Duration::ZERO, effects),
+    }
+    if settle_sent(state, id, &outcome) {
+        // The dialog tells.
+        return;
     }
     let told = match &outcome {
         Outcome::Told(lines) => lines.first().cloned(),
@@ -187,5 +220,6 @@ pub(super) fn quit(state: &mut State, effects: &mut Vec<Effect>) {
         question: "Work is going on. Leave?".to_owned(),
         lines,
         then: Then::Quit,
+        typed: None,
     }));
 }

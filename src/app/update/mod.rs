@@ -2,13 +2,18 @@
 
 mod actions;
 mod containers;
+mod dialogs;
 mod documents;
 mod forms;
 mod images;
 mod jobs;
+mod look;
 mod messages;
 mod mouse;
+mod networks;
 mod overlays;
+mod prune;
+mod volumes;
 
 use std::time::Duration;
 
@@ -29,7 +34,9 @@ use images::{settle_usage, show_users, take_images, take_usage};
 use jobs::{on_finished, show_busy};
 use messages::show_error;
 use mouse::on_mouse;
+use networks::take_networks;
 use overlays::{on_overlay_key, paste};
+use volumes::{show_volume_users, take_volumes};
 
 /// A change that comes while the engine is being asked is answered by one more question, so much later.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -40,6 +47,8 @@ impl State {
         let mut effects = Vec::new();
         self.ask_containers(Duration::ZERO, &mut effects);
         self.ask_images(Duration::ZERO, &mut effects);
+        self.ask_volumes(Duration::ZERO, &mut effects);
+        self.ask_networks(Duration::ZERO, &mut effects);
         let id = QueryId(self.next_id());
         effects.push(Effect::Query {
             id,
@@ -73,6 +82,34 @@ impl State {
         effects.push(Effect::Query {
             id,
             query: Query::Images,
+            after,
+        });
+    }
+
+    fn ask_networks(&mut self, after: Duration, effects: &mut Vec<Effect>) {
+        if self.networks_query.running.is_some() {
+            self.networks_query.again = true;
+            return;
+        }
+        let id = QueryId(self.next_id());
+        self.networks_query.running = Some(id);
+        effects.push(Effect::Query {
+            id,
+            query: Query::Networks,
+            after,
+        });
+    }
+
+    fn ask_volumes(&mut self, after: Duration, effects: &mut Vec<Effect>) {
+        if self.volumes_query.running.is_some() {
+            self.volumes_query.again = true;
+            return;
+        }
+        let id = QueryId(self.next_id());
+        self.volumes_query.running = Some(id);
+        effects.push(Effect::Query {
+            id,
+            query: Query::Volumes,
             after,
         });
     }
@@ -115,9 +152,17 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             if of(event::Kind::Image) {
                 state.ask_images(Duration::ZERO, &mut effects);
             }
+            // Who is on a network changes with every start and end.
+            if of(event::Kind::Network) || of(event::Kind::Container) {
+                state.ask_networks(Duration::ZERO, &mut effects);
+            }
+            if of(event::Kind::Volume) {
+                state.ask_volumes(Duration::ZERO, &mut effects);
+            }
             // What containers write changes all the time; it is looked at again when somebody looks.
-            let looks = matches!(state.overlays.last(), Some(Overlay::Usage(_)));
-            state.usage.stale |= looks || of(event::Kind::Image);
+            let looks = matches!(state.overlays.last(), Some(Overlay::Usage(_)))
+                || state.pane == Pane::Volumes;
+            state.usage.stale |= looks || of(event::Kind::Image) || of(event::Kind::Volume);
         }
         Msg::WatchFailed(failure) | Msg::Failed(failure) => state.fail(failure),
         Msg::Stats(samples) => {
@@ -168,7 +213,10 @@ fn on_answer(
         state.containers_query.running = None;
         let again = std::mem::take(&mut state.containers_query.again);
         match answer {
-            Ok(Answer::Containers(all)) => take_containers(state, all),
+            Ok(Answer::Containers(all)) => {
+                take_containers(state, all);
+                look::again(state, effects);
+            }
             Ok(_) => {}
             Err(failure) => {
                 state.loaded = true;
@@ -189,6 +237,28 @@ fn on_answer(
         if again {
             state.ask_images(AGAIN, effects);
         }
+    } else if state.volumes_query.running == Some(id) {
+        state.volumes_query.running = None;
+        let again = std::mem::take(&mut state.volumes_query.again);
+        match answer {
+            Ok(Answer::Volumes(all)) => take_volumes(state, all),
+            Ok(_) => {}
+            Err(failure) => state.stale = Some(failure),
+        }
+        if again {
+            state.ask_volumes(AGAIN, effects);
+        }
+    } else if state.networks_query.running == Some(id) {
+        state.networks_query.running = None;
+        let again = std::mem::take(&mut state.networks_query.again);
+        match answer {
+            Ok(Answer::Networks(all)) => take_networks(state, all),
+            Ok(_) => {}
+            Err(failure) => state.stale = Some(failure),
+        }
+        if again {
+            state.ask_networks(AGAIN, effects);
+        }
     } else if state.image_query == Some(id) {
         state.image_query = None;
         match answer {
@@ -200,6 +270,8 @@ fn on_answer(
             Ok(_) => {}
             Err(failure) => state.fail(failure),
         }
+    } else if state.look.query == Some(id) {
+        look::take(state, answer, effects);
     } else if state.usage.query == Some(id) {
         take_usage(state, answer);
     } else {
@@ -215,6 +287,14 @@ fn answer_overlay(state: &mut State, id: QueryId, answer: Result<Answer, Failure
     for overlay in &mut state.overlays {
         match overlay {
             Overlay::Form(form) => {
+                if let Some(checked) = form.checked.as_mut().filter(|c| c.query == id) {
+                    checked.answer = match answer {
+                        Ok(Answer::Checked(warnings)) => Some(Ok(warnings)),
+                        Ok(_) => return,
+                        Err(failure) => Some(Err(failure.line)),
+                    };
+                    return;
+                }
                 let listing = form.listing.as_mut();
                 if let Some(listing) = listing.filter(|listing| listing.query == id) {
                     listing.entries = match answer {
@@ -265,7 +345,18 @@ fn take_containers(state: &mut State, all: Vec<ContainerSummary>) {
     show_busy(state);
     show_figures(state);
     show_users(state);
-    if matches!(state.subject, Subject::Container(_) | Subject::Users(_)) {
+    show_volume_users(state);
+    if matches!(
+        state.subject,
+        Subject::Container(_)
+            | Subject::Health(_)
+            | Subject::Environment(_)
+            | Subject::Mounts(_)
+            | Subject::Ports(_)
+            | Subject::Users(_)
+            | Subject::Volume(_)
+            | Subject::VolumeUsers(_)
+    ) {
         fill_document(state);
     }
 }
@@ -280,6 +371,10 @@ fn show_figures(state: &mut State) {
         let figures = figures.get(row.id());
         row.cpu = figures.and_then(super::figures::Figures::cpu);
         row.memory = figures.map(|f| f.last.memory);
+        row.tasks = figures.map(|f| f.last.pids);
+        let point = figures.and_then(super::figures::Figures::point);
+        row.network = point.map(|p| (p.rx, p.tx));
+        row.block = point.map(|p| (p.read, p.written));
     });
 }
 
@@ -314,10 +409,7 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
     let found = layout::regions(state.area(), state);
     for (pane, rect) in &found.lists {
         let rows = usize::from(layout::list_parts(*rect).1.height);
-        match pane {
-            Pane::Containers => state.containers.set_height(rows),
-            Pane::Images => state.images.set_height(rows),
-        }
+        state.list_mut(*pane).set_height(rows);
     }
     settle_log(state);
     settle_document(state, effects);
@@ -341,8 +433,8 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
 fn settle_log(state: &mut State) {
     let chosen = match state.pane {
         Pane::Containers => state.containers.selected().map(|row| row.id().clone()),
-        // Looking at images does not end the log that one comes back to.
-        Pane::Images => return,
+        // Looking at something else does not end the log that one comes back to.
+        Pane::Images | Pane::Volumes | Pane::Networks => return,
     };
     let current = state.log.as_ref().map(|log| &log.id);
     if chosen.as_ref() == current {

@@ -3,7 +3,7 @@
 use super::super::key::{Key, KeyCode};
 use super::super::layout;
 use super::super::overlay::{Cursor, Overlay};
-use super::super::{Effect, Focus, Mouse, MouseKind, Pane, State, Tab};
+use super::super::{Effect, Focus, Mouse, MouseKind, State, Tab};
 use super::actions::{go_to, move_detail, set_tab};
 use super::overlays::on_overlay_key;
 
@@ -30,48 +30,29 @@ pub(super) fn on_mouse(state: &mut State, mouse: Mouse, effects: &mut Vec<Effect
         MouseKind::Press => 0,
     };
     if let Some((pane, rect)) = found.lists.iter().find(|(_, rect)| rect.contains(at)) {
+        let pane = *pane;
         if rows != 0 {
-            match pane {
-                Pane::Containers => state.containers.scroll(rows),
-                Pane::Images => state.images.scroll(rows),
-            }
-            return;
+            return state.list_mut(pane).scroll(rows);
         }
-        go_to(state, *pane);
+        go_to(state, pane);
         let (header, body) = layout::list_parts(*rect);
+        let context = state.context();
+        let list = state.list_mut(pane);
         if body.contains(at) {
-            let row = usize::from(mouse.y - body.y);
-            match pane {
-                Pane::Containers if state.containers.offset() + row < state.containers.shown() => {
-                    state.containers.select(state.containers.offset() + row);
-                }
-                Pane::Images if state.images.offset() + row < state.images.shown() => {
-                    state.images.select(state.images.offset() + row);
-                }
-                Pane::Containers | Pane::Images => {}
+            let row = list.offset() + usize::from(mouse.y - body.y);
+            if row < list.shown() {
+                list.select(row);
             }
         } else if let Some(header) = header.filter(|h| h.contains(at)) {
             // One column is the marks'.
             let x = (mouse.x - header.x).saturating_sub(1);
-            let width = header.width.saturating_sub(1);
-            let context = state.context();
-            let column = |columns: Vec<(usize, u16, u16)>| {
-                columns
-                    .iter()
-                    .find(|(_, start, width)| x >= *start && x <= start + width)
-                    .map(|(index, _, _)| *index)
-            };
-            match pane {
-                Pane::Containers => {
-                    if let Some(column) = column(state.containers.columns(width, context)) {
-                        state.containers.sort_by(column);
-                    }
-                }
-                Pane::Images => {
-                    if let Some(column) = column(state.images.columns(width, context)) {
-                        state.images.sort_by(column);
-                    }
-                }
+            let columns = list.columns(header.width.saturating_sub(1), context);
+            let column = columns
+                .iter()
+                .find(|(_, start, width)| x >= *start && x <= start + width)
+                .map(|(index, _, _)| *index);
+            if let Some(column) = column {
+                list.sort_by(column);
             }
         }
     } else if found.footer.is_some_and(|rect| rect.contains(at)) {

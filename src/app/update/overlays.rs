@@ -1,13 +1,16 @@
 //! Keys of what lies over the panes.
 
+use std::time::Duration;
+
 use super::super::action::{Action, Scope};
 use super::super::key::{Key, KeyCode};
-use super::super::overlay::{self, Cursor, Overlay, Purpose, Then};
+use super::super::overlay::{self, Confirm, Cursor, Overlay, Purpose, Then, Unused};
 use super::super::{Effect, State};
 use super::actions::{act, move_list, set_filter, set_search};
 use super::forms::{Left, on_form_key};
-use super::images::{on_prune_key, open_prune};
 use super::jobs::{cancel, run};
+use super::prune::{on_prune_key, open_prune};
+use crate::engine::model::request;
 
 pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) {
     let in_shell = state.in_shell();
@@ -26,12 +29,14 @@ pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) {
             }
         }
         Some(Overlay::Form(form)) => {
-            form.chosen = None;
-            form.tried = false;
-            if let Some(input) = form.inputs.get_mut(form.at) {
+            if let Some(input) = form.inputs.get_mut(form.at).filter(|_| form.sent.is_none()) {
                 input.field.insert(text);
+                form.changed();
             }
         }
+        Some(Overlay::Confirm(Confirm {
+            typed: Some(typed), ..
+        })) => typed.field.insert(text),
         Some(
             Overlay::Confirm(_)
             | Overlay::CommandLog(_)
@@ -87,13 +92,25 @@ pub(super) fn on_overlay_key(state: &mut State, key: Key, effects: &mut Vec<Effe
         return;
     };
     let keep = match &mut top {
+        Overlay::Confirm(Confirm {
+            typed: Some(typed),
+            then,
+            ..
+        }) => {
+            // Letters are typed; nothing happens until they are the right ones.
+            if key.code == KeyCode::Enter && typed.is_right() {
+                let then = then.clone();
+                answer_yes(state, then, effects);
+                false
+            } else {
+                typed.field.key(key);
+                !closes
+            }
+        }
         Overlay::Confirm(confirm) => match (key.typed(), key.code) {
             (Some('y' | 'Y'), _) | (_, KeyCode::Enter) => {
                 let then = confirm.then.clone();
-                match then {
-                    Then::Run(requests) => run(state, requests, effects),
-                    Then::Quit => effects.push(Effect::Quit),
-                }
+                answer_yes(state, then, effects);
                 false
             }
             (Some('n' | 'N' | 'q'), _) => false,
@@ -196,7 +213,8 @@ pub(super) fn on_overlay_key(state: &mut State, key: Key, effects: &mut Vec<Effe
                 true
             } else if key.typed() == Some('D') {
                 state.overlays.push(top);
-                return open_prune(state, effects);
+                let what = Unused::Images(request::PruneImages::default());
+                return open_prune(state, what, Duration::ZERO, effects);
             } else {
                 !closes && global != Some(Action::DiskUsage) && key.typed() != Some('q')
             }
@@ -207,6 +225,15 @@ pub(super) fn on_overlay_key(state: &mut State, key: Key, effects: &mut Vec<Effe
     };
     if keep {
         state.overlays.push(top);
+    }
+}
+
+fn answer_yes(state: &mut State, then: Then, effects: &mut Vec<Effect>) {
+    match then {
+        Then::Run(requests) => {
+            run(state, requests, effects);
+        }
+        Then::Quit => effects.push(Effect::Quit),
     }
 }
 

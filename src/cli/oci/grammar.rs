@@ -227,7 +227,7 @@ fn is_flag(word: &str) -> bool {
     word.len() > 1 && word.starts_with('-')
 }
 
-fn is_help(word: &str) -> bool {
+pub(super) fn is_help(word: &str) -> bool {
     matches!(word, "--help" | "-help" | "-h")
 }
 

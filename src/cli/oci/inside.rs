@@ -1,13 +1,11 @@
 //! `exec`.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::grammar::Parsed;
 use super::{Context, Failure, Outcome, absolute, lifecycle};
-use crate::engine::Error;
-use crate::engine::runtime::oci;
 use crate::engine::runtime::oci::exec::{Change, Exec};
+use crate::engine::runtime::oci::{self, bundle};
 
 /// What `exec` ends with if it is not the process's own code, as runc does.
 const FAILED: u8 = 255;
@@ -34,13 +32,10 @@ fn request(parsed: &Parsed) -> Result<Exec, Failure> {
             .transpose()
     };
     let list = |name: &str| parsed.values(name).map(str::to_owned).collect();
-    let document = parsed.value("process").map(read).transpose()?;
+    let document = parsed.value("process").map(bundle::read_document);
+    let document = document.transpose()?;
+    // As with runc a document makes a command on the command line count for nothing.
     let args = parsed.operands.get(1..).unwrap_or_default().to_vec();
-    if document.is_some() && !args.is_empty() {
-        return Err(Failure::usage(
-            "--process: there is a command on the command line, too",
-        ));
-    }
     Ok(Exec {
         id: parsed.id().to_owned(),
         document,
@@ -108,18 +103,4 @@ fn gids(parsed: &Parsed) -> Result<Vec<u32>, Failure> {
             })
         })
         .collect()
-}
-
-/// A file's content, or that of standard input.
-pub(super) fn read(name: &str) -> Result<Vec<u8>, Failure> {
-    let mut content = Vec::new();
-    let read = if name == "-" {
-        std::io::stdin().read_to_end(&mut content)
-    } else {
-        std::fs::File::open(name).and_then(|mut file| file.read_to_end(&mut content))
-    };
-    match read {
-        Ok(_) => Ok(content),
-        Err(error) => Err(Error::io(format!("read {name}"), error).into()),
-    }
 }

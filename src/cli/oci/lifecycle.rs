@@ -36,12 +36,10 @@ fn request(parsed: &Parsed) -> Result<Create, Failure> {
         given.map(|path| absolute(Path::new(path))).transpose()
     };
     let bundle = parsed.value("bundle").filter(|path| !path.is_empty());
-    // runc looks in the bundle, crun wherever the caller is: what is there decides.
-    let config = parsed.value("config").unwrap_or("config.json");
     Ok(Create {
         id: parsed.id().to_owned(),
         bundle: PathBuf::from(bundle.unwrap_or(".")),
-        config: PathBuf::from(config),
+        config: parsed.value("config").map(PathBuf::from),
         console_socket: path("console-socket")?,
         pidfd_socket: path("pidfd-socket")?,
         pid_file: path("pid-file")?,

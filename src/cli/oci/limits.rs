@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::grammar::Parsed;
-use super::{Context, Failure, Outcome, inside};
+use super::{Context, Failure, Outcome};
 use crate::engine::model::units;
-use crate::engine::runtime::oci::update;
+use crate::engine::runtime::oci::{bundle, update};
 
 /// Where a flag's value goes in the resources document.
 struct Limit {
@@ -71,7 +71,7 @@ pub(super) fn update(context: &Context, parsed: &Parsed) -> Outcome {
     }
     // As with runc, a document makes every other flag count for nothing.
     let content = match parsed.value("resources").filter(|name| !name.is_empty()) {
-        Some(name) => inside::read(name)?,
+        Some(name) => bundle::read_document(name)?,
         None => document(parsed)?.to_string().into_bytes(),
     };
     context

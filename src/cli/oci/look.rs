@@ -1,6 +1,5 @@
 //! Commands that only look.
 
-use std::io::Write;
 use std::time::Duration;
 
 use super::grammar::Parsed;
@@ -103,21 +102,29 @@ pub(super) fn events(context: &Context, parsed: &Parsed) -> Outcome {
                 "--interval: {interval:?} is not a duration greater than 0, such as 5s"
             ))
         })?;
+    // Why an event could not be written.
+    let mut unwritten = None;
     let mut tell = |event: &Event| {
         let text = serde_json::to_string(event)
             .map_err(|e| Error::new(Kind::Internal, "write an event").caused_by(e))?;
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.write_all(b"\n"))
-            .and_then(|()| out.flush())
-            .map_err(|error| Error::io("write to standard output", error))
+        say(&(text + "\n")).map(drop).map_err(|failure| {
+            let error = Error::new(Kind::Unavailable, "write to standard output");
+            unwritten = Some(failure);
+            error
+        })
     };
-    if parsed.has("stats") {
-        tell(&context.runtime.stats(parsed.id())?)?;
+    let told = if parsed.has("stats") {
+        context
+            .runtime
+            .stats(parsed.id())
+            .and_then(|event| tell(&event))
     } else {
-        context.runtime.events(parsed.id(), interval, &mut tell)?;
+        context.runtime.events(parsed.id(), interval, &mut tell)
+    };
+    match (unwritten, told) {
+        (Some(failure), _) => Err(failure),
+        (None, told) => Ok(told.map(|()| 0)?),
     }
-    Ok(0)
 }
 
 /// A duration as Go writes it: `5s`, `1m30s`, `0.5s`, `100ms`.

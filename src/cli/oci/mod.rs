@@ -74,6 +74,10 @@ fn dispatch(words: &[String], log: &mut Log) -> Outcome {
             None => say(&table::overview()),
         };
     }
+    if let Some(page) = table::criu_help(name).filter(|_| words.iter().any(|w| grammar::is_help(w)))
+    {
+        return say(&page);
+    }
     let command = table::find(name)?;
     let Some(parsed) = grammar::parse(&command.grammar, command.name, words)? else {
         return say(&command.help());
@@ -85,6 +89,7 @@ fn carry_out(command: &Command, global: &Parsed, parsed: &Parsed, log: Log) -> O
     let context = Context {
         runtime: Runtime {
             root: root(global)?,
+            root_is_named: global.value("root").is_some(),
             driver: driver(global)?,
             rootless: rootless(global)?,
             ear: ear(&log),
@@ -159,11 +164,17 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
         .map_err(|error| Error::io(format!("resolve {}", path.display()), error).into())
 }
 
-/// Writes to standard output.
+/// Writes to standard output, if there is one.
 fn say(text: &str) -> Outcome {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| Error::io("write to standard output", error))?;
-    Ok(0)
+    let written = if oci::has_output() {
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    } else {
+        Err(std::io::Error::from(rustix::io::Errno::BADF))
+    };
+    match written {
+        Ok(()) => Ok(0),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::reader_gone()),
+        Err(error) => Err(Error::io("write to standard output", error).into()),
+    }
 }

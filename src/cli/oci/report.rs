@@ -1,5 +1,6 @@
 //! How a command ends badly: one line on standard error, and one in the log file if there is one, in the form that podman
-//! and containerd read (`level`, `msg`, `time`).
+//! and containerd read (`level`, `msg`, `time`). Warnings go to the log file alone if there is one: standard error is the
+//! container's, too.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -23,6 +24,14 @@ impl Failure {
         Self {
             text: text.into(),
             code: 1,
+        }
+    }
+
+    /// Whoever read our output is gone: as if SIGPIPE had ended us, and nobody is told.
+    pub(super) fn reader_gone() -> Self {
+        Self {
+            text: String::new(),
+            code: 128 + 13,
         }
     }
 
@@ -107,7 +116,9 @@ impl Log {
 
     /// Says why a command failed, and gives its exit code.
     pub(super) fn fail(&self, failure: &Failure) -> u8 {
-        self.say("error", &failure.text);
+        if !failure.text.is_empty() {
+            self.say("error", &failure.text);
+        }
         failure.code
     }
 
@@ -126,21 +137,21 @@ impl Log {
     }
 
     fn say(&self, level: &str, text: &str) {
-        // A name from outside may hold a newline; one error stays one line.
-        let text = text.replace('\n', " ");
-        let plain = match level {
-            "error" => format!("wharf oci: {text}\n"),
-            _ => format!("wharf oci: {level}: {text}\n"),
-        };
+        // A name from outside, or what a hook has written, may hold newlines and what terminals obey; one error stays one line.
+        let text = text.replace(char::is_control, " ");
+        // With the level, because callers look for the word `error` in what a command says, as runc's and crun's lines have it.
+        let plain = format!("wharf oci: {level}: {text}\n");
         let entry = self.entry(level, &text);
-        // Nobody is left to be told when standard error itself is closed.
-        let _ = match (&self.file, self.format) {
-            (Some(_), _) => self
-                .append(entry.as_bytes())
-                .and_then(|()| std::io::stderr().write_all(plain.as_bytes())),
-            (None, Format::Json) => std::io::stderr().write_all(entry.as_bytes()),
-            (None, Format::Text) => std::io::stderr().write_all(plain.as_bytes()),
+        let is_logged = self.file.is_some() && self.append(entry.as_bytes()).is_ok();
+        let is_told = level == "error" || !is_logged;
+        let line = match (&self.file, self.format) {
+            (None, Format::Json) => entry,
+            (Some(_), _) | (None, Format::Text) => plain,
         };
+        if is_told {
+            // Nobody is left to be told when standard error itself is closed.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
     }
 
     /// A line as logrus writes it.

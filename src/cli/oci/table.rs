@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::grammar::{self, Flag, Grammar, Order, Parsed};
 use super::report::Failure;
 use super::{Context, Outcome, inside, lifecycle, limits, look};
-use crate::engine::runtime::oci::example;
+use crate::engine::runtime::oci::SPECIFICATION;
 
 /// One command.
 pub(super) struct Command {
@@ -417,8 +417,16 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
+/// Commands of runc that need CRIU (Checkpoint/Restore In Userspace), which is another program.
+const NEED_CRIU: &[&str] = &["checkpoint", "restore"];
+
 /// Finds a command.
 pub(super) fn find(name: &str) -> Result<&'static Command, Failure> {
+    if NEED_CRIU.contains(&name) {
+        return Err(Failure::usage(format!(
+            "{name}: containers cannot be checkpointed or restored: CRIU is not supported"
+        )));
+    }
     COMMANDS
         .iter()
         .find(|command| command.name == name)
@@ -432,7 +440,10 @@ pub(super) fn find(name: &str) -> Result<&'static Command, Failure> {
 impl Command {
     /// Its help page.
     pub(super) fn help(&self) -> String {
-        let mut text = format!("Usage:  wharf oci {}", self.name);
+        let mut text = heading(
+            &format!("wharf-oci {} - {}", self.name, self.about),
+            &format!("wharf oci {}", self.name),
+        );
         if !self.grammar.flags.is_empty() {
             text.push_str(" [OPTIONS]");
         }
@@ -440,7 +451,7 @@ impl Command {
             text.push(' ');
             text.push_str(self.operands);
         }
-        let _ = write!(text, "\n\n{}\n", self.about);
+        text.push('\n');
         if !self.grammar.flags.is_empty() {
             let _ = write!(text, "\nOptions:\n{}", grammar::help(self.grammar.flags));
         }
@@ -448,9 +459,30 @@ impl Command {
     }
 }
 
+/// As runc's pages begin: its callers look for it there.
+fn heading(name: &str, usage: &str) -> String {
+    format!("NAME:\n   {name}\n\nUsage:  {usage}")
+}
+
+/// The help page of a command that there is not.
+pub(super) fn criu_help(name: &str) -> Option<String> {
+    let about = "not supported: it would need CRIU";
+    let is_one = NEED_CRIU.contains(&name);
+    is_one.then(|| {
+        heading(
+            &format!("wharf-oci {name} - {about}"),
+            &format!("wharf oci {name}\n"),
+        )
+    })
+}
+
 /// The help page of all of it.
 pub(super) fn overview() -> String {
-    let mut text = "Usage:  wharf oci [OPTIONS] COMMAND\n\nAn OCI runtime with runc's commands and flags\n\nCommands:\n".to_owned();
+    let mut text = heading(
+        "wharf-oci, with the commands and flags of runc - Open Container Initiative runtime",
+        "wharf oci [OPTIONS] COMMAND",
+    );
+    text.push_str("\n\nCommands:\n");
     for command in COMMANDS {
         let _ = writeln!(text, "  {:10}{}", command.name, command.about);
     }
@@ -462,11 +494,15 @@ pub(super) fn overview() -> String {
     text
 }
 
-/// What `--version` prints: drivers look for the line with `spec:`.
+/// The version of runc whose commands and flags these are.
+const RUNC: &str = "1.5.0";
+
+/// What `--version` prints: drivers look for the line with `spec:`, for `commit:`, and in the first one for `runc version` or,
+/// as Docker does, for what stands behind the last `version`.
 pub(super) fn version() -> String {
     format!(
-        "wharf-oci version {}\nspec: {}\n+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF\n",
+        "wharf-oci (for runc version {RUNC}) version {}\ncommit: {}\nspec: {SPECIFICATION}\n+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF\n",
         crate::cli::VERSION,
-        example::VERSION
+        crate::cli::system::BUILD,
     )
 }

@@ -36,6 +36,7 @@ const DONE: &[&str] = &[
     "Layer already exists",
     "Loaded",
     "Saved",
+    "Compressed",
 ];
 /// Phases in which it waits for its turn.
 const IDLE: &[&str] = &[
@@ -74,7 +75,8 @@ pub(super) fn plain(progress: &model::Progress, step: Step) -> Vec<String> {
 fn steps(progress: &model::Progress, step: Step) -> Vec<&str> {
     let first = step == Step::First;
     match (progress.phase.as_ref(), step) {
-        (_, Step::Bytes | Step::Nothing) => vec![],
+        // Docker does not tell of compressing.
+        (_, Step::Bytes | Step::Nothing) | ("Compressing" | "Compressed", _) => vec![],
         // A layer that waits is one that will be pulled; only a push says so in two steps.
         ("Waiting", Step::First) => vec!["Pulling fs layer"],
         ("Downloading", _) if first => vec!["Pulling fs layer"],

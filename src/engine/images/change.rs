@@ -1,7 +1,9 @@
 //! Dockerfile instructions that change a configuration: `import -c 'CMD ["/bin/sh"]'`.
 
+use serde::Deserialize as _;
+
 use super::document::{Empty, Process};
-use crate::engine::model::signal;
+use crate::engine::model::{HealthCheck, signal};
 
 /// Why an instruction cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -391,7 +393,9 @@ fn healthcheck(process: &mut Process, text: &str) -> Result<(), Error> {
         _ => return Err(wrong("expected NONE or CMD", rest)),
     };
     probe.insert("Test".to_owned(), test.into());
-    process.healthcheck = Some(probe.into());
+    // In Docker's order of fields.
+    let probe = HealthCheck::deserialize(serde_json::Value::Object(probe));
+    process.healthcheck = probe.and_then(serde_json::to_value).ok();
     Ok(())
 }
 

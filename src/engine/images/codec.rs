@@ -59,6 +59,8 @@ const MAX_LAYER: u64 = 1 << 40;
 
 /// Size of a chunk handed between threads.
 pub const CHUNK: usize = 256 << 10;
+/// Chunks that are decompressed while one piece of a file goes past the page cache (`sys/direct.rs`).
+const AHEAD: usize = 12;
 
 impl Compression {
     /// The compression of a stream that starts so.
@@ -295,8 +297,8 @@ impl<'scope> Ahead<'scope> {
         blob: impl Read + Send + 'scope,
         stop: impl Fn() -> bool + Send + 'scope,
     ) -> Self {
-        let (full, chunks) = sync_channel(4);
-        let (spent, empty) = sync_channel::<Vec<u8>>(8);
+        let (full, chunks) = sync_channel(AHEAD);
+        let (spent, empty) = sync_channel::<Vec<u8>>(2 * AHEAD);
         let worker = scope.spawn(move || {
             let mut hasher = Hasher::default();
             let mut input = match decode(blob) {

@@ -514,9 +514,12 @@ impl Process {
             working_dir: config.working_dir.clone(),
             labels: config.labels.clone(),
             stop_signal: config.stop_signal.clone().unwrap_or_default(),
-            healthcheck: None,
+            healthcheck: config
+                .healthcheck
+                .as_ref()
+                .and_then(|check| serde_json::to_value(check).ok()),
             on_build: Vec::new(),
-            shell: Vec::new(),
+            shell: config.shell.clone(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
@@ -12,6 +12,7 @@ use super::codec;
 use super::document::{self, Descriptor};
 use super::ingest::Arrival;
 use super::intake::{self, Intake};
+use super::pace;
 use super::registry::{BlobStream, Repository};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::progress::Report;
@@ -102,7 +103,7 @@ impl Fetch<'_> {
                 whole: AtomicBool::new(false),
                 reported: AtomicU64::new(0),
             };
-            try_join_all((0..ranges).map(|_| self.worker(arrival, &state))).await?;
+            try_join_all((0..ranges).map(|n| self.worker(arrival, &state, n))).await?;
             // A registry without ranges begins anew each time: as long as it comes further, that is fine.
             idle = if arrival.received() > before {
                 0
@@ -121,11 +122,17 @@ impl Fetch<'_> {
         Ok(())
     }
 
-    async fn worker(&self, arrival: &Arrival, pieces: &Pieces) -> Result<()> {
-        while let Some((start, end)) = pieces.next() {
+    /// Fetches pieces until none is left. One connection is enough as long as it brings more than is read.
+    async fn worker(&self, arrival: &Arrival, pieces: &Pieces, number: usize) -> Result<()> {
+        loop {
+            while number > 0 && !pieces.is_empty() && !arrival.pace.is_starved() {
+                tokio::time::sleep(pace::LOOK_AGAIN * 5).await;
+            }
+            let Some((start, end)) = pieces.next() else {
+                return Ok(());
+            };
             self.piece(arrival, pieces, start, end).await?;
         }
-        Ok(())
     }
 
     /// One piece, however often the connection breaks.
@@ -180,6 +187,7 @@ impl Fetch<'_> {
         end: u64,
     ) -> Result<()> {
         let mut intake = Intake::new(arrival, stream.start);
+        let mut leave = pace::LONGEST_PAUSE;
         while let Some(bytes) = stream.next().await? {
             intake.take(&bytes)?;
             *position = intake.position();
@@ -187,6 +195,9 @@ impl Fetch<'_> {
             if received >= pieces.reported.load(Ordering::Relaxed) + REPORT_EVERY {
                 pieces.reported.store(received, Ordering::Relaxed);
                 self.tell(arrival, "Downloading");
+            }
+            if leave > Duration::ZERO {
+                leave = wanted(arrival, intake.position(), leave).await;
             }
         }
         intake.flush()?;
@@ -204,6 +215,19 @@ impl Fetch<'_> {
             total: Some(arrival.size),
         });
     }
+}
+
+/// Leaves a connection alone until more of the blob is wanted, or for as long as it may be: how long it may be from now on.
+async fn wanted(arrival: &Arrival, position: u64, leave: Duration) -> Duration {
+    let begun = Instant::now();
+    while !arrival.wants(position) {
+        // Closed by the registry, it would only have to be opened again.
+        if begun.elapsed() >= leave {
+            return Duration::ZERO;
+        }
+        tokio::time::sleep(pace::LOOK_AGAIN).await;
+    }
+    leave
 }
 
 /// However the fetching ends, by a defect too: nobody waits for more of it.
@@ -241,6 +265,11 @@ impl Pieces {
     fn next(&self) -> Option<(u64, u64)> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.is_empty()
     }
 
     fn clear(&self) {

@@ -4,6 +4,7 @@
 //!
 //! A blob is read while it arrives: [`Reader`] waits for bytes that are not there yet.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::codec::{self, Hasher};
+use super::pace::{self, Pace};
 use super::ranges::Ranges;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::Digest;
@@ -23,6 +25,8 @@ use crate::engine::sys::file;
 /// Bytes between two notes of what is there, and time: what comes slowly is worth more.
 const NOTE_EVERY: u64 = 4 << 20;
 pub(super) const NOTE_AFTER: Duration = Duration::from_secs(1);
+/// How long a reader waits before it tells that it does.
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// The directory.
 #[derive(Debug)]
@@ -30,6 +34,7 @@ pub(super) struct Ingest {
     dir: Dir,
     /// What was written to it lately.
     pub(super) behind: Arc<Behind>,
+    pub(super) pace: Arc<Pace>,
 }
 
 /// A lock on a layer that is being made; dropping it lets go.
@@ -59,6 +64,7 @@ pub(super) struct Arrival {
     /// The same file, past the page cache, if its file system does that.
     direct: OnceLock<Option<File>>,
     pub(super) behind: Arc<Behind>,
+    pub(super) pace: Arc<Pace>,
     notes: Mutex<Notes>,
     state: Mutex<State>,
     changed: Condvar,
@@ -83,6 +89,10 @@ struct State {
     doubted: bool,
     /// What was written past the page cache, and is read so.
     past: Ranges,
+    /// Where its reader is.
+    read: u64,
+    /// Pieces of `past` that the reader comes to soon, by where they start.
+    kept: BTreeMap<u64, Piece>,
 }
 
 impl Ingest {
@@ -96,6 +106,7 @@ impl Ingest {
         Ok(Self {
             dir: Dir::open(&path)?,
             behind: Arc::default(),
+            pace: Arc::default(),
         })
     }
 
@@ -169,6 +180,7 @@ impl Ingest {
             file: Arc::new(file),
             direct: OnceLock::new(),
             behind: Arc::clone(&self.behind),
+            pace: Arc::clone(&self.pace),
             notes: Mutex::new(Notes {
                 file: notes,
                 pending: Ranges::default(),
@@ -240,7 +252,7 @@ impl Arrival {
     ///
     /// # Errors
     /// As [`Self::put`].
-    pub(super) fn put_piece(&self, start: u64, piece: &Piece) -> Result<()> {
+    pub(super) fn put_piece(&self, start: u64, piece: Piece) -> Result<()> {
         let (blocks, rest) = piece.blocks();
         self.check_end(start, piece.bytes())?;
         let file = self.direct.get_or_init(|| direct::reopen(&self.file));
@@ -253,12 +265,22 @@ impl Arrival {
             return self.put(start, piece.bytes());
         }
         let end = start.saturating_add(u64::try_from(blocks.len()).unwrap_or(u64::MAX));
-        self.lock().past.add(start, end);
-        self.arrived(start, end);
-        if rest.is_empty() {
-            return Ok(());
+        if !rest.is_empty() {
+            self.put(end, rest)?;
         }
-        self.put(end, rest)
+        let mut state = self.lock();
+        state.past.add(start, end);
+        if start >= state.read && start < state.read.saturating_add(pace::AHEAD) {
+            state.kept.insert(start, piece);
+        }
+        drop(state);
+        self.arrived(start, end);
+        Ok(())
+    }
+
+    /// Whether what is behind a position is wanted: its reader comes to it soon, or the network is what all wait for.
+    pub(super) fn wants(&self, position: u64) -> bool {
+        position < self.lock().read.saturating_add(pace::AHEAD) || self.pace.is_starved()
     }
 
     /// Wakes whoever waits for it, and notes it soon.
@@ -275,9 +297,19 @@ impl Arrival {
     /// A piece around a position that was written past the page cache, read the same way, and where it starts; `None`
     /// for what is read as any other file.
     fn read_past(&self, position: u64) -> Option<(u64, Piece)> {
-        let (first, last) = self.lock().past.part_of(position)?;
+        let mut state = self.lock();
+        let (first, last) = state.past.part_of(position)?;
+        let start = position - position % direct::PIECE as u64;
+        let later = state.kept.split_off(&start);
+        let passed = std::mem::replace(&mut state.kept, later);
+        let kept = state.kept.remove(&start);
+        drop(state);
+        drop(passed);
+        if let Some(piece) = kept {
+            return Some((start, piece));
+        }
         let file = self.direct.get()?.as_ref()?;
-        let start = first.max(position - position % direct::PIECE as u64);
+        let start = first.max(start);
         let mut piece = self.behind.lend();
         piece.read_from(file, start).ok()?;
         // What is behind may not have been written when it was read.
@@ -410,6 +442,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(arrival: Arc<Arrival>) -> Self {
+        arrival.pace.joined();
         Self {
             arrival,
             position: 0,
@@ -430,11 +463,13 @@ impl Reader {
             if let Some(error) = &state.failed {
                 return Err(io::Error::other(Failed(Arc::clone(error))));
             }
-            state = self
+            let since = Instant::now();
+            (state, _) = self
                 .arrival
                 .changed
-                .wait(state)
+                .wait_timeout(state, LONGEST_WAIT)
                 .unwrap_or_else(PoisonError::into_inner);
+            self.arrival.pace.waited(since.elapsed());
         }
     }
 
@@ -479,6 +514,12 @@ impl Reader {
     }
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.arrival.pace.left();
+    }
+}
+
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.position >= self.arrival.size {
@@ -499,6 +540,7 @@ impl Read for Reader {
             hasher.update(target.get(..read).unwrap_or(&[]));
         }
         self.position += u64::try_from(read).unwrap_or(0);
+        self.arrival.lock().read = self.position;
         Ok(read)
     }
 }

@@ -79,7 +79,7 @@ impl<'a> Intake<'a> {
         self.position += u64::try_from(taken).unwrap_or(0);
         if collected.piece.is_full() || self.position == self.arrival.size {
             if let Some(Collected { piece, start, .. }) = self.collected.take() {
-                self.arrival.put_piece(start, &piece)?;
+                self.arrival.put_piece(start, piece)?;
             }
         } else if collected.since.elapsed() >= self.patience {
             self.flush()?;
@@ -113,6 +113,7 @@ mod tests {
 
     use super::super::codec;
     use super::super::ingest::{Ingest, Reader};
+    use super::super::pace;
     use super::*;
     use crate::engine::store::Roots;
     use crate::engine::sys::behind::Behind;
@@ -190,6 +191,24 @@ mod tests {
         let arrival = check(Behind::with_window(PIECE), 9 * PIECE + 1);
         let past = arrival.past_the_cache();
         assert!((1..9 * PIECE).contains(&past), "{past}");
+    }
+
+    #[test]
+    fn what_is_read_soon_is_handed_over_in_memory() {
+        let dir = real_dir();
+        let length = pace::AHEAD + 2 * PIECE;
+        let content = content(length);
+        let arrival = claim(&dir, Behind::with_window(0), &content);
+        bring(&mut Intake::new(&arrival, 0), &content);
+        // What is on the disk now is nothing.
+        arrival.discard().unwrap();
+        let mut reader = Reader::new(Arc::clone(&arrival));
+        let mut read = Vec::new();
+        let there = reader.by_ref().take(pace::AHEAD).read_to_end(&mut read);
+        assert_eq!(there.unwrap(), usize::try_from(pace::AHEAD).unwrap());
+        assert!(content.starts_with(&read));
+        // What came further ahead was not kept.
+        assert!(reader.read(&mut [0]).is_err());
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl<'a> Pool<'a> {
         };
         std::thread::scope(|scope| {
             let mut ahead = Ahead::start(scope, counted, || self.stopped());
-            let tree = unpack::unpack(&mut ahead, root, &self.work.behind)?;
+            let tree = unpack::unpack(&mut ahead, root, &self.work.behind, &self.work.nursery)?;
             let diff_id = ahead.finish().map_err(stream_error)?;
             Ok(Ready {
                 diff_id,

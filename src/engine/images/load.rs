@@ -108,7 +108,7 @@ pub(super) fn read(
     Ok(plans)
 }
 
-fn no_image_for(platform: &Platform, offered: &str) -> Error {
+pub(super) fn no_image_for(platform: &Platform, offered: &str) -> Error {
     Error::not_found(format!(
         "the archive has no image for {platform}, only for {offered}"
     ))
@@ -391,7 +391,7 @@ fn read_image(
 }
 
 /// The name that an index gives to an image. A bare tag, as OCI layouts have it, is no name.
-fn name_of(descriptor: &Descriptor) -> Result<Option<Reference>> {
+pub(super) fn name_of(descriptor: &Descriptor) -> Result<Option<Reference>> {
     let annotations = &descriptor.annotations;
     let text = match (annotations.get(IMAGE_NAME), annotations.get(REF_NAME)) {
         (Some(name), _) => name,
@@ -451,7 +451,7 @@ fn read_docker_archive(
     Ok(plans)
 }
 
-fn archived_name(name: &str) -> Result<Vec<u8>> {
+pub(super) fn archived_name(name: &str) -> Result<Vec<u8>> {
     unpack::clean(name.as_bytes())
         .filter(|clean| !clean.is_empty())
         .ok_or_else(|| {

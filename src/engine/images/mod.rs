@@ -6,11 +6,15 @@
 
 pub mod catalog;
 pub mod change;
+pub mod changes;
 pub mod codec;
 mod commit;
 mod compare;
+mod compress;
 pub mod document;
 mod download;
+pub mod explore;
+pub mod extract;
 mod fetch;
 pub mod index;
 mod ingest;
@@ -20,6 +24,8 @@ mod legacy;
 mod load;
 pub mod manifest_list;
 mod origins;
+mod pace;
+pub mod pack;
 pub mod platform;
 mod prune;
 mod pull;
@@ -28,6 +34,7 @@ pub mod ranges;
 pub mod registry;
 pub mod removal;
 mod save;
+pub mod snapshot;
 pub mod tarball;
 pub mod unpack;
 mod usage;
@@ -352,30 +359,7 @@ impl Images {
             .iter()
             .map(catalog::StoredLayer::layer)
             .collect();
-        let mut sizes = layers.iter().map(|layer| layer.size);
-        let mut history: Vec<HistoryEntry> = Vec::new();
-        for step in &config.history {
-            let size = if step.empty_layer {
-                0
-            } else {
-                sizes.next().unwrap_or(0)
-            };
-            history.push(HistoryEntry {
-                created: step.created,
-                created_by: step.created_by.clone(),
-                comment: step.comment.clone(),
-                size,
-                empty: step.empty_layer,
-            });
-        }
-        // Layers that the history does not tell of.
-        history.extend(sizes.map(|size| HistoryEntry {
-            created: config.created,
-            created_by: String::new(),
-            comment: String::new(),
-            size,
-            empty: false,
-        }));
+        let history = stored_steps(&config, layers.iter().map(|layer| layer.size).collect());
         let newest = config.history.last();
         Ok(Image {
             summary: summary(&catalog, &id, stored, &config),
@@ -604,6 +588,35 @@ fn configuration(
         },
         history,
     })
+}
+
+/// A configuration's history with the sizes of its layers, the lowest first.
+fn stored_steps(config: &Config, sizes: Vec<u64>) -> Vec<HistoryEntry> {
+    let mut sizes = sizes.into_iter();
+    let mut history: Vec<HistoryEntry> = Vec::new();
+    for step in &config.history {
+        let size = if step.empty_layer {
+            0
+        } else {
+            sizes.next().unwrap_or(0)
+        };
+        history.push(HistoryEntry {
+            created: step.created,
+            created_by: step.created_by.clone(),
+            comment: step.comment.clone(),
+            size,
+            empty: step.empty_layer,
+        });
+    }
+    // Layers that the history does not tell of.
+    history.extend(sizes.map(|size| HistoryEntry {
+        created: config.created,
+        created_by: String::new(),
+        comment: String::new(),
+        size,
+        empty: false,
+    }));
+    history
 }
 
 fn first_id(made: Vec<(ImageId, Vec<Reference>)>) -> Result<ImageId> {

@@ -14,6 +14,7 @@ use crate::engine::model::image::Removed;
 use crate::engine::model::registry::{Prunable, PrunePlan, Pruned};
 use crate::engine::model::{Reference, request};
 use crate::engine::sys::at::Dir;
+use crate::engine::sys::file::{self, Sweep};
 use crate::engine::sys::measure;
 
 /// How long a broken-off download waits for the pull that goes on with it.
@@ -151,7 +152,9 @@ fn forget(catalog: &mut Catalog, id: &ImageId) -> Vec<Removed> {
 pub(super) struct Leftovers {
     workspaces: Vec<(Vec<u8>, Dir)>,
     downloads: Vec<(Vec<u8>, std::fs::File)>,
-    /// Bytes of all of it.
+    /// Of the records of this store and of those beside it.
+    temporary: Vec<String>,
+    /// Bytes of all of it but records.
     pub(super) bytes: u64,
 }
 
@@ -206,6 +209,7 @@ impl Leftovers {
         Ok(Self {
             workspaces,
             downloads,
+            temporary: file::sweep_temporary(&images.roots.data, Sweep::Look)?,
             bytes,
         })
     }
@@ -221,7 +225,9 @@ impl Leftovers {
             .downloads
             .iter()
             .map(move |(name, _)| format!("download {}", shown(name)));
-        workspaces.chain(downloads)
+        let temporary = self.temporary.iter();
+        let temporary = temporary.map(move |name| format!("record {}", shown(name.as_bytes())));
+        workspaces.chain(downloads).chain(temporary)
     }
 
     /// Removes them.
@@ -234,7 +240,7 @@ impl Leftovers {
                 dir.remove_file(name)?;
             }
         }
-        Ok(())
+        file::sweep_temporary(&images.roots.data, Sweep::Remove).map(|_| ())
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::sync::Notify;
 
 use super::Images;
@@ -552,6 +553,14 @@ impl Drop for Stopping<'_> {
 
 /// The error with what was attempted. Docker's own words for what is not there, or not for us, name it already.
 fn about(name: &Reference, error: Error) -> Error {
+    let is_full = error.raw_os_error() == Some(Errno::NOSPC.raw_os_error());
+    let error = if is_full && error.hint().is_none() {
+        error.with_hint(
+            "what was fetched is kept for the next pull; 'wharf image prune -a' gives its place back",
+        )
+    } else {
+        error
+    };
     let names_it = ["manifest for", "repository", "pull access denied for"]
         .iter()
         .any(|words| {
@@ -580,6 +589,14 @@ fn wrong_size(layer: &Descriptor, found: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_what_can_be_given_back() {
+        let full = std::io::Error::from(Errno::NOSPC);
+        let error = Err::<(), _>(full).attempt(|| "write blob").unwrap_err();
+        let error = about(&"a".parse().unwrap(), error);
+        assert!(error.hint().unwrap().contains("image prune -a"), "{error}");
+    }
 
     #[test]
     fn an_error_names_the_image_once() {

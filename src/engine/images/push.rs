@@ -1,7 +1,8 @@
-//! Pushes: from an image of the store to a name in a registry. Blobs and manifest go exactly as they are stored, so that
-//! digests are the same there; the manifest goes last, and names nothing that is not there.
+//! Pushes: from an image of the store to a name in a registry. Blobs and manifest go exactly as they are stored (layers of
+//! images that came without a manifest are compressed in the store first), so that digests are the same there; the manifest goes last, and names nothing that is not there.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -25,7 +26,7 @@ use crate::engine::model::{Auth, Cancel, Digest, Platform, Progress, Reference, 
 const LOOK: Duration = Duration::from_millis(50);
 
 /// One image on its way, with its files open: it may be removed meanwhile.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Outgoing {
     name: Reference,
     id: ImageId,
@@ -35,6 +36,8 @@ struct Outgoing {
     config: Blob,
     /// Bottom first, each once.
     layers: Vec<Blob>,
+    /// Its layers are to be compressed first.
+    is_plain: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -44,7 +47,7 @@ struct Blob {
 }
 
 impl Images {
-    /// Sends images to a registry.
+    /// Sends images to a registry. `in_use` are the layers that containers need.
     ///
     /// # Errors
     /// As `Engine::push`. What was sent stays there, and the next push does not send it again; a name in the registry
@@ -53,6 +56,7 @@ impl Images {
         &self,
         client: &Client,
         request: &request::Push,
+        in_use: &dyn Fn() -> Result<BTreeSet<Digest>>,
         tell: &dyn Fn(Turn<'_, Pushed>),
         report: Report<'_>,
         cancel: &Cancel,
@@ -61,18 +65,7 @@ impl Images {
         if name.digest().is_some() {
             return Err(Error::invalid("cannot push a digest reference"));
         }
-        let outgoing = {
-            let _held = self.hold()?;
-            let catalog = self.catalog()?;
-            choose(&catalog, request)?
-                .into_iter()
-                .map(|(name, id)| {
-                    let what = pushing(&name);
-                    self.outgoing(&catalog, name, id, request.platform.as_ref())
-                        .attempt(|| what)
-                })
-                .collect::<Result<Vec<_>>>()?
-        };
+        let outgoing = self.all_outgoing(request)?;
         let repository = client.repository(name, &request.auth, Access::Push);
         let sending = Sending {
             repository: &repository,
@@ -85,6 +78,15 @@ impl Images {
             let mut pushed = Vec::new();
             for image in &outgoing {
                 tell(Turn::Begun(&image.name));
+                if image.is_plain {
+                    // A registry that does not answer, or lets nobody in, is not worth the compressing.
+                    unless(cancel, repository.find_blob(&image.config.digest))
+                        .await
+                        .attempt(|| pushing(&image.name))?;
+                }
+                let image = &self
+                    .compressed(image, in_use, report, cancel)
+                    .attempt(|| pushing(&image.name))?;
                 let sent = unless(cancel, sending.image(image)).await;
                 sent.and_then(|()| self.remember(image))
                     .attempt(|| pushing(&image.name))?;
@@ -98,6 +100,41 @@ impl Images {
             }
             Ok(pushed)
         })
+    }
+
+    fn all_outgoing(&self, request: &request::Push) -> Result<Vec<Outgoing>> {
+        let _held = self.hold()?;
+        let catalog = self.catalog()?;
+        choose(&catalog, request)?
+            .into_iter()
+            .map(|(name, id)| {
+                let what = pushing(&name);
+                self.outgoing(&catalog, name, id, request.platform.as_ref())
+                    .attempt(|| what)
+            })
+            .collect()
+    }
+
+    /// The image as it is pushed: with compressed layers.
+    fn compressed<'a>(
+        &self,
+        image: &'a Outgoing,
+        in_use: &dyn Fn() -> Result<BTreeSet<Digest>>,
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<Cow<'a, Outgoing>> {
+        if !image.is_plain {
+            return Ok(Cow::Borrowed(image));
+        }
+        // It may be there under several names.
+        if self.is_uncompressed(&image.id)? {
+            self.compress(&image.id, report, cancel)?;
+            self.collect(in_use)?;
+        }
+        let _held = self.hold()?;
+        let (name, id) = (image.name.clone(), image.id.clone());
+        self.outgoing(&self.catalog()?, name, id, None)
+            .map(Cow::Owned)
     }
 
     /// What refers to an image in its registry.
@@ -174,6 +211,7 @@ impl Images {
             }
         }
         Ok(Outgoing {
+            is_plain: self.is_uncompressed(&id)?,
             name,
             id,
             digest: stored.manifest.clone(),

@@ -13,6 +13,7 @@ use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::digest::ImageId;
 use crate::engine::model::progress::Report;
 use crate::engine::model::{Cancel, Digest, Progress, Reference};
+use crate::engine::sys::passage::Passage;
 
 /// Everything that will be written, with its files open: an image that is removed meanwhile is saved all the same.
 struct Archive {
@@ -59,10 +60,11 @@ pub(super) fn save(
         let size = u64::try_from(document.len()).unwrap_or(u64::MAX);
         tar.append(name, 0o644, size, &mut document.as_slice(), &|_| ())?;
     }
-    for mut blob in archive.blobs {
+    for blob in archive.blobs {
         let path = format!("blobs/sha256/{}", blob.digest.hex());
         let tell = blob.teller(report);
-        tar.append(&path, 0o444, blob.size, &mut blob.file, &tell)?;
+        let mut content = Passage::new(&blob.file);
+        tar.append(&path, 0o444, blob.size, &mut content, &tell)?;
         blob.tell(report, "Saved", blob.size);
     }
     // Two empty blocks are the end (tar(5)).

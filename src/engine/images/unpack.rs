@@ -17,21 +17,22 @@ use super::{index, ingest};
 use crate::engine::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::engine::sys::at::{self, Dir};
 use crate::engine::sys::behind::{Behind, Trail};
+use crate::engine::sys::nursery::Nursery;
 
-const WHITEOUT: &[u8] = b".wh.";
-const SPECIAL_WHITEOUT: &[u8] = b".wh..wh.";
-const OPAQUE_WHITEOUT: &[u8] = b".wh..wh..opq";
+pub(super) const WHITEOUT: &[u8] = b".wh.";
+pub(super) const SPECIAL_WHITEOUT: &[u8] = b".wh..wh.";
+pub(super) const OPAQUE_WHITEOUT: &[u8] = b".wh..wh..opq";
 /// What marks a directory that hides those below (overlayfs).
 pub const OPAQUE_XATTR: &[u8] = b"trusted.overlay.opaque";
 /// Most entries of one layer. A whole desktop has about two million files.
-const MAX_ENTRIES: u64 = 20_000_000;
+pub(super) const MAX_ENTRIES: u64 = 20_000_000;
 /// Longest path of an entry and longest name in it, in bytes (path_resolution(7), `PATH_MAX` and `NAME_MAX`).
 const MAX_PATH: usize = 4096;
 const MAX_NAME: usize = 255;
 /// Links followed on the way to one entry, as the kernel (path_resolution(7)).
-const MAX_LINKS: usize = 40;
+pub(super) const MAX_LINKS: usize = 40;
 /// Holes larger than this are not hashed: a file of a few bytes can claim to be exabytes long.
-const MAX_HASHED_HOLES: u64 = 256 << 20;
+pub(super) const MAX_HASHED_HOLES: u64 = 256 << 20;
 
 /// A layer whose archive is applied, but which may still need something of the layers below.
 #[derive(Debug)]
@@ -39,12 +40,18 @@ pub struct Unpacked {
     layer: Layer,
 }
 
-/// Applies an uncompressed archive to an empty directory. What follows its end marker is left in `input`.
+/// Applies an uncompressed archive to an empty directory; the directories in it come from the nursery. What follows its
+/// end marker is left in `input`.
 ///
 /// # Errors
 /// `InvalidInput` naming the entry for anything malformed or escaping; what the file system says. The directory then
 /// holds a part of the layer.
-pub fn unpack(input: &mut dyn Read, root: Dir, behind: &Arc<Behind>) -> Result<Unpacked> {
+pub fn unpack(
+    input: &mut dyn Read,
+    root: Dir,
+    behind: &Arc<Behind>,
+    nursery: &Arc<Nursery>,
+) -> Result<Unpacked> {
     let mut reader = tarball::Reader::new(input);
     let mut layer = Layer {
         root,
@@ -55,6 +62,7 @@ pub fn unpack(input: &mut dyn Read, root: Dir, behind: &Arc<Behind>) -> Result<U
         wanted: Vec::new(),
         buffer: vec![0; CHUNK],
         behind: Arc::clone(behind),
+        nursery: Arc::clone(nursery),
     };
     layer.root.set_own_attributes(0, 0, 0o755)?;
     layer.root.set_own_mtime((0, 0))?;
@@ -79,7 +87,7 @@ pub fn unpack(input: &mut dyn Read, root: Dir, behind: &Arc<Behind>) -> Result<U
 }
 
 /// Refuses paths that no file system takes, before they are kept anywhere.
-fn check_length(path: &[u8]) -> Result<()> {
+pub(super) fn check_length(path: &[u8]) -> Result<()> {
     let longest = path.split(|byte| *byte == b'/').map(<[u8]>::len).max();
     if path.len() <= MAX_PATH && longest.unwrap_or(0) <= MAX_NAME {
         return Ok(());
@@ -161,6 +169,7 @@ struct Layer {
     wanted: Vec<(Vec<u8>, Vec<u8>)>,
     buffer: Vec<u8>,
     behind: Arc<Behind>,
+    nursery: Arc<Nursery>,
 }
 
 #[derive(Debug)]
@@ -381,7 +390,7 @@ impl Layer {
         let (_, name) = split(real);
         loop {
             let dir = &self.current()?.dir;
-            if dir.make_dir(name)? {
+            if self.nursery.make_dir(dir, name)? {
                 return Ok(());
             }
             let Some(there) = dir.stat(name)? else {
@@ -392,7 +401,7 @@ impl Layer {
             }
             self.clear(real)?;
             // "Removed" and then made again in one layer: what is below must stay hidden.
-            if there.is_whiteout() && self.current()?.dir.make_dir(name)? {
+            if there.is_whiteout() && self.nursery.make_dir(&self.current()?.dir, name)? {
                 return self.make_opaque(real);
             }
         }
@@ -774,7 +783,7 @@ impl Walk {
 
 /// The directory and the name of an entry in the merged view of layers, topmost first; `None` if it is nowhere or was
 /// removed.
-fn find_lower(lowers: &[Dir], path: &[u8]) -> Result<Option<(Dir, Vec<u8>)>> {
+pub(super) fn find_lower(lowers: &[Dir], path: &[u8]) -> Result<Option<(Dir, Vec<u8>)>> {
     let (parent, name) = split(path);
     for lower in lowers {
         let mut dir = lower.try_clone()?;
@@ -811,7 +820,7 @@ fn find_lower(lowers: &[Dir], path: &[u8]) -> Result<Option<(Dir, Vec<u8>)>> {
     Ok(None)
 }
 
-fn is_opaque(dir: &Dir) -> Result<bool> {
+pub(super) fn is_opaque(dir: &Dir) -> Result<bool> {
     let xattrs = dir.own_xattrs()?;
     Ok(xattrs.iter().any(|(name, _)| name == OPAQUE_XATTR))
 }
@@ -857,7 +866,7 @@ pub fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
 
 /// overlayfs acts on attributes of its own namespaces (redirects into other directories, for one): an archive must not
 /// bring them.
-fn wanted_xattrs(entry: &Entry) -> impl Iterator<Item = &(Vec<u8>, Vec<u8>)> {
+pub(super) fn wanted_xattrs(entry: &Entry) -> impl Iterator<Item = &(Vec<u8>, Vec<u8>)> {
     entry.xattrs.iter().filter(|(name, _)| {
         !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.")
     })
@@ -879,7 +888,7 @@ fn tolerate(set: Result<()>, special: bool) -> Result<bool> {
 const EPERM: i32 = 1;
 const ENOTSUP: i32 = 95;
 
-fn implied_directory(path: &[u8]) -> index::Entry {
+pub(super) fn implied_directory(path: &[u8]) -> index::Entry {
     index::Entry {
         path: path.to_vec(),
         kind: index::Kind::Directory {

@@ -560,7 +560,7 @@ impl Images {
         let blob = self.blobs_dir().open_file(layer.blob.hex().as_bytes())?;
         let (tree, diff_id) = std::thread::scope(|scope| {
             let mut ahead = Ahead::start(scope, blob, || cancel.is_cancelled());
-            let tree = unpack::unpack(&mut ahead, root, &work.behind)?;
+            let tree = unpack::unpack(&mut ahead, root, &work.behind, &work.nursery)?;
             Ok::<_, Error>((tree, ahead.finish().map_err(stream_error)?))
         })?;
         if diff_id != layer.diff_id {

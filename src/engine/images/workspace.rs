@@ -15,6 +15,7 @@ use crate::engine::model::{Cancel, Digest};
 use crate::engine::sys::at::{self, Dir};
 use crate::engine::sys::behind::{Behind, Trail};
 use crate::engine::sys::file::Lock;
+use crate::engine::sys::nursery::Nursery;
 
 const PREFIX: &str = ".tmp-";
 
@@ -28,6 +29,8 @@ pub struct Workspace {
     next: AtomicU64,
     /// What was written here lately.
     pub(super) behind: Arc<Behind>,
+    /// Where the directories of layers are made.
+    pub(super) nursery: Arc<Nursery>,
 }
 
 /// A blob on disk, or on its way there.
@@ -71,6 +74,7 @@ impl Workspace {
         let dir = opened.ok_or_else(|| Error::new(Kind::Internal, "the workspace has gone"))?;
         dir.try_lock()?;
         Ok(Self {
+            nursery: Arc::new(Nursery::create(&dir, b"nursery")?),
             layers: layers.try_clone()?,
             blobs: blobs.try_clone()?,
             name,

@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::digest::ImageId;
+use super::health::{Health, HealthCheck, HealthStatus};
 use super::id::ContainerId;
+use super::log::LogConfig;
+use super::modes::{IdRange, Keeping, Modes};
+use super::network::{Attachment, DnsConfig, Endpoint, PortBinding};
+use super::rights::Rights;
+use super::selinux::{Contexts, LabelOption, Relabel};
 use super::{Platform, Timestamp};
 
 /// Version of [`Container`] on disk.
@@ -38,6 +44,8 @@ pub struct Container {
 pub struct ContainerConfig {
     /// Host name; the short id unless given.
     pub hostname: String,
+    /// NIS domain name; empty for none.
+    pub domainname: String,
     /// `user[:group]`, names or numbers; empty is root.
     pub user: String,
     /// Whether the front that created it wanted stdin, stdout, stderr.
@@ -68,6 +76,10 @@ pub struct ContainerConfig {
     pub exposed_ports: Vec<String>,
     /// Anonymous volume paths from the image.
     pub volumes: Vec<String>,
+    /// How its health is found out, image's and request's.
+    pub healthcheck: Option<HealthCheck>,
+    /// The image's shell, which runs probes in shell form; empty is `/bin/sh -c`.
+    pub shell: Vec<String>,
 }
 
 impl ContainerConfig {
@@ -95,8 +107,18 @@ pub struct Attach {
 pub struct HostConfig {
     /// Bind mounts and tmpfs, in the order given.
     pub mounts: Vec<Mount>,
-    /// Network mode.
+    /// `--volumes-from` as it was asked for; what it gave is among the mounts.
+    pub volumes_from: Vec<String>,
+    /// Whose network it has.
     pub network: NetworkMode,
+    /// The networks that it is on, with [`NetworkMode::Networks`].
+    pub networks: Vec<Attachment>,
+    /// What it publishes.
+    pub ports: Vec<PortBinding>,
+    /// All that is exposed is published, too.
+    pub publish_all: bool,
+    /// How it finds names.
+    pub dns: DnsConfig,
     /// Restart policy.
     pub restart: RestartPolicy,
     /// Remove the container when it exits (`--rm`).
@@ -115,6 +137,76 @@ pub struct HostConfig {
     pub shm_size: Option<u64>,
     /// `name:address` lines for `/etc/hosts`.
     pub extra_hosts: Vec<String>,
+    /// Devices, groups, limits of processes.
+    pub rights: Rights,
+    /// Namespaces of its own.
+    pub modes: Modes,
+    /// Ids of its users, if they are not the host's.
+    pub ids: Option<IdRange>,
+    /// Beside limits.
+    pub keeping: Keeping,
+    /// Security modules of the kernel.
+    pub security: Security,
+    /// SELinux contexts, chosen when the container is made.
+    pub contexts: Contexts,
+}
+
+/// What was asked of the kernel's security modules (`--security-opt`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Security {
+    /// AppArmor's profile, or `unconfined`; wharf's own if `None`.
+    pub apparmor: Option<String>,
+    /// Nothing that is executed gives more rights, such as set-user-ID programs (prctl(2), `PR_SET_NO_NEW_PRIVS`).
+    pub no_new_privileges: Option<bool>,
+    /// Which system calls are allowed; the built-in profile if `None`.
+    pub seccomp: Option<Seccomp>,
+    /// Nothing of `/proc` and `/sys` is hidden or read-only.
+    pub open_paths: bool,
+    /// Whether its own part of the cgroup tree is writable; only with every right if `None`.
+    pub writable_cgroups: Option<bool>,
+    /// Changes of the SELinux contexts.
+    pub labels: Vec<LabelOption>,
+}
+
+/// A filter of system calls.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seccomp {
+    /// None.
+    Unconfined,
+    /// The engine's own.
+    Builtin,
+    /// This one: JSON in Docker's form.
+    Profile(String),
+}
+
+impl Security {
+    /// As `--security-opt` takes it, one text for each option; a profile is its content, not its file. Docker keeps what
+    /// `systempaths` says elsewhere.
+    #[must_use]
+    pub fn options(&self) -> Vec<String> {
+        let value = |no| if no { "" } else { "=false" };
+        let new_privileges = self
+            .no_new_privileges
+            .map(|no| format!("no-new-privileges{}", value(no)));
+        let seccomp = self.seccomp.as_ref().map(|filter| match filter {
+            Seccomp::Unconfined => "seccomp=unconfined".to_owned(),
+            Seccomp::Builtin => "seccomp=builtin".to_owned(),
+            Seccomp::Profile(text) => format!("seccomp={text}"),
+        });
+        let labels = self.labels.iter().map(|option| format!("label={option}"));
+        let groups = self
+            .writable_cgroups
+            .map(|writable| format!("writable-cgroups={writable}"));
+        let apparmor = self.apparmor.iter();
+        labels
+            .chain(apparmor.map(|name| format!("apparmor={name}")))
+            .chain(new_privileges)
+            .chain(seccomp)
+            .chain(groups)
+            .collect()
+    }
 }
 
 /// One mount asked for by `-v`, `--tmpfs` (later `--mount`, volumes).
@@ -133,6 +225,12 @@ pub enum Mount {
         propagation: Option<String>,
         /// Create a missing source directory, as `-v` does and `--mount` does not.
         create_source: bool,
+        /// What becomes of mounts below the source.
+        #[serde(default)]
+        recursion: Recursion,
+        /// The SELinux context that its files get.
+        #[serde(default)]
+        relabel: Option<Relabel>,
     },
     /// A new tmpfs.
     Tmpfs {
@@ -141,6 +239,65 @@ pub enum Mount {
         /// Comma-separated mount options as given: `size=64m,mode=1777,exec`.
         options: String,
     },
+    /// A volume.
+    Volume(VolumeMount),
+    /// The files of an image, read-only.
+    Image(ImageMount),
+}
+
+/// What becomes of mounts below the source of a bind mount.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recursion {
+    /// They come along, and are read-only if it is.
+    #[default]
+    Enabled,
+    /// They stay away.
+    Disabled,
+    /// They come along, and stay writable if it is read-only.
+    Writable,
+    /// They come along, and must be read-only.
+    Readonly,
+}
+
+/// A volume in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct VolumeMount {
+    /// Its name; in a request empty for one that gets a name when the container is made.
+    pub name: String,
+    /// Absolute path in the container.
+    pub target: String,
+    /// Mounted read-only.
+    pub readonly: bool,
+    /// Does not begin with what the image has at the target.
+    pub nocopy: bool,
+    /// Only this directory or file of it, relative.
+    pub subpath: Option<String>,
+    /// Nobody named it: it may go with its last container.
+    pub anonymous: bool,
+    /// Labels, if it is made for this container.
+    pub labels: BTreeMap<String, String>,
+    /// Options of the driver, if it is made for this container.
+    pub options: BTreeMap<String, String>,
+    /// It was asked for by `--mount`.
+    pub long: bool,
+    /// The SELinux context that its files get; [`Relabel::Shared`] if `None`.
+    pub relabel: Option<Relabel>,
+}
+
+/// The files of an image in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct ImageMount {
+    /// The image as it was asked for.
+    pub image: String,
+    /// Its unpacked layers, topmost first; empty in a request.
+    pub layers: Vec<super::Digest>,
+    /// Absolute path in the container.
+    pub target: String,
+    /// Only this directory or file of it, relative.
+    pub subpath: Option<String>,
 }
 
 impl Mount {
@@ -149,12 +306,38 @@ impl Mount {
     pub fn target(&self) -> &str {
         match self {
             Self::Bind { target, .. } | Self::Tmpfs { target, .. } => target,
+            Self::Volume(volume) => &volume.target,
+            Self::Image(image) => &image.target,
         }
+    }
+
+    /// The same, read-only if that is asked for.
+    #[must_use]
+    pub fn restricted(mut self, to_reading: bool) -> Self {
+        if to_reading {
+            match &mut self {
+                Self::Bind { readonly, .. } => *readonly = true,
+                Self::Volume(volume) => volume.readonly = true,
+                Self::Tmpfs { .. } | Self::Image(_) => {}
+            }
+        }
+        self
+    }
+
+    /// The same with other contexts for its files, if any are given.
+    #[must_use]
+    pub fn relabelled(mut self, given: Option<Relabel>) -> Self {
+        match &mut self {
+            Self::Bind { relabel, .. } => *relabel = given.or(*relabel),
+            Self::Volume(volume) => volume.relabel = given.or(volume.relabel),
+            Self::Tmpfs { .. } | Self::Image(_) => {}
+        }
+        self
     }
 }
 
-/// How the container meets the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// Whose network namespace the container has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkMode {
     /// Its own network namespace with loopback only.
@@ -162,15 +345,49 @@ pub enum NetworkMode {
     None,
     /// The host's network namespace.
     Host,
+    /// That of another container: any name in a request, its id in a record.
+    Container(String),
+    /// Its own, on the networks of `HostConfig::networks`.
+    Networks,
 }
 
 impl NetworkMode {
-    /// Docker's word.
+    /// Whether the namespace is the container's own.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn is_own(&self) -> bool {
         match self {
-            Self::None => "none",
-            Self::Host => "host",
+            Self::None | Self::Networks => true,
+            Self::Host | Self::Container(_) => false,
+        }
+    }
+}
+
+impl HostConfig {
+    /// Docker's word for the network mode.
+    #[must_use]
+    pub fn network_mode(&self) -> String {
+        match &self.network {
+            NetworkMode::None => "none".to_owned(),
+            NetworkMode::Host => "host".to_owned(),
+            NetworkMode::Container(id) => format!("container:{id}"),
+            NetworkMode::Networks => match self.networks.first() {
+                Some(first) => first.network.clone(),
+                None => "none".to_owned(),
+            },
+        }
+    }
+
+    /// The names of the networks that it is on, in the order of the record.
+    #[must_use]
+    pub fn network_names(&self) -> Vec<&str> {
+        match &self.network {
+            NetworkMode::None => vec!["none"],
+            NetworkMode::Host => vec!["host"],
+            NetworkMode::Container(_) => Vec::new(),
+            NetworkMode::Networks => {
+                let networks = self.networks.iter();
+                networks.map(|one| one.network.as_str()).collect()
+            }
         }
     }
 }
@@ -218,32 +435,64 @@ pub struct Resources {
     pub nano_cpus: Option<u64>,
     /// Relative weight, 2 to 262144.
     pub cpu_shares: Option<u64>,
+    /// Soft limit of memory in bytes.
+    pub memory_reservation: Option<u64>,
+    /// Period of the CPU quota in microseconds.
+    pub cpu_period: Option<u64>,
+    /// CPU time in each period in microseconds; instead of `nano_cpus`.
+    pub cpu_quota: Option<i64>,
+    /// Period of real-time scheduling in microseconds (v1).
+    pub cpu_rt_period: Option<u64>,
+    /// Real-time scheduling in each period in microseconds (v1).
+    pub cpu_rt_runtime: Option<i64>,
     /// CPU list such as `0-2,4`.
     pub cpuset_cpus: Option<String>,
+    /// List of memory nodes such as `0,1`.
+    pub cpuset_mems: Option<String>,
+    /// Weight of block I/O, 10 to 1000.
+    pub blkio_weight: Option<u16>,
     /// Largest number of tasks.
     pub pids_limit: Option<u64>,
+    /// How readily memory is swapped out, 0 to 100 (v1).
+    pub memory_swappiness: Option<u64>,
+    /// Without memory its processes wait instead of being ended (v1).
+    pub oom_kill_disable: bool,
+    /// Of single devices.
+    pub devices: DeviceLimits,
 }
 
-/// Log driver and its options.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// Limits of block I/O of single devices.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
-pub struct LogConfig {
-    /// `json-file` or `none`.
-    pub driver: String,
-    /// Rotate when the file would grow beyond this many bytes; never if `None`.
-    pub max_size: Option<u64>,
-    /// Files kept, the current one included; at least 1.
-    pub max_file: u32,
+pub struct DeviceLimits {
+    /// Weights.
+    pub weights: Vec<DeviceWeight>,
+    /// Bytes read per second.
+    pub read_bytes: Vec<DeviceRate>,
+    /// Bytes written per second.
+    pub write_bytes: Vec<DeviceRate>,
+    /// Reads per second.
+    pub read_ios: Vec<DeviceRate>,
+    /// Writes per second.
+    pub write_ios: Vec<DeviceRate>,
 }
 
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self {
-            driver: "json-file".to_owned(),
-            max_size: None,
-            max_file: 1,
-        }
-    }
+/// A device's weight.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DeviceWeight {
+    /// On the host.
+    pub path: String,
+    /// 10 to 1000; 0 is none.
+    pub weight: u16,
+}
+
+/// A device's rate per second.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DeviceRate {
+    /// On the host.
+    pub path: String,
+    /// Bytes or operations.
+    pub rate: u64,
 }
 
 /// Version of [`State`] on disk.
@@ -286,6 +535,10 @@ pub struct State {
     pub restart_count: u32,
     /// Somebody asked it to stop: `unless-stopped` and `always` respect that.
     pub stopped_by_user: bool,
+    /// AppArmor's profile of the last run; empty without one.
+    pub apparmor_profile: String,
+    /// Its health, if that is probed and it has been started.
+    pub health: Option<Health>,
 }
 
 impl Default for State {
@@ -303,6 +556,17 @@ impl Default for State {
             finished_at: None,
             restart_count: 0,
             stopped_by_user: false,
+            apparmor_profile: String::new(),
+            health: None,
+        }
+    }
+}
+
+impl State {
+    /// Nobody probes its health any more: then Docker calls it unhealthy (moby, `CloseMonitorChannel`).
+    pub fn end_health(&mut self) {
+        if let Some(health) = &mut self.health {
+            health.status = HealthStatus::Unhealthy;
         }
     }
 }
@@ -362,6 +626,47 @@ impl Status {
     }
 }
 
+/// One path that differs from the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Absolute path in the container; bytes that are not UTF-8 are replaced.
+    pub path: String,
+    /// How.
+    pub kind: Changed,
+}
+
+/// How a path differs from the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// Content or attributes.
+    Modified,
+    /// It is new.
+    Added,
+    /// It is gone.
+    Deleted,
+}
+
+impl Changed {
+    /// `diff`'s letter.
+    #[must_use]
+    pub fn letter(self) -> char {
+        match self {
+            Self::Modified => 'C',
+            Self::Added => 'A',
+            Self::Deleted => 'D',
+        }
+    }
+}
+
+/// Bytes of a container's files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// What it has written itself.
+    pub own: u64,
+    /// With its image.
+    pub all: u64,
+}
+
 /// One row of `ps` and of the containers pane: the record and its state, as they are now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContainerSummary {
@@ -369,4 +674,6 @@ pub struct ContainerSummary {
     pub container: std::sync::Arc<Container>,
     /// What it is doing.
     pub state: State,
+    /// The networks that it is on while it runs, in the order of its interfaces.
+    pub endpoints: Vec<Endpoint>,
 }

@@ -83,6 +83,26 @@ pub struct Pruned {
     pub reclaimed: u64,
 }
 
+/// One container that a prune would take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrunableContainer {
+    /// The container.
+    pub id: super::ContainerId,
+    /// Its name.
+    pub name: String,
+    /// Bytes of its writable layer.
+    pub size: u64,
+}
+
+/// What `container prune` took.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PrunedContainers {
+    /// The containers.
+    pub removed: Vec<super::ContainerId>,
+    /// Bytes of their writable layers.
+    pub reclaimed: u64,
+}
+
 /// One image that a prune would take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prunable {
@@ -174,6 +194,8 @@ pub struct DiskUsage {
     pub images: ImagesUsage,
     /// Containers.
     pub containers: ContainersUsage,
+    /// Volumes.
+    pub volumes: Vec<super::volume::VolumeUsage>,
 }
 
 /// What `system check` found wrong with one thing.

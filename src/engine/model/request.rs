@@ -1,7 +1,14 @@
 //! Requests: what the command line, the TUI and later the API ask of the engine. One validation path for all doors.
 
-use super::container::{Attach, LogConfig};
-use super::{Auth, Mount, NetworkMode, Platform, Reference, Resources, RestartPolicy, Timestamp};
+use std::collections::BTreeMap;
+
+use super::container::Attach;
+use super::log::LogConfig;
+use super::network::{Attachment, DnsConfig, Pool, Port, PortBinding};
+use super::{
+    Auth, HealthCheck, Keeping, Modes, Mount, NetworkMode, Platform, Reference, Resources,
+    RestartPolicy, Rights, Security, Timestamp,
+};
 
 /// `create`: everything that was asked for; `None` or empty means "as the image says".
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,8 +39,20 @@ pub struct Create {
     pub attach: Attach,
     /// Mounts.
     pub mounts: Vec<Mount>,
-    /// Network.
+    /// Containers whose volumes and bind mounts it gets, too.
+    pub volumes_from: Vec<VolumesFrom>,
+    /// Whose network it has.
     pub network: NetworkMode,
+    /// The networks that it is on, with [`NetworkMode::Networks`].
+    pub networks: Vec<Attachment>,
+    /// What it publishes.
+    pub ports: Vec<PortBinding>,
+    /// Publish all that is exposed.
+    pub publish_all: bool,
+    /// Ports that are exposed, beside the image's.
+    pub exposed: Vec<Port>,
+    /// How it finds names.
+    pub dns: DnsConfig,
     /// Restart policy.
     pub restart: RestartPolicy,
     /// Remove when it exits.
@@ -58,6 +77,18 @@ pub struct Create {
     pub shm_size: Option<u64>,
     /// `host:ip`.
     pub extra_hosts: Vec<String>,
+    /// Devices, groups, limits of processes.
+    pub rights: Rights,
+    /// Namespaces of its own; other containers by any name.
+    pub modes: Modes,
+    /// Beside limits.
+    pub keeping: Keeping,
+    /// NIS domain name.
+    pub domainname: String,
+    /// Security modules of the kernel.
+    pub security: Security,
+    /// How its health is found out; what it leaves open is the image's.
+    pub healthcheck: Option<HealthCheck>,
 }
 
 /// `stop` and `restart`.
@@ -67,6 +98,127 @@ pub struct Stop {
     pub signal: Option<String>,
     /// Seconds before SIGKILL; the container's timeout if `None`, no limit if negative.
     pub timeout: Option<i64>,
+}
+
+/// `--volumes-from`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VolumesFrom {
+    /// Name, id or prefix.
+    pub container: String,
+    /// Read-only, whatever they are there.
+    pub readonly: bool,
+    /// The SELinux context that their files get; as there if `None`.
+    pub relabel: Option<super::selinux::Relabel>,
+}
+
+impl std::fmt::Display for VolumesFrom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mode = if self.readonly { ":ro" } else { "" };
+        write!(f, "{}{mode}", self.container)
+    }
+}
+
+/// `volume create`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateVolume {
+    /// Name; one is made up if empty.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// `type`, `device`, `o`.
+    pub options: BTreeMap<String, String>,
+}
+
+/// `volume prune`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PruneVolumes {
+    /// Also volumes that somebody named.
+    pub all: bool,
+    /// Only volumes with all these labels: `key` or `key=value`.
+    pub labels: Vec<String>,
+    /// Only volumes without any of these labels.
+    pub not_labels: Vec<String>,
+    /// Only these, by name and when they were made: what somebody has seen and agreed to.
+    pub only: Option<Vec<(String, Timestamp)>>,
+}
+
+/// `network create`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateNetwork {
+    /// Name.
+    pub name: String,
+    /// Driver as it was given; `bridge` if empty.
+    pub driver: String,
+    /// Its addresses; where a family has none, a free subnet is chosen.
+    pub pools: Vec<Pool>,
+    /// Endpoints get an address of version 4; they do if `None`.
+    pub ipv4: Option<bool>,
+    /// Endpoints get an address of version 6; they do not if `None`, unless a pool says so.
+    pub ipv6: Option<bool>,
+    /// Nothing outside is reached.
+    pub internal: bool,
+    /// Kept and shown.
+    pub attachable: bool,
+    /// A template for others.
+    pub config_only: bool,
+    /// The template that it is made from.
+    pub config_from: String,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+    /// Options of the address management.
+    pub ipam_options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// `network prune`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PruneNetworks {
+    /// Only networks that were made before.
+    pub until: Option<Timestamp>,
+    /// Only networks with all these labels: `key` or `key=value`.
+    pub labels: Vec<String>,
+    /// Only networks without any of these labels.
+    pub not_labels: Vec<String>,
+}
+
+/// `update`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    /// New limits; what is `None` stays as it is.
+    pub resources: Resources,
+    /// Take the limit of tasks away.
+    pub unlimited_pids: bool,
+    /// New restart policy.
+    pub restart: Option<RestartPolicy>,
+}
+
+/// `commit`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// Tag to give it.
+    pub reference: Option<Reference>,
+    /// Who made it.
+    pub author: String,
+    /// Comment in the history.
+    pub message: String,
+    /// Dockerfile instructions applied to the configuration.
+    pub changes: Vec<String>,
+    /// Freeze a running container meanwhile.
+    pub pause: bool,
+}
+
+/// `container prune`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PruneContainers {
+    /// Only containers that were made before.
+    pub until: Option<Timestamp>,
+    /// Only containers with all these labels: `key` or `key=value`.
+    pub labels: Vec<String>,
+    /// Only containers without any of these labels.
+    pub not_labels: Vec<String>,
+    /// Only these: what somebody has seen and agreed to.
+    pub only: Option<Vec<super::ContainerId>>,
 }
 
 /// `rm`.
@@ -93,6 +245,8 @@ pub struct Logs {
     pub stdout: bool,
     /// Standard error.
     pub stderr: bool,
+    /// With the labels and variables that entries carry.
+    pub details: bool,
 }
 
 impl Default for Logs {
@@ -104,6 +258,7 @@ impl Default for Logs {
             until: None,
             stdout: true,
             stderr: true,
+            details: false,
         }
     }
 }

@@ -3,20 +3,41 @@
 /// Bytes from `64m`, `1.5g`, `1024`, `10kb`, `2GiB` (powers of 1024 in every form, as docker/go-units `RAMInBytes`).
 #[must_use]
 pub fn parse_bytes(text: &str) -> Option<u64> {
+    read_scaled(text, |unit| match unit {
+        "" | "b" => Some(1),
+        "k" | "kb" | "kib" => Some(1 << 10),
+        "m" | "mb" | "mib" => Some(1 << 20),
+        "g" | "gb" | "gib" => Some(1 << 30),
+        "t" | "tb" | "tib" => Some(1 << 40),
+        "p" | "pb" | "pib" => Some(1 << 50),
+        _ => None,
+    })
+}
+
+/// Bytes from `20MB`, `1.5 GB`, `2GiB`, `1024`: powers of 1000 unless there is an `i`, as sizes of images are shown.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    read_scaled(text, |unit| match unit {
+        "" | "b" => Some(1),
+        "k" | "kb" => Some(1000),
+        "m" | "mb" => Some(1_000_000),
+        "g" | "gb" => Some(1_000_000_000),
+        "t" | "tb" => Some(1_000_000_000_000),
+        "p" | "pb" => Some(1_000_000_000_000_000),
+        binary => binary
+            .contains('i')
+            .then(|| parse_bytes(&format!("1{binary}")))?,
+    })
+}
+
+/// A number and its unit, in lower case.
+fn read_scaled(text: &str, factor: impl Fn(&str) -> Option<u64>) -> Option<u64> {
     let lower = text.trim().to_ascii_lowercase();
     let split = lower
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(lower.len());
     let (number, unit) = lower.split_at(split);
-    let factor: u64 = match unit.trim_start() {
-        "" | "b" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        "g" | "gb" | "gib" => 1 << 30,
-        "t" | "tb" | "tib" => 1 << 40,
-        "p" | "pb" | "pib" => 1 << 50,
-        _ => return None,
-    };
+    let factor = factor(unit.trim_start())?;
     if let Ok(whole) = number.parse::<u64>() {
         return whole.checked_mul(factor);
     }
@@ -128,6 +149,22 @@ mod tests {
         }
         for text in ["", "m", "-1", "1x", "1..5m", "99999999999999999999"] {
             assert_eq!(parse_bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_images_are_powers_of_a_thousand() {
+        let cases = [
+            ("20MB", 20_000_000),
+            ("1.5 gb", 1_500_000_000),
+            ("2GiB", 2 << 30),
+            ("7", 7),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
+        }
+        for wrong in ["", "x", "1x", "1i", "-1", "1e400"] {
+            assert_eq!(parse_size(wrong), None, "{wrong}");
         }
     }
 

@@ -1,2 +1,16 @@
-//! Door for networks: bridges, addresses, ports, names. Until then a container has its own loopback or the host's
-//! network (docs/adr/0007), and that is the runtime's work.
+//! What connects a container with the world: bridges, addresses, firewall rules, published ports, names. The container's
+//! monitor drives it (`connection.rs`); nothing here knows images, layers or the runtime.
+
+pub mod attach;
+pub mod connection;
+pub mod device;
+pub mod dns;
+pub mod endpoints;
+pub mod files;
+pub mod firewall;
+pub mod hold;
+pub mod names;
+pub mod pool;
+pub mod relay;
+pub mod sockets;
+mod wire;

@@ -91,17 +91,28 @@ pub fn wanted(add: &[String], drop: &[String]) -> Result<Capabilities> {
     Ok(set)
 }
 
-/// Those that are named, each once.
-///
-/// # Errors
-/// [`Kind::InvalidInput`](crate::engine::error::Kind::InvalidInput) for a name that is no capability.
-pub fn named(names: &[String]) -> Result<Capabilities> {
-    let (all, list) = parse_list(names, "capability")?;
-    Ok(if all {
-        self::all()
-    } else {
-        list.into_iter().collect()
-    })
+/// The capability of that name, as the specification writes it: `CAP_KILL`.
+#[must_use]
+pub fn by_name(name: &str) -> Option<Capability> {
+    let bare = name.strip_prefix("CAP_")?;
+    let known = Capability::from_str(bare).ok()?;
+    (known.to_string() == bare).then_some(known)
+}
+
+/// Those that are named, each once, and the names that nobody knows.
+#[must_use]
+pub fn named(names: &[String]) -> (Capabilities, Vec<&str>) {
+    let mut known = Capabilities::new();
+    let mut unknown = Vec::new();
+    for name in names {
+        match by_name(name) {
+            Some(capability) => {
+                known.insert(capability);
+            }
+            None => unknown.push(name.as_str()),
+        }
+    }
+    (known, unknown)
 }
 
 /// The names of all, in the order of their numbers: `CAP_CHOWN` first.
@@ -153,19 +164,37 @@ pub fn ungranted(
         ("bounding", wanted.bounding(), bounding),
         ("permitted", wanted.permitted(), permitted),
         ("effective", wanted.effective(), own_permitted),
-        ("inheritable", wanted.inheritable(), permitted & own_bounding),
+        (
+            "inheritable",
+            wanted.inheritable(),
+            permitted & own_bounding,
+        ),
         ("ambient", wanted.ambient(), own_permitted & own_inheritable),
     ]
     .into_iter()
     .filter_map(|(name, set, possible)| {
         let missing: Vec<String> = names_of(bits(set.as_ref()) & !possible).collect();
-        let told = || {
-            let list = missing.join(" ");
-            format!("process.capabilities.{name}: ignoring capabilities that cannot be granted: [{list}]")
-        };
-        (!missing.is_empty()).then(told)
+        not_granted(name, &missing)
     })
     .collect()
+}
+
+/// One line for a set. Callers of runc look for its words, which it has for an ambient capability alone.
+fn not_granted(set: &str, missing: &[String]) -> Option<String> {
+    let field = format!("process.capabilities.{set}");
+    let list = missing.join(" ");
+    match (set, missing) {
+        (_, []) => None,
+        ("ambient", [name]) => Some(format!(
+            "{field}: can't raise ambient capability {name}: it is not permitted and inheritable"
+        )),
+        ("ambient", _) => Some(format!(
+            "{field}: can't raise ambient capabilities that are not permitted and inheritable: [{list}]"
+        )),
+        _ => Some(format!(
+            "{field}: ignoring capabilities that cannot be granted: [{list}]"
+        )),
+    }
 }
 
 fn names_of(set: cred::Capabilities) -> impl Iterator<Item = String> {
@@ -240,7 +269,14 @@ mod tests {
         assert_eq!(
             ungranted(&lone, all, all),
             [
-                "process.capabilities.ambient: ignoring capabilities that cannot be granted: [CAP_CHOWN CAP_KILL]"
+                "process.capabilities.ambient: can't raise ambient capabilities that are not permitted and inheritable: [CAP_CHOWN CAP_KILL]"
+            ]
+        );
+        let one = sets(r#"{"ambient":["CAP_KILL"]}"#);
+        assert_eq!(
+            ungranted(&one, all, all),
+            [
+                "process.capabilities.ambient: can't raise ambient capability CAP_KILL: it is not permitted and inheritable"
             ]
         );
     }

@@ -13,10 +13,12 @@
 //! ```
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use oci_spec::runtime::Process;
 
 use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::model::network::Attachment;
 use crate::engine::model::request::{AttachTo, TerminalSize};
 use crate::engine::sys::socket;
 
@@ -210,6 +212,9 @@ pub enum Request {
     },
     /// The first frame on an exec supervisor's descriptor 0. Answer: as `start`; without `attach` it then goes on alone.
     Exec(Box<ExecRequest>),
+    /// The first frame on a probe's supervisor's descriptor 0, from the monitor. Answer: `probed` or `error`; when the
+    /// monitor closes its side before that, the probe is ended.
+    Probe(ProbeRequest),
     /// Join the streams. Answer: `done`, then the session.
     Attach(AttachTo),
     /// Send a signal to the main process. Answer: `done` or `error`.
@@ -234,6 +239,15 @@ pub enum Request {
     Wait,
     /// The terminal has a new size. Answer: `done` or `error`.
     Resize(TerminalSize),
+    /// One network more. Answer: `done` or `error`.
+    Connect(Box<Attachment>),
+    /// One network less. Answer: `done` or `error`.
+    Disconnect {
+        /// The network as the container's record names it.
+        network: String,
+    },
+    /// The plan on disk has another name or restart policy. Answer: `done` or `error`.
+    Reread,
 }
 
 /// What an exec supervisor is to run.
@@ -245,6 +259,30 @@ pub struct ExecRequest {
     pub attach: Option<AttachTo>,
     /// Id of this exec, 64 hexadecimal digits as Docker's, for events.
     pub exec_id: String,
+}
+
+/// A health probe.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ProbeRequest {
+    /// The container's main process.
+    pub pid: i32,
+    /// That process's start time in clock ticks since boot.
+    pub pid_start: u64,
+    /// What is run.
+    pub command: Vec<String>,
+    /// How long it may run.
+    pub timeout: Duration,
+}
+
+/// What a health probe did.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Probed {
+    /// Exit code; 128 + signal if it was killed.
+    pub code: i32,
+    /// It was killed because it ran too long.
+    pub late: bool,
+    /// Beginning of its output, both streams; bytes that are not UTF-8 are replaced.
+    pub output: String,
 }
 
 /// What a monitor or supervisor answers.
@@ -260,6 +298,8 @@ pub enum Report {
     Done,
     /// The process ended.
     Exit(Exit),
+    /// The probe ended.
+    Probed(Probed),
     /// It was not possible.
     Error {
         /// [`Kind`] by name.
@@ -299,7 +339,7 @@ impl Report {
                     None => error,
                 })
             }
-            Self::Started { .. } | Self::Done | Self::Exit(_) => Ok(self),
+            Self::Started { .. } | Self::Done | Self::Exit(_) | Self::Probed(_) => Ok(self),
         }
     }
 }
@@ -463,7 +503,11 @@ pub fn parse_size(payload: &[u8]) -> Result<TerminalSize> {
     }
 }
 
-fn parse_report(payload: &[u8]) -> Result<Report> {
+/// Reads a report.
+///
+/// # Errors
+/// [`Kind::Internal`] if it is not one.
+pub fn parse_report(payload: &[u8]) -> Result<Report> {
     serde_json::from_slice(payload)
         .map_err(|error| Error::new(Kind::Internal, "malformed report").caused_by(error))
 }
@@ -531,7 +575,10 @@ impl SessionReader {
                         self.exited = true;
                         return Ok(Some(Output::Exited(exit)));
                     }
-                    Report::Started { .. } | Report::Done | Report::Error { .. } => {}
+                    Report::Started { .. }
+                    | Report::Done
+                    | Report::Probed(_)
+                    | Report::Error { .. } => {}
                 },
                 FrameKind::Stdin
                 | FrameKind::Resize

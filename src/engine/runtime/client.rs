@@ -1,6 +1,6 @@
 //! One connected front, as its supervisor sees it: what it asked for, what is still to be sent to it. Never blocks.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use crate::engine::error::{Error, Result};
@@ -71,6 +71,12 @@ pub(super) struct Client {
     /// It has not taken anything since, with a full buffer.
     stalled: Option<Instant>,
     registration: Registration,
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
 }
 
 impl Client {

@@ -8,12 +8,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::channel::{Channel, Exit, Report, Request, Session};
 use super::seal;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::Cancel;
+use crate::engine::model::network::Attachment;
 use crate::engine::model::request::{AttachTo, TerminalSize};
 use crate::engine::sys::{lock_record, poll, signal, socket};
 
@@ -116,21 +117,39 @@ impl Waiting {
     /// Gives it its request and waits for its first report.
     pub(super) fn ask(mut self, request: &Request, attached: bool) -> Result<Started> {
         let name = self.name;
-        self.channel.request(request)?;
-        match self.channel.report()? {
+        let ended = || {
+            Error::new(
+                Kind::Unavailable,
+                format!("{name} ended before it could report"),
+            )
+        };
+        self.channel
+            .request(request)
+            .map_err(|error| hung_up(error, ended))?;
+        match self
+            .channel
+            .report()
+            .map_err(|error| hung_up(error, ended))?
+        {
             Some(Report::Started { pid }) => Ok(Started {
                 pid,
                 session: attached.then(|| self.channel.into_session()),
             }),
-            Some(Report::Done | Report::Exit(_) | Report::Error { .. }) => Err(Error::new(
-                Kind::Internal,
-                format!("{name}: unexpected report"),
-            )),
-            None => Err(Error::new(
-                Kind::Unavailable,
-                format!("{name} ended before it could report"),
-            )),
+            Some(Report::Done | Report::Exit(_) | Report::Probed(_) | Report::Error { .. }) => Err(
+                Error::new(Kind::Internal, format!("{name}: unexpected report")),
+            ),
+            None => Err(ended()),
         }
+    }
+}
+
+/// A peer that closes its end before it has read everything has ended, as one that says nothing more.
+fn hung_up(error: Error, ended: impl Fn() -> Error) -> Error {
+    const BROKEN_PIPE: i32 = 32;
+    const RESET: i32 = 104;
+    match error.raw_os_error() {
+        Some(BROKEN_PIPE | RESET) => ended(),
+        _ => error,
     }
 }
 
@@ -188,7 +207,7 @@ impl Control {
     /// # Errors
     /// [`Kind::Unavailable`] if the monitor died meanwhile.
     pub fn stop(mut self, signal: Option<i32>, timeout: Option<i64>, keep: bool) -> Result<Exit> {
-        self.channel.request(&Request::Stop {
+        self.request(&Request::Stop {
             signal,
             timeout,
             keep,
@@ -220,18 +239,62 @@ impl Control {
         self.ask(&Request::Resize(size))
     }
 
+    /// Tells it that the plan in the live directory has another name or restart policy.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] if the monitor ended meanwhile.
+    pub fn reread(&mut self) -> Result<()> {
+        self.ask(&Request::Reread)
+    }
+
+    /// Puts it on a further network.
+    ///
+    /// # Errors
+    /// What keeps it from there; [`Kind::Conflict`] if it is not running.
+    pub fn connect_network(&mut self, attachment: &Attachment) -> Result<()> {
+        self.ask(&Request::Connect(Box::new(attachment.clone())))
+    }
+
+    /// Takes it off a network, named as in its record.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if it is not running or not on that network.
+    pub fn disconnect_network(&mut self, network: &str) -> Result<()> {
+        self.ask(&Request::Disconnect {
+            network: network.to_owned(),
+        })
+    }
+
     /// Waits until it is over and torn down; `None` when cancelled.
     ///
     /// # Errors
     /// [`Kind::Unavailable`] if the monitor died meanwhile.
     pub fn wait(mut self, cancel: &Cancel) -> Result<Option<Exit>> {
-        self.channel.request(&Request::Wait)?;
+        self.request(&Request::Wait)?;
         while !poll::wait_readable(&self.channel.as_fd(), Some(CANCEL_NOTICED))? {
             if cancel.is_cancelled() {
                 return Ok(None);
             }
         }
         self.exit().map(Some)
+    }
+
+    /// The same for so long at most; whether it is over.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn wait_at_most(mut self, patience: Duration) -> Result<bool> {
+        self.request(&Request::Wait)?;
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if poll::wait_readable(&self.channel.as_fd(), Some(left))? {
+                return self.exit().map(|_| true);
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+        }
     }
 
     /// Joins its streams.
@@ -243,21 +306,33 @@ impl Control {
         Ok(self.channel.into_session())
     }
 
+    fn request(&mut self, request: &Request) -> Result<()> {
+        self.channel
+            .request(request)
+            .map_err(|error| hung_up(error, gone))
+    }
+
+    fn report(&mut self) -> Result<Option<Report>> {
+        self.channel.report().map_err(|error| hung_up(error, gone))
+    }
+
     fn ask(&mut self, request: &Request) -> Result<()> {
-        self.channel.request(request)?;
-        match self.channel.report()? {
+        self.request(request)?;
+        match self.report()? {
             Some(Report::Done) => Ok(()),
-            Some(Report::Started { .. } | Report::Exit(_) | Report::Error { .. }) => {
-                Err(unexpected())
-            }
+            Some(
+                Report::Started { .. } | Report::Exit(_) | Report::Probed(_) | Report::Error { .. },
+            ) => Err(unexpected()),
             None => Err(gone()),
         }
     }
 
     fn exit(&mut self) -> Result<Exit> {
-        match self.channel.report()? {
+        match self.report()? {
             Some(Report::Exit(exit)) => Ok(exit),
-            Some(Report::Started { .. } | Report::Done | Report::Error { .. }) => Err(unexpected()),
+            Some(
+                Report::Started { .. } | Report::Done | Report::Probed(_) | Report::Error { .. },
+            ) => Err(unexpected()),
             None => Err(gone()),
         }
     }

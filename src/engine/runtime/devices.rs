@@ -9,6 +9,8 @@ use std::path::Path;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, LinuxNamespaceType, Spec};
 
 use super::mounts::Made;
+use super::outside_nodes::OutsideNodes;
+use super::terms::Names;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::sys::mount::{self, Depth};
 use crate::engine::sys::node::{self, Node};
@@ -42,7 +44,7 @@ const PTMX: (&str, &str) = ("ptmx", "pts/ptmx");
 pub enum Nodes {
     /// By mknod(2), unless that is forbidden.
     Made,
-    /// By mounting the host's: in a user namespace nodes cannot be made, and would not work.
+    /// By mounting the host's, or what was made outside: in a user namespace nodes cannot be made, and would not work.
     TheHosts,
 }
 
@@ -96,18 +98,28 @@ pub fn directory(root: &Rooted, made: &Made) -> Result<OwnedFd> {
     }
 }
 
-/// Fills `/dev`. What is there already stays, if it is what it should be. The umask must be 0. `has_kcore`: the kernel
-/// shows its memory as a file, which `core` leads to.
+/// Fills `/dev`. What is there already stays, if it is what it should be. The umask must be 0. `listed` devices were made
+/// before, and are what the list says, also by the name of a usual one. `has_kcore`: the kernel shows its memory as a file,
+/// which `core` leads to.
 ///
 /// # Errors
 /// The node and what the kernel says.
-pub fn populate(dev: BorrowedFd<'_>, nodes: Nodes, has_kcore: bool) -> Result<()> {
+pub fn populate(
+    dev: BorrowedFd<'_>,
+    nodes: Nodes,
+    listed: &[LinuxDevice],
+    has_kcore: bool,
+) -> Result<()> {
     for (name, major, minor) in NODES {
+        let path = &Path::new(DEV).join(name);
+        if listed.iter().any(|device| device.path() == path) {
+            continue;
+        }
         let wanted = Wanted {
             node: Node::Character(*major, *minor),
             mode: 0o666,
             owner: (None, None),
-            path: &Path::new("/dev").join(name),
+            path,
         };
         provide(dev, name, nodes, &wanted)?;
     }
@@ -139,14 +151,32 @@ pub fn console_place(dev: BorrowedFd<'_>) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// The path and what the kernel says.
-pub fn make_extra(root: &Rooted, devices: &[LinuxDevice], nodes: Nodes) -> Result<()> {
-    devices.iter().try_for_each(|device| {
+pub fn make_extra(
+    root: &Rooted,
+    devices: &[LinuxDevice],
+    nodes: Nodes,
+    outside: Option<&OutsideNodes>,
+    names: Names,
+) -> Result<()> {
+    let copies = outside.map(OutsideNodes::copies).transpose()?;
+    let mut copies = copies.unwrap_or_default().into_iter();
+    let mut numbered = devices.iter().enumerate();
+    numbered.try_for_each(|(number, device)| {
         let path = device.path();
-        make_one(root, device, nodes).attempt(|| format!("make device {}", path.display()))
+        let copy = copies.next().flatten();
+        make_one(root, device, nodes, copy.as_ref().map(AsFd::as_fd))
+            .attempt(|| format!("make device {}", path.display()))
+            .map_err(|error| names.name("linux.devices", number, error))
     })
 }
 
-fn make_one(root: &Rooted, device: &LinuxDevice, nodes: Nodes) -> Result<()> {
+/// `copy` is a mount of the node that was made outside.
+fn make_one(
+    root: &Rooted,
+    device: &LinuxDevice,
+    nodes: Nodes,
+    copy: Option<BorrowedFd<'_>>,
+) -> Result<()> {
     let path = device.path();
     let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
     else {
@@ -158,16 +188,27 @@ fn make_one(root: &Rooted, device: &LinuxDevice, nodes: Nodes) -> Result<()> {
     }
     let wanted = Wanted {
         node: kind(device)?,
-        // Some write the type of the file into the mode, too.
-        mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+        mode: mode(device),
         owner: (device.uid(), device.gid()),
         path,
     };
     let dir = root.make_dirs(parent)?;
-    provide(dir.as_fd(), name, nodes, &wanted)
+    match copy {
+        Some(copy) => mount_node(dir.as_fd(), name, copy, path),
+        None => provide(dir.as_fd(), name, nodes, &wanted),
+    }
 }
 
-fn kind(device: &LinuxDevice) -> Result<Node> {
+/// Permission bits. Some write the type of the file into the mode, too.
+pub(super) fn mode(device: &LinuxDevice) -> u32 {
+    device.file_mode().unwrap_or(0o666) & 0o7777
+}
+
+/// What it is.
+///
+/// # Errors
+/// For numbers that are none, and for what stands for all devices.
+pub(super) fn kind(device: &LinuxDevice) -> Result<Node> {
     let number = |part: i64| {
         u32::try_from(part)
             .map_err(|e| Error::invalid(format!("bad device number {part}")).caused_by(e))
@@ -224,9 +265,13 @@ fn mount_hosts(dir: BorrowedFd<'_>, name: &str, wanted: &Wanted<'_>) -> Result<(
     let flags = mount::NOSUID | mount::NOEXEC;
     let what = wanted.path.display();
     mount::set_attributes(copy.as_fd(), Depth::One, flags, 0, None, &what)?;
+    mount_node(dir, name, copy.as_fd(), wanted.path)
+}
+
+fn mount_node(dir: BorrowedFd<'_>, name: &str, copy: BorrowedFd<'_>, path: &Path) -> Result<()> {
     node::make_unless_there(dir, name, Node::File, 0o600)?;
     let place = node::place(dir, name)?;
-    mount::attach(copy.as_fd(), place.as_fd(), what)
+    mount::attach(copy, place.as_fd(), path.display())
 }
 
 /// `/dev/null` below the root, if it is what it claims to be: character device 1:3. Masks are copies of it, so a false

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use oci_spec::runtime::{Capability, LinuxResources, Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 use serde_json::{Map, Value};
+
+use super::caps;
 
 /// A document in words that the types know, and what was left out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,36 @@ pub fn translate(content: &[u8], kind: Document) -> Option<Translated> {
     }
     let content = serde_json::to_vec(&document).ok()?;
     (document != before).then_some(Translated { content, warnings })
+}
+
+/// Whether a document that can be read names capabilities otherwise than the specification does: the types also take
+/// `KILL` and `cap_kill`, which runc leaves out.
+#[must_use]
+pub fn has_other_names(content: &[u8], kind: Document) -> bool {
+    let process = match kind {
+        Document::Container => serde_json::from_slice::<NamedContainer>(content)
+            .ok()
+            .and_then(|container| container.process),
+        Document::Process => serde_json::from_slice(content).ok(),
+    };
+    let sets = process.and_then(|process: NamedProcess| process.capabilities);
+    let lists = sets
+        .iter()
+        .flat_map(Map::values)
+        .filter_map(Value::as_array);
+    let mut names = lists.flatten().filter_map(Value::as_str);
+    names.any(|name| caps::by_name(name).is_none())
+}
+
+/// As much of a configuration as [`has_other_names`] looks at.
+#[derive(serde::Deserialize)]
+struct NamedContainer {
+    process: Option<NamedProcess>,
+}
+
+#[derive(serde::Deserialize)]
+struct NamedProcess {
+    capabilities: Option<Map<String, Value>>,
 }
 
 /// Takes out what means nothing on Linux, and empty texts that mean "none". To be done with every document that was read;
@@ -152,9 +184,8 @@ fn drop_unknown(sets: &mut Map<String, Value>) -> BTreeSet<String> {
     let lists = sets.values_mut().filter_map(Value::as_array_mut);
     for list in lists {
         list.retain(|name| {
-            let known = serde_json::from_value::<Capability>(name.clone()).is_ok();
             match name.as_str() {
-                Some(text) if !known => {
+                Some(text) if caps::by_name(text).is_none() => {
                     unknown.insert(text.to_owned());
                     false
                 }
@@ -204,6 +235,35 @@ mod tests {
         assert_eq!(sets.ambient().as_ref().unwrap().len(), 0);
         let text = "ignoring unknown or unavailable capabilities: [CAP_NEW X]";
         assert_eq!(warnings, [text]);
+    }
+
+    #[test]
+    fn a_capability_has_the_name_that_the_specification_has() {
+        let json = |name: &str| {
+            let sets = format!(r#""capabilities":{{"bounding":["CAP_CHOWN","{name}"]}}"#);
+            let process = format!(r#"{{"cwd":"/","user":{{}},{sets}}}"#);
+            (format!(r#"{{"process":{process}}}"#), process)
+        };
+        for (name, other) in [
+            ("CAP_KILL", false),
+            ("KILL", true),
+            ("cap_kill", true),
+            ("CAP_kill", true),
+            ("CAP_CAP_KILL", true),
+            ("CAP_NEW", true),
+        ] {
+            let (container, process) = json(name);
+            for (text, kind) in [
+                (container, Document::Container),
+                (process, Document::Process),
+            ] {
+                assert_eq!(has_other_names(text.as_bytes(), kind), other, "{text}");
+                let left = translate(text.as_bytes(), kind).map(|done| done.warnings);
+                let warning = format!("ignoring unknown or unavailable capabilities: [{name}]");
+                let told = left.filter(|_| other);
+                assert_eq!(told, other.then(|| vec![warning]), "{text}");
+            }
+        }
     }
 
     #[test]

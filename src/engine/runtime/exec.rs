@@ -1,8 +1,9 @@
 //! `exec`: a further process in a running container, with a small single-threaded supervisor of its own as parent: it
 //! connects the process's streams with the front, and outlives a front that leaves.
 
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 
@@ -18,9 +19,9 @@ use super::switchboard::Switchboard;
 use super::terms::{Container, Terms};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::Status;
-use crate::engine::sys::own;
 use crate::engine::sys::poll::{Interest, Ready};
 use crate::engine::sys::signal::Signals;
+use crate::engine::sys::{own, process};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -102,7 +103,13 @@ fn begin(live: &Path, front: &mut Channel) -> Result<Supervisor> {
     note(&plan, &request, Moment::Created);
 
     let mut board = Switchboard::new(true)?;
-    let mut process = join_process(live, &plan, &request, (pid, state.pid_start))?;
+    let joined = join_process(live, &plan, &request, (pid, state.pid_start));
+    let mut process = joined.map_err(|error| {
+        if has_ended(pid, state.pid_start, &error) {
+            return named("is not running");
+        }
+        error
+    })?;
     let streams = std::mem::replace(&mut process.streams, Streams::Inherited);
     let connected = board
         .plug(streams)
@@ -123,6 +130,18 @@ fn begin(live: &Path, front: &mut Channel) -> Result<Supervisor> {
     })
 }
 
+/// Whether a container has ended while something entered it, whichever step found that. One that is just ending is in no
+/// namespace any more (setns(2)), and a moment later it is no process either.
+fn has_ended(pid: i32, started: u64, error: &Error) -> bool {
+    const MOMENT: Duration = Duration::from_secs(1);
+    if error.kind() == Kind::NotFound
+        && let Ok(pidfd) = process::open_pidfd(pid)
+    {
+        let _ = process::wait_ended(pidfd.as_fd(), MOMENT);
+    }
+    matches!(process::is_alive(pid, started), Ok(false))
+}
+
 fn exec_request(front: &mut Channel) -> Result<ExecRequest> {
     let not_ours = || Error::invalid("an exec supervisor is started by wharf itself");
     let frame = front
@@ -132,13 +151,17 @@ fn exec_request(front: &mut Channel) -> Result<ExecRequest> {
     match parse_request(&frame.payload)? {
         Request::Exec(request) => Ok(*request),
         Request::Start { .. }
+        | Request::Probe(_)
         | Request::Attach(_)
         | Request::Signal { .. }
         | Request::Stop { .. }
         | Request::Pause
         | Request::Unpause
         | Request::Wait
-        | Request::Resize(_) => Err(not_ours()),
+        | Request::Resize(_)
+        | Request::Connect(_)
+        | Request::Disconnect { .. }
+        | Request::Reread => Err(not_ours()),
     }
 }
 
@@ -165,7 +188,7 @@ fn join_process(
         pid_start,
         spec: &spec,
         process: &request.process,
-        cgroup: &Hierarchy::detect()?.container(&plan.id),
+        cgroup: &Hierarchy::detect()?.container(&plan.cgroup_parent, &plan.id),
         io,
         terms: Terms {
             container: Some(Container {

@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,10 +14,19 @@ use std::time::Duration;
 use oci_spec::runtime::Hook;
 
 use crate::engine::error::{Attempt, Error, Kind, Result};
-use crate::engine::sys::{memory_file, process};
+use crate::engine::sys::{file, memory_file, process};
 
 /// Longest part of a hook's output that an error repeats, in bytes.
 const MAX_OUTPUT: u64 = 2048;
+
+/// What ends a hook that did not want to, in the words of signal(7).
+const SIGNALS: &[(i32, &str)] = &[
+    (libc::SIGABRT, "aborted"),
+    (libc::SIGKILL, "killed"),
+    (libc::SIGSEGV, "segmentation fault"),
+    (libc::SIGSYS, "bad system call"),
+    (libc::SIGTERM, "terminated"),
+];
 
 /// What hooks of one kind are given.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +39,43 @@ pub struct Setting<'a> {
     pub dir: Option<&'a Path>,
     /// `NAME=value` for hooks that say nothing about their environment; `None`: the caller's.
     pub env: Option<&'a [Cow<'a, str>]>,
+    /// Where they write to.
+    pub outputs: Option<&'a Outputs>,
+}
+
+/// Files of the host that hooks write to. What has none is kept until the hook has ended, for the error if it fails.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    stdout: Option<File>,
+    stderr: Option<File>,
+}
+
+impl Outputs {
+    /// As two annotations of crun's say, `run.oci.hooks.stdout` and `…stderr`: paths on the host, relative to `dir`. What is
+    /// there stays.
+    ///
+    /// # Errors
+    /// The annotation and what open(2) says.
+    pub fn open<'a>(annotation: impl Fn(&str) -> Option<&'a String>, dir: &Path) -> Result<Self> {
+        let open = |name: &str| {
+            let path = annotation(name).filter(|path| !path.is_empty());
+            path.map(|path| file::open_to_append(&dir.join(path)))
+                .transpose()
+                .attempt(|| format!("annotations.{name}"))
+        };
+        Ok(Self {
+            stdout: open("run.oci.hooks.stdout")?,
+            stderr: open("run.oci.hooks.stderr")?,
+        })
+    }
+
+    /// What a child that runs hooks must keep.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [&self.stdout, &self.stderr]
+            .into_iter()
+            .flatten()
+            .map(AsFd::as_fd)
+    }
 }
 
 /// The container's state as hooks that run inside of it read it (runtime-spec, "State").
@@ -83,8 +130,12 @@ impl Setting<'_> {
         let mut command = self.command(hook);
         command
             .stdin(self.input()?)
-            .stdout(duplicate(&stdout)?)
-            .stderr(duplicate(&stderr)?);
+            .stdout(duplicate(
+                self.output(|all| all.stdout.as_ref()).unwrap_or(&stdout),
+            )?)
+            .stderr(duplicate(
+                self.output(|all| all.stderr.as_ref()).unwrap_or(&stderr),
+            )?);
         let mut child = command
             .spawn()
             .attempt(|| format!("execute {}", hook.path().display()))?;
@@ -102,6 +153,10 @@ impl Setting<'_> {
                 text(stderr)?
             ),
         ))
+    }
+
+    fn output(&self, which: impl Fn(&Outputs) -> Option<&File>) -> Option<&File> {
+        self.outputs.and_then(which)
     }
 
     fn command(&self, hook: &Hook) -> Command {
@@ -151,7 +206,7 @@ fn time_limit(hook: &Hook) -> Result<Option<Duration>> {
     }
 }
 
-fn duplicate(file: &std::fs::File) -> Result<Stdio> {
+fn duplicate(file: &File) -> Result<Stdio> {
     file.try_clone()
         .map(Stdio::from)
         .attempt(|| "duplicate a descriptor")
@@ -178,7 +233,10 @@ fn wait(child: &mut Child, limit: Option<Duration>) -> Result<ExitStatus> {
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
+        (None, Some(signal)) => match SIGNALS.iter().find(|(number, _)| *number == signal) {
+            Some((_, words)) => format!("signal {signal} ({words})"),
+            None => format!("signal {signal}"),
+        },
         (None, None) => "unknown status".to_owned(),
     }
 }
@@ -192,6 +250,7 @@ mod tests {
         state: br#"{"id":"x"}"#,
         dir: None,
         env: None,
+        outputs: None,
     };
 
     fn hook(json: &str) -> Hook {
@@ -226,7 +285,7 @@ mod tests {
         check(
             &SETTING,
             sh("kill -9 $$"),
-            Err("error running prestart hook #0: signal 9, stdout: , stderr: "),
+            Err("error running prestart hook #0: signal 9 (killed), stdout: , stderr: "),
         );
         let error = SETTING
             .run(&[sh("true"), hook(r#"{"path":"/no/such"}"#)])

@@ -47,6 +47,16 @@ impl Maps {
         Ok(maps)
     }
 
+    /// Who of the host a user inside is, if anybody.
+    pub(super) fn user_outside(&self, uid: u32) -> Option<u32> {
+        self.uids.iter().find_map(|range| range.outside(uid))
+    }
+
+    /// The same for a group.
+    pub(super) fn group_outside(&self, gid: u32) -> Option<u32> {
+        self.gids.iter().find_map(|range| range.outside(gid))
+    }
+
     /// Maps the users of the namespace that a process has made. Where this process has not the right to, the host's
     /// newuidmap(1) and newgidmap(1) do it; without them it can still map itself.
     ///
@@ -69,6 +79,13 @@ impl Range {
             outside: mapping.host_id(),
             size: mapping.size(),
         }
+    }
+
+    fn outside(&self, id: u32) -> Option<u32> {
+        let offset = id.checked_sub(self.inside)?;
+        (offset < self.size)
+            .then(|| self.outside.checked_add(offset))
+            .flatten()
     }
 
     fn root(outside: u32) -> Self {

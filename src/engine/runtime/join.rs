@@ -124,6 +124,7 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
                 socket: ours,
                 since,
                 limits: join.process.rlimits().as_deref().unwrap_or_default(),
+                memory: None,
                 timeline: Vec::new(),
                 terms: join.terms,
             };

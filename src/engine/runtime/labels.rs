@@ -6,14 +6,14 @@ use std::os::fd::BorrowedFd;
 use oci_spec::runtime::{Process, Spec};
 
 use crate::engine::error::{Attempt, Error, Result};
-use crate::engine::sys::{host, procfs};
+use crate::engine::sys::{host, procfs, selinux};
 
 /// Refuses labels that this host knows nothing of. To be asked where the host's `/sys` is seen.
 ///
 /// # Errors
 /// [`Kind::Unsupported`](crate::engine::error::Kind::Unsupported) naming the field.
 pub fn check(spec: &Spec, process: &Process) -> Result<()> {
-    if profile(process).is_some() && !host::has_apparmor() {
+    if profile_of(process).is_some() && !host::has_apparmor() {
         return Err(Error::unsupported(
             "process.apparmorProfile: apparmor: config provided but apparmor not supported",
         ));
@@ -23,9 +23,8 @@ pub fn check(spec: &Spec, process: &Process) -> Result<()> {
             "{field}: selinux label is specified in config, but selinux is disabled or not supported"
         )))
     };
-    let mount_label = spec.linux().as_ref().and_then(|l| l.mount_label().as_ref());
-    let mount_label = mount_label.filter(|label| !label.is_empty());
-    if (context(process).is_none() && mount_label.is_none()) || host::has_selinux() {
+    let mount_label = of_mounts(spec);
+    if (context(process).is_none() && mount_label.is_none()) || selinux::is_on() {
         Ok(())
     } else if mount_label.is_some() {
         unsupported("linux.mountLabel")
@@ -34,10 +33,24 @@ pub fn check(spec: &Spec, process: &Process) -> Result<()> {
     }
 }
 
+/// SELinux's context of all files on a container's own mounts.
+#[must_use]
+pub fn of_mounts(spec: &Spec) -> Option<&str> {
+    let linux = spec.linux().as_ref();
+    let label = linux.and_then(|linux| linux.mount_label().as_deref());
+    label.filter(|label| !label.is_empty())
+}
+
+/// AppArmor's profile of a specification's process.
+#[must_use]
+pub fn profile(spec: &Spec) -> Option<&str> {
+    spec.process().as_ref().and_then(profile_of)
+}
+
 /// Whether the process has a label at all.
 #[must_use]
 pub fn any(process: &Process) -> bool {
-    profile(process).is_some() || context(process).is_some()
+    profile_of(process).is_some() || context(process).is_some()
 }
 
 /// Sets the labels that the calling process gets by its next exec. `proc` is a procfs of its pid namespace.
@@ -45,7 +58,7 @@ pub fn any(process: &Process) -> bool {
 /// # Errors
 /// `ENOENT` or `EINVAL` for a label that is not loaded, and what the kernel says otherwise.
 pub fn set_for_exec(process: &Process, proc: BorrowedFd<'_>) -> Result<()> {
-    if let Some(profile) = profile(process) {
+    if let Some(profile) = profile_of(process) {
         let value = format!("exec {profile}");
         let field = || format!("process.apparmorProfile {profile:?}");
         match procfs::write_own(proc, "attr/apparmor/exec", &value) {
@@ -75,7 +88,7 @@ pub fn set_for_keys(process: &Process, proc: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
-fn profile(process: &Process) -> Option<&str> {
+fn profile_of(process: &Process) -> Option<&str> {
     process
         .apparmor_profile()
         .as_deref()

@@ -7,11 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use oci_spec::runtime::{PosixRlimit, Process as MainProcess, Spec};
+use oci_spec::runtime::{LinuxMemory, LinuxResources, PosixRlimit, Process as MainProcess, Spec};
 
 use super::birth::Birth;
 use super::cgroup::{self, Cgroup};
 use super::init::{self, ChildIo, Init, Step};
+use super::outside_nodes::OutsideNodes;
 use super::rdt::Allocation;
 use super::terms::{Attendant, Nobody, Terms, Waiting};
 use super::{mounts, netdev, rlimits, rootfs};
@@ -188,10 +189,11 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
     let may_mount = cred::may_mount()?;
     if may_mount && mounts::is_parents_work(spec) {
         let dir = rootfs::directory(launch.rootfs);
-        state.mounts = Some(mounts::prepare(spec, dir)?);
+        state.mounts = Some(mounts::prepare(spec, dir, launch.terms.names())?);
     }
     if may_mount && birth.has_users() {
         state.early_root = rootfs::prepare(spec, launch.rootfs)?;
+        state.nodes = OutsideNodes::prepare(spec, launch.terms.names())?;
     }
     let group_of_caches = match launch.terms.container {
         Some(container) => Allocation::of(spec, container.id)?,
@@ -231,7 +233,9 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
             let attached = attached
                 .and_then(|()| hand_over(spec, main, launch.cgroup))
                 .and_then(|()| group_of_caches.map_or(Ok(()), |group| group.apply(pid)))
-                .and_then(|()| take_devices(spec, &birth, pid));
+                .and_then(|()| take_devices(spec, &birth, pid))
+                .and_then(|()| attendant.cloned(&|| birth.network_of(pid)));
+            timeline.push(("monitor: networks attached", since.elapsed()));
             if attached.is_ok() {
                 // A child that has failed meanwhile does not hear it; what it said is read next.
                 let _ = process::send_message(ours.as_fd(), &[init::ATTACHED], None);
@@ -243,6 +247,7 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
                 socket: ours,
                 since,
                 limits: main.rlimits().as_deref().unwrap_or_default(),
+                memory: memory_limit(resources),
                 timeline,
                 terms: launch.terms,
             };
@@ -280,6 +285,8 @@ pub(super) struct Started<'a> {
     pub(super) since: Instant,
     /// What it may ask us to set.
     pub(super) limits: &'a [PosixRlimit],
+    /// Its group's limit of memory in bytes, if this start has set one.
+    pub(super) memory: Option<i64>,
     pub(super) timeline: Vec<(&'static str, Duration)>,
     pub(super) terms: Terms<'a>,
 }
@@ -300,6 +307,7 @@ impl Started<'_> {
             socket,
             since,
             limits,
+            memory,
             mut timeline,
             terms,
         } = self;
@@ -369,7 +377,9 @@ impl Started<'_> {
                 (None, _) if ready => break,
                 (None, _) => {
                     let code = process::wait(pidfd.as_fd(), Wait::Block)?;
-                    return Err(last_words(&socket, steps).unwrap_or_else(|| died_early(code)));
+                    return Err(
+                        last_words(&socket, steps).unwrap_or_else(|| died_early(code, memory))
+                    );
                 }
                 (Some(_), _) => {
                     return Err(abandon(Error::new(
@@ -407,7 +417,7 @@ pub(super) fn await_execution(connection: BorrowedFd<'_>) -> Result<()> {
             Some(&init::READY) => ready = true,
             Some(&init::FAILED) => return Err(init::decode_failure(message, init::LAUNCH)),
             None if ready => return Ok(()),
-            None => return Err(died_early(None)),
+            None => return Err(died_early(None, None)),
             Some(_) => return Err(Error::new(Kind::Internal, "unknown message from init")),
         }
     }
@@ -430,8 +440,22 @@ fn last_words(socket: &OwnedFd, steps: &[Step]) -> Option<Error> {
     None
 }
 
-fn died_early(code: Option<i32>) -> Error {
-    let what = "container init ended before the command was executed";
+fn memory_limit(resources: Option<&LinuxResources>) -> Option<i64> {
+    let memory = resources.and_then(|resources| resources.memory().as_ref());
+    memory
+        .and_then(LinuxMemory::limit)
+        .filter(|limit| *limit > 0)
+}
+
+/// `memory` is the limit in bytes that it lived under.
+fn died_early(code: Option<i32>, memory: Option<i64>) -> Error {
+    let was_killed = code == Some(128 + libc::SIGKILL);
+    if let Some(limit) = memory.filter(|_| was_killed) {
+        return Error::invalid(format!(
+            "linux.resources.memory.limit: {limit} bytes may be too few to start anything: the container's first process was killed before the command was executed"
+        ));
+    }
+    let what = "the container's first process ended before the command was executed";
     let error = Error::new(
         Kind::Internal,
         match code {
@@ -439,7 +463,7 @@ fn died_early(code: Option<i32>) -> Error {
             None => what.to_owned(),
         },
     );
-    if code == Some(128 + libc::SIGKILL) {
+    if was_killed {
         error.with_hint("it was killed: the memory limit may be too small to start anything")
     } else {
         error

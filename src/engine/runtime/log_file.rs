@@ -1,7 +1,11 @@
-//! Writes a container's output as Docker's json-file log, with rotation. Reading it is `engine::logs`.
+//! Writes a container's output into files, as Docker's json-file log or in a form of our own, with rotation. Reading it is
+//! `engine::logs`, compressing what was rotated out `log_pack.rs`.
 //!
 //! One JSON object for each line: `{"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.000000001Z"}`. A line
 //! longer than 16 KiB is stored in parts, of which only the last has the newline; what is not UTF-8 becomes U+FFFD.
+//! Our own form (`local`) has a line for each, too: one letter for the stream (`o`, `e`; a capital if the text has no newline),
+//! the nanoseconds since 1970 in 16 hexadecimal digits, a space, and the text's bytes as they are.
+//!
 //! What one read brought is written with one write(2), or with one for each 64 KiB. Nothing is synced: a log is not worth a disk's wait.
 //!
 //! When the disk is full, entries are lost, the container goes on, and the first entry that fits again says how many.
@@ -11,11 +15,11 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::log_lines::Lines;
+use super::log_pack::Packer;
 use crate::engine::error::{Attempt, Result};
+use crate::engine::model::log::{About, Driver};
 use crate::engine::model::{LogConfig, Timestamp};
-
-/// A longer line is stored in parts of this many bytes.
-pub const PART: usize = 16 * 1024;
 
 /// Entries are written when they are so many bytes, or when nothing more was read.
 const BATCH: usize = 64 * 1024;
@@ -51,9 +55,28 @@ pub fn rotated(path: &Path, age: u32) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// What an entry looks like.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Json,
+    Local,
+}
+
+/// The same, of one that was compressed.
+#[must_use]
+pub fn packed(path: &Path, age: u32) -> PathBuf {
+    let mut name = rotated(path, age).into_os_string();
+    name.push(".gz");
+    PathBuf::from(name)
+}
+
 /// A log that is being written.
 #[derive(Debug)]
 pub struct LogFile {
+    form: Form,
+    compress: bool,
+    /// What compresses the file that was rotated out last.
+    packer: Option<Packer>,
     path: PathBuf,
     max_size: Option<u64>,
     max_file: u32,
@@ -65,8 +88,9 @@ pub struct LogFile {
     entries: u64,
     /// Entries that did not fit on the disk.
     lost: u64,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
+    lines: Lines,
+    /// What every entry says besides: `"attrs":{…},`, or nothing.
+    attributes: Vec<u8>,
     clock: Clock,
 }
 
@@ -88,6 +112,12 @@ impl LogFile {
             size += 1;
         }
         Ok(Self {
+            form: match config.driver {
+                Driver::Local => Form::Local,
+                Driver::JsonFile | Driver::Journald | Driver::Syslog | Driver::None => Form::Json,
+            },
+            compress: config.compress,
+            packer: None,
             path: path.to_owned(),
             max_size: config.max_size,
             max_file: config.max_file.max(1),
@@ -96,79 +126,58 @@ impl LogFile {
             batch: Vec::new(),
             entries: 0,
             lost: 0,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
+            lines: Lines::default(),
+            attributes: Vec::new(),
             clock: Clock::default(),
         })
+    }
+
+    /// Every entry carries the labels and variables that were chosen, and a tag if one was.
+    #[must_use]
+    pub fn carrying(mut self, about: &About) -> Self {
+        let mut attributes = about.extra.clone();
+        if about.tagged {
+            attributes.insert("tag".to_owned(), about.tag.clone());
+        }
+        if !attributes.is_empty() {
+            self.attributes = b"\"attrs\":{".to_vec();
+            for (number, (name, value)) in attributes.iter().enumerate() {
+                let comma: &[u8] = if number == 0 { b"\"" } else { b",\"" };
+                self.attributes.extend_from_slice(comma);
+                escape(&mut self.attributes, name.as_bytes());
+                self.attributes.extend_from_slice(b"\":\"");
+                escape(&mut self.attributes, value.as_bytes());
+                self.attributes.push(b'"');
+            }
+            self.attributes.extend_from_slice(b"},");
+        }
+        self
     }
 
     /// Stores what was read from a stream; the beginning of a line is kept until its end comes.
     pub fn append(&mut self, stream: Stream, bytes: &[u8], now: Timestamp) {
         self.clock.set(now);
-        let mut pending = std::mem::take(self.pending(stream));
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.append_piece(stream, &mut pending, piece);
-        }
-        *self.pending(stream) = pending;
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.add(stream, bytes, &mut |text, _| self.entry(stream, text));
+        self.lines = lines;
         self.flush();
     }
 
     /// The streams are at their end: a last line without newline is stored as it is.
     pub fn end(&mut self, now: Timestamp) {
         self.clock.set(now);
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            let pending = std::mem::take(self.pending(stream));
-            if !pending.is_empty() {
-                self.entry(stream, &pending);
-            }
-        }
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.end(&mut |stream, text| self.entry(stream, text));
         self.flush();
-    }
-
-    /// `piece` has at most one newline, at its end.
-    fn append_piece(&mut self, stream: Stream, pending: &mut Vec<u8>, mut piece: &[u8]) {
-        loop {
-            let room = PART - pending.len();
-            let whole = piece.ends_with(b"\n") && piece.len() <= room;
-            if whole && pending.is_empty() {
-                return self.entry(stream, piece);
-            }
-            if whole {
-                pending.extend_from_slice(piece);
-                self.entry(stream, pending);
-                pending.clear();
-                return;
-            }
-            if piece.len() < room {
-                pending.extend_from_slice(piece);
-                return;
-            }
-            let (now, later) = piece.split_at(room);
-            pending.extend_from_slice(now);
-            let cut = character_boundary(pending);
-            let rest = pending.split_off(cut);
-            self.entry(stream, pending);
-            *pending = rest;
-            piece = later;
-        }
-    }
-
-    fn pending(&mut self, stream: Stream) -> &mut Vec<u8> {
-        match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        }
     }
 
     fn entry(&mut self, stream: Stream, text: &[u8]) {
         let before = self.batch.len();
-        self.batch.extend_from_slice(b"{\"log\":\"");
-        escape(&mut self.batch, text);
-        self.batch.extend_from_slice(b"\",\"stream\":\"");
-        self.batch.extend_from_slice(stream.as_str().as_bytes());
-        self.batch.extend_from_slice(b"\",\"time\":\"");
-        self.clock.write_next(&mut self.batch);
-        self.batch.extend_from_slice(b"\"}\n");
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut clock = std::mem::take(&mut self.clock);
+        self.record(&mut batch, &mut clock, stream, text);
+        self.batch = batch;
+        self.clock = clock;
         let full = self.max_size.is_some_and(|max| {
             let grown = self.size + self.batch.len() as u64;
             grown > max && grown > (self.batch.len() - before) as u64
@@ -218,23 +227,57 @@ impl LogFile {
         }
     }
 
+    fn record(&self, out: &mut Vec<u8>, clock: &mut Clock, stream: Stream, text: &[u8]) {
+        match self.form {
+            Form::Json => {
+                out.extend_from_slice(b"{\"log\":\"");
+                escape(out, text);
+                out.extend_from_slice(b"\",\"stream\":\"");
+                out.extend_from_slice(stream.as_str().as_bytes());
+                out.extend_from_slice(b"\",");
+                out.extend_from_slice(&self.attributes);
+                out.extend_from_slice(b"\"time\":\"");
+                clock.write_next(out);
+                out.extend_from_slice(b"\"}\n");
+            }
+            Form::Local => {
+                let line = text.strip_suffix(b"\n");
+                out.push(match (stream, line) {
+                    (Stream::Stdout, Some(_)) => b'o',
+                    (Stream::Stdout, None) => b'O',
+                    (Stream::Stderr, Some(_)) => b'e',
+                    (Stream::Stderr, None) => b'E',
+                });
+                let _ = write!(out, "{:016x} ", clock.next_nanos());
+                out.extend_from_slice(line.unwrap_or(text));
+                out.push(b'\n');
+            }
+        }
+    }
+
     fn confession(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        let text = format!("wharf: {} log entries were lost: no space\n", self.lost);
         let mut clock = self.clock.clone();
-        let mut line = format!(
-            "{{\"log\":\"wharf: {} log entries were lost: no space\\n\",\"stream\":\"stderr\",\"time\":\"",
-            self.lost
-        )
-        .into_bytes();
-        clock.write_next(&mut line);
-        line.extend_from_slice(b"\"}\n");
+        self.record(&mut line, &mut clock, Stream::Stderr, text.as_bytes());
         line
     }
 
     /// The current file becomes `.1`, `.1` becomes `.2` and so on; the oldest goes. Never truncated in place: whoever
     /// follows the log still reads the file it has open to its end.
     fn rotate(&mut self) {
+        // It works on `.1`, which is to become `.2`.
+        if let Some(packer) = self.packer.take() {
+            packer.wait();
+        }
         for age in (0..self.max_file.saturating_sub(1)).rev() {
-            let _ = fs::rename(rotated(&self.path, age), rotated(&self.path, age + 1));
+            // Whichever form the older one had, it goes.
+            let _ = fs::remove_file(packed(&self.path, age + 1));
+            let moved = fs::rename(rotated(&self.path, age), rotated(&self.path, age + 1));
+            let other = fs::rename(packed(&self.path, age), packed(&self.path, age + 1));
+            if moved.is_err() && other.is_ok() {
+                let _ = fs::remove_file(rotated(&self.path, age + 1));
+            }
         }
         if self.max_file == 1 {
             let _ = fs::remove_file(&self.path);
@@ -243,6 +286,9 @@ impl LogFile {
         if let Ok(file) = create(&self.path) {
             self.file = file;
             self.size = 0;
+            if self.compress && self.max_file > 1 {
+                self.packer = Packer::start(&rotated(&self.path, 1));
+            }
         }
     }
 }
@@ -254,27 +300,6 @@ fn create(path: &Path) -> io::Result<File> {
         .create(true)
         .mode(0o600)
         .open(path)
-}
-
-/// The largest length up to `bytes.len()` that does not cut a UTF-8 sequence in two.
-fn character_boundary(bytes: &[u8]) -> usize {
-    let tail = bytes.len().saturating_sub(3)..bytes.len();
-    for at in tail.rev() {
-        let Some(&byte) = bytes.get(at) else { continue };
-        let needs = match byte {
-            0xc2..=0xdf => 2,
-            0xe0..=0xef => 3,
-            0xf0..=0xf4 => 4,
-            0x80..=0xbf => continue,
-            _ => break,
-        };
-        return if at + needs > bytes.len() {
-            at
-        } else {
-            bytes.len()
-        };
-    }
-    bytes.len()
 }
 
 /// As Docker's encoder: `<`, `>` and `&` are escaped too, and so are U+2028 and U+2029.
@@ -359,6 +384,14 @@ impl Clock {
         self.text.pop();
     }
 
+    /// Nanoseconds since 1970.
+    fn next_nanos(&mut self) -> u64 {
+        let second = u64::try_from(self.second).unwrap_or(0);
+        let nanos = second * 1_000_000_000 + u64::from(self.nanosecond);
+        self.advance();
+        nanos
+    }
+
     fn write_next(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.text.as_bytes());
         if self.nanosecond > 0 {
@@ -373,6 +406,10 @@ impl Clock {
             out.extend_from_slice(digits.get(..used).unwrap_or_default());
         }
         out.push(b'Z');
+        self.advance();
+    }
+
+    fn advance(&mut self) {
         self.nanosecond += 1;
         if self.nanosecond == 1_000_000_000 {
             self.nanosecond = 0;
@@ -385,13 +422,14 @@ impl Clock {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::log_lines::PART;
     use super::*;
 
     fn config(max_size: Option<u64>, max_file: u32) -> LogConfig {
         LogConfig {
-            driver: "json-file".to_owned(),
             max_size,
             max_file,
+            ..LogConfig::default()
         }
     }
 
@@ -498,6 +536,26 @@ mod tests {
     }
 
     #[test]
+    fn rotation_takes_both_forms_of_a_file_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("container.log");
+        let mut log = LogFile::open(&path, &config(Some(100), 3)).unwrap();
+        let mut rotate = |text: &str| {
+            log.append(Stream::Stdout, text.as_bytes(), time(1));
+            log.rotate();
+        };
+        rotate("one\n");
+        crate::engine::runtime::log_pack::pack(&rotated(&path, 1)).unwrap();
+        rotate("two\n");
+        assert!(packed(&path, 2).exists() && rotated(&path, 1).exists());
+        rotate("three\n");
+        assert!(rotated(&path, 2).exists() && !packed(&path, 2).exists());
+        rotate("four\n");
+        assert_eq!(texts(&rotated(&path, 2)), ["three\n"]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
+
+    #[test]
     fn memory_does_not_grow_with_a_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("container.log");
@@ -505,7 +563,7 @@ mod tests {
         let part = vec![b'x'; 32 * 1024];
         for _ in 0..200 {
             log.append(Stream::Stdout, &part, time(1));
-            assert!(log.stdout.capacity() <= 2 * PART);
+            assert!(log.lines.capacity() <= 2 * PART);
             assert!(log.batch.capacity() <= 4096);
         }
         // Nor does it with many short ones: an entry is much longer than its line.

@@ -5,10 +5,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxIdMapping, Spec};
 
+use super::labels;
 use super::launch::Rootfs;
+use super::mounts::{self, idmap};
 use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::sys::cred;
 use crate::engine::sys::file;
 use crate::engine::sys::mount::{self, Context, Depth, Propagation};
 use crate::engine::sys::rooted::Rooted;
@@ -78,11 +81,12 @@ impl Connection {
     }
 }
 
-/// Copies the mount of a root that is a directory, where its path can still be walked: users of another user namespace
-/// may not be let through. `None` for other roots.
+/// Prepares the root of a container with a user namespace of its own, where the host's paths can still be walked and with
+/// rights over its file systems: a directory is copied, layers are mounted with their owners mapped, so that on the disk
+/// they are what they are in every other container. `None` if there is nothing to prepare.
 ///
 /// # Errors
-/// What open_tree(2) says.
+/// What open_tree(2) and mount_setattr(2) say. Layers with mapped owners need Linux 6.13 or newer.
 pub fn prepare(spec: &Spec, rootfs: &Rootfs) -> Result<Option<OwnedFd>> {
     let kind = match Connection::of(spec)?.kind {
         Propagation::Slave => Propagation::Slave,
@@ -90,19 +94,40 @@ pub fn prepare(spec: &Spec, rootfs: &Rootfs) -> Result<Option<OwnedFd>> {
             Propagation::Private
         }
     };
-    match directory(rootfs) {
-        Some(path) => bind(path, kind).map(Some),
-        None => Ok(None),
+    match rootfs {
+        Rootfs::Dir { path } => bind(path, kind).map(Some),
+        Rootfs::Overlay {
+            lower,
+            upper,
+            work,
+            volatile,
+            readonly: _,
+        } => match idmap::of_container(spec)? {
+            Some(users) => {
+                let dirs = Dirs {
+                    lower,
+                    upper,
+                    work,
+                    volatile: *volatile,
+                    context: labels::of_mounts(spec),
+                };
+                dirs.mapped(users.as_fd(), first_ids(spec))
+                    .attempt(|| "mount the layers with mapped owners")
+                    .map(Some)
+            }
+            None => Ok(None),
+        },
     }
 }
 
 /// Mounts it where [`mount::pivot`] takes it from, and returns its root: a directory on itself, where hooks look for it,
 /// anything else over the host's root of this namespace. All mounts must have been made private before. `early` is what
-/// [`Connection::copy_early`] or [`prepare`] copied.
+/// [`Connection::copy_early`] or [`prepare`] copied. `context` is the SELinux context of all files of an overlay; a directory
+/// has its own, as with runc.
 ///
 /// # Errors
 /// What the kernel says, naming the layer or directory.
-pub fn mount(rootfs: &Rootfs, early: Option<OwnedFd>) -> Result<OwnedFd> {
+pub fn mount(rootfs: &Rootfs, context: Option<&str>, early: Option<OwnedFd>) -> Result<OwnedFd> {
     match rootfs {
         Rootfs::Overlay {
             lower,
@@ -111,6 +136,9 @@ pub fn mount(rootfs: &Rootfs, early: Option<OwnedFd>) -> Result<OwnedFd> {
             volatile,
             readonly: _,
         } => {
+            if let Some(root) = early {
+                return attach(root);
+            }
             // An image without layers: there is nothing to overlay.
             if lower.is_empty() {
                 return attach(bind(upper, Propagation::Private)?);
@@ -123,6 +151,7 @@ pub fn mount(rootfs: &Rootfs, early: Option<OwnedFd>) -> Result<OwnedFd> {
                 upper,
                 work,
                 volatile: *volatile,
+                context,
             };
             match dirs.overlay() {
                 Ok(mount) => attach(mount),
@@ -243,15 +272,74 @@ fn bind(path: &Path, propagation: Propagation) -> Result<OwnedFd> {
     Ok(root)
 }
 
+/// The container's root on the host.
+fn first_ids(spec: &Spec) -> (u32, u32) {
+    let linux = spec.linux().as_ref();
+    let first = |list: Option<&Vec<LinuxIdMapping>>| {
+        let root = list
+            .into_iter()
+            .flatten()
+            .find(|map| map.container_id() == 0);
+        root.map_or(0, LinuxIdMapping::host_id)
+    };
+    (
+        first(linux.and_then(|linux| linux.uid_mappings().as_ref())),
+        first(linux.and_then(|linux| linux.gid_mappings().as_ref())),
+    )
+}
+
 /// What an overlay is made of.
 struct Dirs<'a> {
     lower: &'a [PathBuf],
     upper: &'a Path,
     work: &'a Path,
     volatile: bool,
+    context: Option<&'a str>,
 }
 
 impl Dirs<'_> {
+    /// The overlay of mounts that map owners into a user namespace (overlayfs.rst, "Mount options", "idmapped layers").
+    fn mapped(&self, users: BorrowedFd<'_>, (uid, gid): (u32, u32)) -> Result<OwnedFd> {
+        let map = |path: &Path| -> Result<OwnedFd> {
+            let copy = mount::clone_path(path, Depth::One)?;
+            mount::set_id_map(copy.as_fd(), Depth::One, users, path.display())?;
+            Ok(copy)
+        };
+        if self.lower.is_empty() {
+            return map(self.upper);
+        }
+        file::remove_tree(&self.work.join("work/incompat"))?;
+        let layers: Vec<OwnedFd> = self
+            .lower
+            .iter()
+            .map(|path| map(path))
+            .collect::<Result<_>>()?;
+        // Both must be on one mount.
+        let parent = self.upper.parent().unwrap_or(self.upper);
+        let writable = Rooted::from_fd(map(parent)?);
+        let below = |path: &Path| writable.resolve(Path::new(path.file_name().unwrap_or_default()));
+        let (upper, work) = (below(self.upper)?, below(self.work)?);
+        // What the overlay does in its directories it does as whoever mounts it, who must be somebody in there.
+        cred::as_file_user(uid, gid, || {
+            let context = Context::open("overlay")?;
+            context.set("source", "overlay")?;
+            for layer in &layers {
+                context.set_fd("lowerdir+", layer.as_fd())?;
+            }
+            context.set_fd("upperdir", upper.as_fd())?;
+            context.set_fd("workdir", work.as_fd())?;
+            context.set("redirect_dir", "off")?;
+            context.set("metacopy", "off")?;
+            if self.volatile {
+                context.flag("volatile")?;
+            }
+            if let Some(label) = self.context {
+                context.set("context", label)?;
+            }
+            context.mount(0)
+        })
+    }
+
     fn overlay(&self) -> Result<OwnedFd> {
         let context = Context::open("overlay")?;
         context.set("source", "overlay")?;
@@ -260,8 +348,14 @@ impl Dirs<'_> {
         }
         set_path(&context, "upperdir", self.upper)?;
         set_path(&context, "workdir", self.work)?;
+        // Whatever the host's kernel has for its usual: the upper directory alone is to tell what has changed.
+        context.set("redirect_dir", "off")?;
+        context.set("metacopy", "off")?;
         if self.volatile {
             context.flag("volatile")?;
+        }
+        if let Some(label) = self.context {
+            context.set("context", label)?;
         }
         context.mount(0)
     }
@@ -277,8 +371,11 @@ impl Dirs<'_> {
         let names: Vec<String> = lower.iter().map(name).collect();
         let (upper, work) = (Rooted::open(self.upper)?, Rooted::open(self.work)?);
         let volatile = if self.volatile { ",volatile" } else { "" };
+        let label = self.context.map_or_else(String::new, |label| {
+            format!(",{}", mounts::options::quoted("context", label))
+        });
         let options = format!(
-            "lowerdir={},upperdir={},workdir={}{volatile}",
+            "redirect_dir=off,metacopy=off,lowerdir={},upperdir={},workdir={}{volatile}{label}",
             names.join(":"),
             name(&upper),
             name(&work)

@@ -1,9 +1,10 @@
 //! On what terms a process is started: whether it outlives its parent, what it waits for, what it inherits. A monitor's
 //! containers live as long as the monitor; those of `oci` live on their own.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use super::hooks::Outputs;
 use crate::engine::error::{Error, Result};
 
 /// The terms. The default is a monitor's: the process dies with its parent, and nothing is inherited.
@@ -21,8 +22,41 @@ pub struct Terms<'a> {
     pub container: Option<Container<'a>>,
     /// The root is moved to, not pivoted to: for a root that cannot be (initramfs).
     pub no_pivot: bool,
+    /// Where hooks in the container write to.
+    pub hook_outputs: Option<&'a Outputs>,
     /// The session keyring stays that of the caller.
     pub no_new_keyring: bool,
+}
+
+/// How errors name what a specification lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// By the place in the list, which somebody else wrote: `mounts[3]`.
+    Places,
+    /// By what it is alone: nobody has seen the list.
+    Things,
+}
+
+impl Names {
+    /// Puts the place in front of an error.
+    #[must_use]
+    pub fn name(self, list: &str, number: usize, error: Error) -> Error {
+        match self {
+            Self::Places => error.attempting(format!("{list}[{number}]")),
+            Self::Things => error,
+        }
+    }
+}
+
+impl Terms<'_> {
+    /// Those who wrote the specification know its lists.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        match self.container {
+            Some(_) => Names::Places,
+            None => Names::Things,
+        }
+    }
 }
 
 /// A container as others know it.
@@ -47,6 +81,15 @@ pub struct Waiting<'a> {
 
 /// What the parent does at the points where a child with such [`Terms`] waits for it. An error ends the child.
 pub trait Attendant {
+    /// The child is in its namespaces and mounts; its command waits until this is done. `network` opens its network
+    /// namespace.
+    ///
+    /// # Errors
+    /// What ends the start.
+    fn cloned(&mut self, _network: &dyn Fn() -> Result<OwnedFd>) -> Result<()> {
+        Ok(())
+    }
+
     /// Namespaces and mounts exist, the root is still the host's. Only with [`Terms::stops_when_mounted`].
     ///
     /// # Errors
@@ -82,7 +125,7 @@ impl Attendant for Nobody {
     }
 
     fn filtered(&mut self, _waiting: Waiting<'_>, _filter: BorrowedFd<'_>) -> Result<()> {
-        let message = "seccomp.listenerPath: there is nobody here to tell of a filter";
+        let message = "linux.seccomp.listenerPath: there is nobody here to tell of a filter";
         Err(Error::unsupported(message))
     }
 }

@@ -55,14 +55,54 @@ pub fn resolve(text: &str, root: &Rooted) -> Result<Identity> {
     .map_err(|error| Error::new(Kind::InvalidInput, error.to_string()))
 }
 
-/// The home directory of a user id: what `HOME` is set to.
+/// Adds supplementary groups, names of the container's `/etc/group` or numbers.
+///
+/// # Errors
+/// [`Kind::InvalidInput`]: no such group, or the file is not a regular file.
+pub fn add_groups(identity: &mut Identity, wanted: &[String], root: &Rooted) -> Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let group = root
+        .read(Path::new("/etc/group"), MAX_FILE)?
+        .unwrap_or_default();
+    let group = String::from_utf8_lossy(&group);
+    for name in wanted {
+        let gid = find_group(name, &group)
+            .map_err(|error| Error::new(Kind::InvalidInput, error.to_string()))?;
+        if !identity.groups.contains(&gid) {
+            identity.groups.push(gid);
+        }
+    }
+    Ok(())
+}
+
+/// A name or a number.
+fn find_group(text: &str, group: &str) -> Result<u32, UserError> {
+    let none = || UserError::NoGroup(text.to_owned());
+    if text.is_empty() {
+        return Err(none());
+    }
+    match parse_id(text)? {
+        Some(gid) => Ok(gid),
+        None => group_entries(group)
+            .find(|entry| entry.name == text)
+            .map(|entry| entry.gid)
+            .ok_or_else(none),
+    }
+}
+
+/// The home directory of a user id: what `HOME` is set to. In a file that may not be read (in a user namespace, that of an
+/// owner without an id there) nobody is found, as with runc.
 ///
 /// # Errors
 /// As [`resolve`].
 pub fn home_of(uid: u32, root: &Rooted) -> Result<String> {
-    let passwd = root
-        .read(Path::new("/etc/passwd"), MAX_FILE)?
-        .unwrap_or_default();
+    let passwd = match root.read(Path::new("/etc/passwd"), MAX_FILE) {
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => None,
+        other => other?,
+    };
+    let passwd = passwd.unwrap_or_default();
     let text = String::from_utf8_lossy(&passwd);
     Ok(accounts(&text)
         .find(|account| account.uid == uid)
@@ -99,14 +139,7 @@ pub fn identify(text: &str, passwd: &str, group: &str) -> Result<Identity, UserE
         (account.as_ref().map_or(0, |account| account.gid), member_of)
     } else {
         // With an explicit group the memberships of the group file do not count, as with Docker.
-        let gid = match parse_id(wanted_group)? {
-            Some(gid) => gid,
-            None => group_entries(group)
-                .find(|entry| entry.name == wanted_group)
-                .map(|entry| entry.gid)
-                .ok_or_else(|| UserError::NoGroup(wanted_group.to_owned()))?,
-        };
-        (gid, Vec::new())
+        (find_group(wanted_group, group)?, Vec::new())
     };
     if !groups.contains(&gid) {
         groups.insert(0, gid);
@@ -245,6 +278,20 @@ mod tests {
             "web:nosuch",
             Err("unable to find group nosuch: no matching entries in group file"),
         );
+    }
+
+    #[test]
+    fn a_group_to_add_is_a_name_of_the_container_or_a_number() {
+        let found = |text: &str| find_group(text, GROUP).map_err(|error| error.to_string());
+        assert_eq!(found("staff"), Ok(50));
+        assert_eq!(found("77"), Ok(77));
+        assert_eq!(found("70"), Ok(70));
+        for name in ["nosuch", "", "-1"] {
+            let text = format!("unable to find group {name}: no matching entries in group file");
+            assert_eq!(found(name), Err(text));
+        }
+        let range = "uids and gids must be in range 0-2147483647".to_owned();
+        assert_eq!(found("99999999999"), Err(range));
     }
 
     proptest! {

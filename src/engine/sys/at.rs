@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Dir as RawDir, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags,
-    Timespec, Timestamps, Uid, XattrFlags,
+    AtFlags, Dir as RawDir, FileType, FlockOperation, Gid, IFlags, Mode, OFlags, RenameFlags,
+    ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
@@ -59,6 +59,8 @@ pub struct Stat {
     pub links: u64,
     /// Inode number.
     pub inode: u64,
+    /// The device that it is on.
+    pub device: u64,
 }
 
 impl Stat {
@@ -76,6 +78,20 @@ pub struct Dir {
     label: PathBuf,
 }
 
+/// procfs, sysfs, cgroup, cgroup2, devpts, mqueue, debugfs, tracefs, securityfs, bpf (linux/magic.h).
+const MADE_UP: [i64; 10] = [
+    0x9fa0,
+    0x6265_6572,
+    0x0027_e0eb,
+    0x6367_7270,
+    0x1cd1,
+    0x1980_0202,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0xcafe_4a11,
+];
+
 const NEVER_OUTSIDE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS);
@@ -87,6 +103,12 @@ fn name_of(bytes: &[u8]) -> &OsStr {
 fn check_name(name: &[u8]) -> Result<(), Errno> {
     let plain = !name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/');
     if plain { Ok(()) } else { Err(Errno::INVAL) }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl Dir {
@@ -118,6 +140,14 @@ impl Dir {
             fd,
             label: label.to_owned(),
         })
+    }
+
+    /// Says that the directories in this one have nothing to do with each other (chattr(1), `T`): ext4 puts each where
+    /// there is room instead of beside the others. Advice: nothing changes where it is not taken.
+    pub fn spread(&self) {
+        if let Ok(flags) = rustix::fs::ioctl_getflags(&self.fd) {
+            let _ = rustix::fs::ioctl_setflags(&self.fd, flags | IFlags::TOPDIR);
+        }
     }
 
     /// The path that errors show: where it was opened.
@@ -304,6 +334,19 @@ impl Dir {
         Ok(read_stat(&stat))
     }
 
+    /// The device that it is on, as `major:minor`.
+    ///
+    /// # Errors
+    /// What fstat(2) says.
+    pub fn device(&self) -> Result<String> {
+        let stat = self.done(rustix::fs::fstat(&self.fd), "examine", b"")?;
+        let (major, minor) = (
+            rustix::fs::major(stat.st_dev),
+            rustix::fs::minor(stat.st_dev),
+        );
+        Ok(format!("{major}:{minor}"))
+    }
+
     /// Opens a regular file for reading; anything else is refused. Does not block on a pipe.
     ///
     /// # Errors
@@ -321,6 +364,28 @@ impl Dir {
             "{} is not a regular file",
             shown.display()
         )))
+    }
+
+    /// Opens a regular file of a tree that others change: looked at first, and then opened as what was looked at.
+    ///
+    /// # Errors
+    /// What openat2(2) says; `InvalidInput` if it is not a regular file.
+    pub fn open_looked_at(&self, name: &[u8]) -> Result<File> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let seen = self.openat2(name, flags, Mode::empty());
+        let seen = self.done(seen, "open", name)?;
+        open_regular(seen.as_fd())
+            .attempt(|| format!("open {}", self.label.join(name_of(name)).display()))
+    }
+
+    /// Whether this is a file system that the kernel makes up: what is in it is not stored, and has no end.
+    ///
+    /// # Errors
+    /// What fstatfs(2) says.
+    pub fn is_made_up(&self) -> Result<bool> {
+        let stat = self.done(rustix::fs::fstatfs(&self.fd), "examine file system of", b"")?;
+        let magic = i128::from(stat.f_type);
+        Ok(MADE_UP.iter().any(|known| i128::from(*known) == magic))
     }
 
     /// Target of a symbolic link.
@@ -443,7 +508,10 @@ impl Dir {
     /// What renameat2(2) says otherwise.
     pub fn rename_new(&self, name: &[u8], to: &Self, to_name: &[u8]) -> Result<bool> {
         let (old, new) = (name_of(name), name_of(to_name));
-        match rustix::fs::renameat_with(&self.fd, old, &to.fd, new, RenameFlags::NOREPLACE) {
+        let moved = check_name(name).and(check_name(to_name)).and_then(|()| {
+            rustix::fs::renameat_with(&self.fd, old, &to.fd, new, RenameFlags::NOREPLACE)
+        });
+        match moved {
             Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(false),
             other => self.done(other, "move", name).map(|()| true),
         }
@@ -620,6 +688,26 @@ pub fn file_stat(file: &File) -> io::Result<Stat> {
     Ok(read_stat(&rustix::fs::fstat(file)?))
 }
 
+/// Opens for reading what a descriptor (`O_PATH`) refers to: the very file that was looked at, whatever its name means by
+/// now. To open a device that took its place could have effects of its own.
+///
+/// # Errors
+/// `InvalidInput` if it is not a regular file; what open(2) says.
+pub fn open_regular(fd: BorrowedFd<'_>) -> io::Result<File> {
+    if read_stat(&rustix::fs::fstat(fd)?).kind != Kind::File {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    Ok(File::from(rustix::fs::open(
+        descriptor_path(fd),
+        flags,
+        Mode::empty(),
+    )?))
+}
+
 /// Random bytes of the kernel (getrandom(2)).
 ///
 /// # Errors
@@ -722,6 +810,7 @@ fn read_stat(stat: &rustix::fs::Stat) -> Stat {
         ),
         links: u64::from(stat.st_nlink),
         inode: stat.st_ino,
+        device: stat.st_dev,
     }
 }
 
@@ -733,6 +822,23 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let dir = Dir::open(temporary.path()).unwrap();
         (temporary, dir)
+    }
+
+    #[test]
+    fn what_is_spread_keeps_its_other_flags() {
+        // /tmp may be of a file system that has no flags.
+        let temporary = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let dir = Dir::open(temporary.path()).unwrap();
+        let Ok(before) = rustix::fs::ioctl_getflags(&dir.fd) else {
+            return;
+        };
+        if rustix::fs::ioctl_setflags(&dir.fd, before | IFlags::NODUMP).is_err() {
+            return;
+        }
+        dir.spread();
+        let after = rustix::fs::ioctl_getflags(&dir.fd).unwrap();
+        // Other file systems than ext4 may not take this one.
+        assert_eq!(after - IFlags::TOPDIR, before | IFlags::NODUMP);
     }
 
     #[test]

@@ -89,6 +89,32 @@ pub fn set(
     .map_err(|e| failed(e, "set capabilities"))
 }
 
+/// Does some work as another user of file systems, with all rights that are permitted (setfsuid(2)).
+///
+/// # Errors
+/// The work's own, and what capset(2) says.
+pub fn as_file_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let before = rustix::thread::capabilities(None).map_err(|e| failed(e, "read capabilities"))?;
+    let become_user = |uid: u32, gid: u32| {
+        // SAFETY: plain values; the call always succeeds or leaves things as they are.
+        unsafe { libc::setfsgid(gid) };
+        // SAFETY: as above.
+        unsafe { libc::setfsuid(uid) };
+    };
+    become_user(uid, gid);
+    // Another user than root loses the effective rights over files (capabilities(7)).
+    let permitted = before.permitted.bits();
+    let done = set(permitted, permitted, before.inheritable.bits()).and_then(|()| work());
+    let (own_uid, own_gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    become_user(own_uid.as_raw(), own_gid.as_raw());
+    set(
+        before.effective.bits(),
+        permitted,
+        before.inheritable.bits(),
+    )?;
+    done
+}
+
 /// Makes the ambient set exactly this. Each must be permitted and inheritable.
 ///
 /// # Errors

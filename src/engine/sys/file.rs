@@ -1,14 +1,15 @@
 //! Files and directories of our own: atomic writes, locks, removal. Untrusted trees are walked by `at.rs`, not here.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
-use crate::engine::error::{Attempt, Result};
+use crate::engine::error::{Attempt, Error, Result};
 
 /// Whether a write must survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,20 @@ pub enum Durability {
     /// Atomic for other processes, but the page cache decides when it reaches the disk: run-root files and
     /// records of containers that do not outlive a reboot anyway.
     Unsynced,
+}
+
+/// A file without a name in the directory for temporary files (`TMPDIR`, else `/tmp`): the kernel takes it away with its last
+/// descriptor (open(2), `O_TMPFILE`).
+///
+/// # Errors
+/// What open(2) says; not every file system can.
+pub fn unnamed() -> Result<File> {
+    let directory = std::env::temp_dir();
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    rustix::fs::open(&directory, flags, Mode::from_raw_mode(0o600))
+        .map(File::from)
+        .map_err(io::Error::from)
+        .attempt(|| format!("make a temporary file in {}", directory.display()))
 }
 
 /// Creates a directory and its missing parents with mode 0700; one that exists is left as it is.
@@ -133,6 +148,37 @@ pub fn write_atomic(path: &Path, content: &[u8], durability: Durability) -> Resu
     result.attempt(what)
 }
 
+/// What becomes of what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweep {
+    /// It stays.
+    Look,
+    /// It goes.
+    Remove,
+}
+
+/// Temporary files of [`write_atomic`] in a directory whose writers have gone.
+///
+/// # Errors
+/// What the file system says.
+pub fn sweep_temporary(dir: &Path, what: Sweep) -> Result<Vec<String>> {
+    let abandoned = |name: &String| {
+        let unique = name.strip_prefix('.')?.strip_suffix(".tmp")?;
+        let (rest, number) = unique.rsplit_once('.')?;
+        let (_, writer) = rest.rsplit_once('.')?;
+        let is_ours = u64::from_str_radix(number, 16).is_ok() && writer.parse::<u32>().is_ok();
+        Some(is_ours && !Path::new("/proc").join(writer).exists())
+    };
+    let mut found = list_dir(dir)?;
+    found.retain(|name| abandoned(name) == Some(true));
+    if what == Sweep::Remove {
+        for name in &found {
+            remove_file(&dir.join(name))?;
+        }
+    }
+    Ok(found)
+}
+
 /// The same for a file of a user: it keeps its owner, whoever writes it. Mode 0600.
 ///
 /// # Errors
@@ -163,6 +209,19 @@ pub fn write_public(path: &Path, content: &[u8]) -> Result<()> {
     file.write_all(content).attempt(what)
 }
 
+/// A file to write to at its end, made with mode 0600 if it is not there.
+///
+/// # Errors
+/// What open(2) says.
+pub fn open_to_append(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .attempt(|| format!("open {}", path.display()))
+}
+
 /// The whole content, or `None` if there is no such file.
 ///
 /// # Errors
@@ -172,6 +231,76 @@ pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).attempt(|| format!("read {}", path.display())),
+    }
+}
+
+/// The content of a regular file of somebody else's, or `None` if there is nothing. Never waits for a writer, and opens no
+/// device: that could have effects of its own.
+///
+/// # Errors
+/// [`Kind::InvalidInput`](crate::engine::error::Kind::InvalidInput) for anything but a regular file, and for more than `limit` bytes; what the system calls say.
+pub fn read_regular(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let what = || format!("read {}", path.display());
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let found = match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => other.map_err(io::Error::from).attempt(what)?,
+    };
+    let stat = rustix::fs::fstat(&found)
+        .map_err(io::Error::from)
+        .attempt(what)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Error::invalid(format!(
+            "{}: it is not a regular file",
+            what()
+        )));
+    }
+    // What was looked at is what is opened.
+    let link = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let file = match File::open(&link) {
+        // Without a /proc of ours.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(path),
+        other => other,
+    };
+    read_bounded(file.attempt(what)?, limit, what).map(Some)
+}
+
+/// The content of what a caller names, or `None` if there is nothing: waits for the end of a pipe.
+///
+/// # Errors
+/// [`Kind::InvalidInput`](crate::engine::error::Kind::InvalidInput) for more than `limit` bytes; what the system calls say.
+pub fn read_named(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let what = || format!("read {}", path.display());
+    match File::open(path) {
+        Ok(file) => read_bounded(file, limit, what).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).attempt(what),
+    }
+}
+
+/// What standard input has until its end.
+///
+/// # Errors
+/// As [`read_named`].
+pub fn read_standard_input(limit: u64) -> Result<Vec<u8>> {
+    read_bounded(io::stdin(), limit, || "read standard input".to_owned())
+}
+
+fn read_bounded(from: impl Read, limit: u64, what: impl Fn() -> String) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    from.take(limit.saturating_add(1))
+        .read_to_end(&mut content)
+        .attempt(&what)?;
+    if u64::try_from(content.len()).is_ok_and(|length| length <= limit) {
+        Ok(content)
+    } else {
+        let what = what();
+        Err(Error::invalid(format!(
+            "{what}: it is longer than {limit} bytes"
+        )))
     }
 }
 
@@ -327,15 +456,7 @@ pub fn lock(path: &Path) -> Result<Lock> {
 /// # Errors
 /// What open(2) and flock(2) say.
 pub fn try_lock(path: &Path) -> Result<Option<Lock>> {
-    match take_lock(path, FlockOperation::NonBlockingLockExclusive) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(error)
-            if error.raw_os_error() == Some(rustix::io::Errno::WOULDBLOCK.raw_os_error()) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
+    unless_held(take_lock(path, FlockOperation::NonBlockingLockExclusive))
 }
 
 /// Waits until this process holds the lock file together with other readers only.
@@ -346,22 +467,71 @@ pub fn lock_shared(path: &Path) -> Result<Lock> {
     take_lock(path, FlockOperation::LockShared)
 }
 
+/// Waits until this process holds the lock of a directory alone. There is no file for it that could come back while the
+/// directory is being removed.
+///
+/// # Errors
+/// What open(2) and flock(2) say.
+pub fn lock_dir(path: &Path) -> Result<Lock> {
+    hold(open_dir(path)?, path, FlockOperation::LockExclusive)
+}
+
+/// Takes the lock of a directory if nobody has it; `None` if somebody does.
+///
+/// # Errors
+/// What open(2) and flock(2) say.
+pub fn try_lock_dir(path: &Path) -> Result<Option<Lock>> {
+    unless_held(hold(
+        open_dir(path)?,
+        path,
+        FlockOperation::NonBlockingLockExclusive,
+    ))
+}
+
 fn take_lock(path: &Path, operation: FlockOperation) -> Result<Lock> {
-    let what = || format!("lock {}", path.display());
-    let file = OpenOptions::new()
+    let file = open_lock(path).attempt(|| format!("lock {}", path.display()))?;
+    hold(file, path, operation)
+}
+
+fn unless_held(lock: Result<Lock>) -> Result<Option<Lock>> {
+    match lock {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.raw_os_error() == Some(Errno::WOULDBLOCK.raw_os_error()) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn hold(file: File, path: &Path, operation: FlockOperation) -> Result<Lock> {
+    loop {
+        match rustix::fs::flock(file.as_fd(), operation) {
+            Ok(()) => return Ok(Lock { _file: file }),
+            Err(Errno::INTR) => {}
+            Err(errno) => {
+                return Err(io::Error::from(errno)).attempt(|| format!("lock {}", path.display()));
+            }
+        }
+    }
+}
+
+/// Opens a lock file, making it if it is missing. On a read-only file system one that is there will do, or else its
+/// directory: flock(2) does not ask for the right to write.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let opened = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(path)
-        .attempt(what)?;
-    loop {
-        match rustix::fs::flock(file.as_fd(), operation) {
-            Ok(()) => return Ok(Lock { _file: file }),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(io::Error::from(errno)).attempt(what),
+        .open(path);
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
+        other => return other,
+    }
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            File::open(path.parent().unwrap_or(Path::new("/")))
         }
+        other => other,
     }
 }
 
@@ -377,7 +547,7 @@ pub fn lock_open(file: &File, kind: LockKind) -> io::Result<()> {
     loop {
         match rustix::fs::flock(file.as_fd(), operation) {
             Ok(()) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }

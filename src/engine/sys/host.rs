@@ -1,5 +1,7 @@
 //! What the kernel says of the machine and of this process.
 
+use crate::engine::error::{Attempt, Result};
+
 /// Node name, release and machine (uname(2)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uname {
@@ -30,6 +32,18 @@ pub fn cpus() -> usize {
     usize::try_from(count).unwrap_or(1).max(1)
 }
 
+/// Clock ticks in a second, the unit of times in `/proc` (proc(5)).
+#[must_use]
+pub fn ticks_per_second() -> u64 {
+    rustix::param::clock_ticks_per_second().max(1)
+}
+
+/// Bytes of a page of memory.
+#[must_use]
+pub fn page_size() -> u64 {
+    u64::try_from(rustix::param::page_size()).unwrap_or(4096)
+}
+
 /// User and group that this process acts as.
 #[must_use]
 pub fn effective_ids() -> (u32, u32) {
@@ -58,12 +72,14 @@ pub fn has_apparmor() -> bool {
         .is_ok_and(|text| text.starts_with(b"Y"))
 }
 
-/// Whether SELinux is at work in this kernel.
-#[must_use]
-pub fn has_selinux() -> bool {
-    /// `SELINUX_MAGIC` (linux/magic.h).
-    const MAGIC: i128 = 0xf97c_ff8c;
-    rustix::fs::statfs("/sys/fs/selinux").is_ok_and(|fs| i128::from(fs.f_type) == MAGIC)
+/// Names this start of the host: another text after each (random(4), `boot_id`).
+///
+/// # Errors
+/// What reading `/proc` says.
+pub fn boot_id() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let text = std::fs::read_to_string(path).attempt(|| format!("read {path}"))?;
+    Ok(text.trim_end().to_owned())
 }
 
 /// Random bytes from the kernel's generator (getrandom(2)); blocks only before it is seeded, right after boot.

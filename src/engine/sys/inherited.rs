@@ -1,6 +1,12 @@
-//! Descriptors that this program was started with, and is to hand on.
+//! Descriptors that this program was started with: those that it is to hand on, and whether there was an output.
+
+#![expect(
+    unsafe_code,
+    reason = "nothing safe looks before the standard library does"
+)]
 
 use std::os::fd::{IntoRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -37,6 +43,25 @@ pub fn hold(count: u32) -> Result<u32> {
     }
     Ok(last - 2)
 }
+
+/// Whether standard output was open when the program began.
+#[must_use]
+pub fn had_output() -> bool {
+    !WAS_CLOSED.load(Ordering::Relaxed)
+}
+
+/// Written once, before `main`: the standard library opens the null device in the place of what is closed.
+static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn look() {
+    WAS_CLOSED.store(!process::is_open(1), Ordering::Relaxed);
+}
+
+// SAFETY: the loader calls what stands in this section without arguments that matter to `look`, before `main` and in one
+// thread (ELF gABI, "Initialization and Termination Functions"); `look` uses nothing that has to be set up first.
+#[unsafe(link_section = ".init_array")]
+#[used]
+static LOOK: extern "C" fn() = look;
 
 /// Numbers of descriptors are small.
 fn number(fd: u32) -> RawFd {

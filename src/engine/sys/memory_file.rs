@@ -1,7 +1,7 @@
 //! Files in memory, and files that cannot be written: sealed copies in memory (memfd_create(2)), and the question whether one is.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -39,6 +39,20 @@ pub fn new(name: &str) -> Result<File> {
     rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
         .map(File::from)
         .map_err(|e| failed(e, "make a file in memory"))
+}
+
+/// A file in memory with this content, which nobody can change any more. Close-on-exec.
+///
+/// # Errors
+/// What memfd_create(2), write(2) and fcntl(2) say.
+pub fn sealed(name: &str, content: &[u8]) -> Result<OwnedFd> {
+    let what = "make a sealed file in memory";
+    let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+        .map_err(|e| failed(e, what))?;
+    let mut file = File::from(fd);
+    file.write_all(content).attempt(|| what)?;
+    rustix::fs::fcntl_add_seals(file.as_fd(), seals()).map_err(|e| failed(e, what))?;
+    Ok(file.into())
 }
 
 /// What was written to a file, at most so many bytes of it; what is no UTF-8 is replaced.

@@ -2,6 +2,7 @@
 //!
 //! Functions here are thin and safe; deciding what to call is for the peers above. Nothing of them is imported.
 
+pub mod apparmor;
 pub mod at;
 pub mod behind;
 pub mod cgroupfs;
@@ -9,12 +10,16 @@ pub mod datagram;
 pub mod direct;
 pub mod file;
 pub mod host;
+pub mod inet;
 pub mod inherited;
 pub mod inotify;
 pub mod lock_record;
 pub mod measure;
 pub mod new_file;
+pub mod nursery;
+pub mod outlet;
 pub mod own;
+pub mod passage;
 pub mod pattern;
 pub mod poll;
 pub mod rooted;
@@ -30,12 +35,16 @@ pub mod link;
 pub mod memory_file;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
+pub mod nftables;
 pub mod node;
 pub mod process;
 pub mod procfs;
 pub mod pty;
+pub mod route;
 pub mod schedule;
 pub mod seccomp;
+pub mod selinux;
 
 use std::fmt::Display;
 

@@ -25,6 +25,17 @@ pub fn unshare(namespaces: Namespaces) -> Result<()> {
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(|e| failed(e, "unshare namespaces"))
 }
 
+/// Gives this thread a root and a working directory of its own, as it needs to enter a mount namespace (setns(2)).
+///
+/// # Errors
+/// What unshare(2) says.
+pub fn unshare_directories() -> Result<()> {
+    // SAFETY: CLONE_FS splits root, working directory and umask off, which nothing of ours relies on being shared:
+    // wharf never changes them but in threads and processes made for it.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) }
+        .map_err(|e| failed(e, "unshare directories"))
+}
+
 /// Enters namespaces of a process, all at once. For the pid namespace that concerns later children only.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, renameat_with};
 
+use super::behind::{Behind, Trail};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 
 /// A file that gets its name when it is whole. Dropped before, nothing is left of it, nor when its process is killed.
@@ -56,6 +57,28 @@ impl NewFile {
             target,
             naming,
         })
+    }
+
+    /// Has a long content written, which leaves the page cache to others but for its first 64 MiB ([`Behind`]).
+    ///
+    /// # Errors
+    /// What `content` says; what pwrite(2) and, for a pipe, write(2) say.
+    pub fn write_long<T>(
+        &mut self,
+        content: impl FnOnce(&mut dyn Write) -> Result<T>,
+    ) -> Result<T> {
+        let failed = || format!("write {}", self.target.display());
+        if matches!(self.naming, Naming::Named) {
+            let mut out = io::BufWriter::with_capacity(1 << 20, &self.file);
+            let done = content(&mut out)?;
+            out.flush().attempt(failed)?;
+            return Ok(done);
+        }
+        let behind = Behind::default();
+        let mut trail = Trail::new(&behind, self.file.try_clone().attempt(failed)?);
+        let done = content(&mut trail)?;
+        trail.finish().attempt(failed)?;
+        Ok(done)
     }
 
     /// Gives it its name; a file that is there is replaced only if that is wanted.

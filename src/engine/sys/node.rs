@@ -74,6 +74,57 @@ pub fn is_open(fd: BorrowedFd<'_>, node: Node) -> Result<bool> {
     Ok((FileType::from_raw_mode(stat.st_mode), stat.st_rdev) == node.parts())
 }
 
+/// What a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// A device or FIFO; `None` for anything else.
+    pub node: Option<Node>,
+    /// It is a directory.
+    pub is_dir: bool,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
+}
+
+/// Looks at a path: at what a link leads to, or at the link itself.
+///
+/// # Errors
+/// What stat(2) says.
+pub fn look(path: &Path, links: Links) -> Result<Seen> {
+    let flags = match links {
+        Links::Followed => AtFlags::empty(),
+        Links::Themselves => AtFlags::SYMLINK_NOFOLLOW,
+    };
+    let stat = rustix::fs::statat(rustix::fs::CWD, path, flags)
+        .map_err(|e| failed(e, format_args!("stat {}", path.display())))?;
+    let numbers = (
+        rustix::fs::major(stat.st_rdev),
+        rustix::fs::minor(stat.st_rdev),
+    );
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    Ok(Seen {
+        node: match kind {
+            FileType::CharacterDevice => Some(Node::Character(numbers.0, numbers.1)),
+            FileType::BlockDevice => Some(Node::Block(numbers.0, numbers.1)),
+            FileType::Fifo => Some(Node::Fifo),
+            _ => None,
+        },
+        is_dir: kind == FileType::Directory,
+        mode: stat.st_mode & 0o7777,
+        owner: (stat.st_uid, stat.st_gid),
+    })
+}
+
+/// What becomes of a link at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// What it leads to counts.
+    Followed,
+    /// It counts itself.
+    Themselves,
+}
+
 /// Makes a symbolic link.
 ///
 /// # Errors
@@ -127,6 +178,15 @@ pub fn give(dir: BorrowedFd<'_>, name: &str, uid: Option<u32>, gid: Option<u32>)
         AtFlags::SYMLINK_NOFOLLOW,
     )
     .map_err(|e| failed(e, format_args!("change the owner of {name}")))
+}
+
+/// Sets the permission bits of a name that is no link.
+///
+/// # Errors
+/// What fchmodat(2) says.
+pub fn set_mode(dir: BorrowedFd<'_>, name: &str, mode: u32) -> Result<()> {
+    rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())
+        .map_err(|e| failed(e, format_args!("change the mode of {name}")))
 }
 
 /// A name as a place to mount on: links are not followed.

@@ -118,7 +118,19 @@ impl Poller {
 /// # Errors
 /// What poll(2) says.
 pub fn wait_readable(fd: &impl AsFd, patience: Option<Duration>) -> Result<bool> {
-    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    wait_for(fd, PollFlags::IN, patience)
+}
+
+/// The same for room to write.
+///
+/// # Errors
+/// What poll(2) says.
+pub fn wait_writable(fd: &impl AsFd, patience: Option<Duration>) -> Result<bool> {
+    wait_for(fd, PollFlags::OUT, patience)
+}
+
+fn wait_for(fd: &impl AsFd, what: PollFlags, patience: Option<Duration>) -> Result<bool> {
+    let mut fds = [PollFd::new(fd, what)];
     let timeout = patience.map(timespec);
     match rustix::event::poll(&mut fds, timeout.as_ref()) {
         Ok(count) => Ok(count > 0),

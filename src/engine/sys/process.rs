@@ -101,6 +101,21 @@ pub fn clone_process(
     clone(args)
 }
 
+/// Copies this process, by fork(2): a filter for containers lets nobody pass to clone3(2). The child's id; `None` in the
+/// child.
+///
+/// # Errors
+/// As [`clone_process`].
+pub fn fork() -> Result<Option<i32>> {
+    refuse_threads()?;
+    // SAFETY: this process is single-threaded (checked above), so the copy is consistent.
+    match unsafe { libc::fork() } {
+        0 => Ok(None),
+        pid if pid > 0 => Ok(Some(pid)),
+        _ => Err(failed(last_errno(), "fork")),
+    }
+}
+
 /// The same, but the new process is a child of this process's parent, who is told of its end as of ours.
 ///
 /// # Errors
@@ -112,7 +127,7 @@ pub fn clone_sibling(namespaces: Namespaces) -> Result<Cloned> {
     })
 }
 
-fn clone(mut args: CloneArgs) -> Result<Cloned> {
+fn refuse_threads() -> Result<()> {
     // Two entries of every directory, and one for each thread.
     let threads = rustix::fs::stat("/proc/self/task")
         .map_err(|e| failed(e, "count threads in /proc/self/task"))?
@@ -123,6 +138,11 @@ fn clone(mut args: CloneArgs) -> Result<Cloned> {
             "a process with several threads may not clone a container",
         ));
     }
+    Ok(())
+}
+
+fn clone(mut args: CloneArgs) -> Result<Cloned> {
+    refuse_threads()?;
     let mut pidfd: RawFd = -1;
     args.flags |= PIDFD;
     args.pidfd = (&raw mut pidfd).addr() as u64;
@@ -299,6 +319,23 @@ fn parse_start_time(stat: &[u8]) -> Option<u64> {
     let text = String::from_utf8_lossy(stat);
     let (_, rest) = text.rsplit_once(") ")?;
     rest.split(' ').nth(19)?.trim_end().parse().ok()
+}
+
+/// The parent and the session of a process (proc(5), stat fields 4 and 6).
+///
+/// # Errors
+/// [`Kind::NotFound`] if there is no such process.
+pub fn parent_and_session(pid: i32) -> Result<(i32, i32)> {
+    let path = format!("/proc/{pid}/stat");
+    let text = std::fs::read(&path).map_err(|e| Error::io(format!("read {path}"), e))?;
+    let text = String::from_utf8_lossy(&text);
+    let field = |at: usize| {
+        let (_, rest) = text.rsplit_once(") ")?;
+        rest.split(' ').nth(at)?.parse().ok()
+    };
+    field(1)
+        .zip(field(3))
+        .ok_or_else(|| Error::new(Kind::NotFound, format!("process {pid} is gone")))
 }
 
 /// Whether a process runs that was started at that time: neither gone nor ended and only not yet collected.
@@ -584,6 +621,37 @@ pub fn new_session() -> Result<()> {
     rustix::process::setsid()
         .map(|_| ())
         .map_err(|e| failed(e, "setsid"))
+}
+
+/// Lets the process lead a group of its own, in the foreground of its terminal if it has one as standard input.
+///
+/// # Errors
+/// What setpgid(2) says.
+pub fn lead_foreground() -> Result<()> {
+    rustix::process::setpgid(None, None).map_err(|e| failed(e, "setpgid"))?;
+    // Whoever is not in the foreground yet would be stopped for asking (tcsetpgrp(3)).
+    // SAFETY: SIG_IGN is a valid disposition; `reset_signals` puts the default back.
+    unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
+    // Without a terminal there is no foreground.
+    let _ = rustix::termios::tcsetpgrp(standard(0), rustix::process::getpid());
+    Ok(())
+}
+
+/// Collects a child that has ended, whichever it is: its id, and its exit code or 128 + signal. `None` if all that there
+/// are live.
+///
+/// # Errors
+/// What waitpid(2) says.
+pub fn reap() -> Result<Option<(i32, i32)>> {
+    match rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
+        Ok(None) | Err(Errno::CHILD) => Ok(None),
+        Ok(Some((pid, status))) => {
+            let signal = status.terminating_signal().map(|signal| 128 + signal);
+            let code = status.exit_status().or(signal).unwrap_or(0);
+            Ok(Some((pid.as_raw_nonzero().get(), code)))
+        }
+        Err(error) => Err(failed(error, "collect a child")),
+    }
 }
 
 /// Every signal gets its default action and none is blocked: what a payload expects.

@@ -39,6 +39,16 @@ impl Bits {
         self.words.iter().all(|word| *word == 0)
     }
 
+    /// As one hexadecimal number.
+    #[must_use]
+    pub fn hexadecimal(&self) -> String {
+        let used = self.words.iter().rposition(|word| *word != 0).unwrap_or(0);
+        let (high, low) = self.words.split_at(used.min(self.words.len()));
+        let first = low.first().copied().unwrap_or(0);
+        let rest = high.iter().rev().map(|word| format!("{word:016x}"));
+        format!("0x{first:x}{}", rest.collect::<String>())
+    }
+
     /// The first 8192 numbers: more processors than a kernel can be built for.
     #[must_use]
     pub fn full() -> Self {

@@ -249,6 +249,16 @@ pub fn shutdown(stream: &impl AsFd) -> Result<()> {
         .attempt(|| "shut a socket down")
 }
 
+/// Ends what is sent: the other side reads the end, and can still answer.
+///
+/// # Errors
+/// What shutdown(2) says.
+pub fn shutdown_sending(stream: &impl AsFd) -> Result<()> {
+    rustix::net::shutdown(stream, Shutdown::Write)
+        .map_err(io::Error::from)
+        .attempt(|| "end what is sent")
+}
+
 /// Lets the kernel hold so many bytes more for the reader, who gets them even after the sender has gone.
 ///
 /// # Errors

@@ -348,6 +348,28 @@ fn hooks_of_create_run_before_the_root_is_changed() {
     }
 }
 
+/// They found it read-only already: caches of ld.so and links to drivers could not be written.
+#[test]
+fn hooks_of_create_write_to_a_root_that_will_be_read_only() {
+    let script = "cat /prestart /createRuntime /createContainer; touch /etc/x 2>&1";
+    let Some(mut b) = reporting(script) else {
+        return;
+    };
+    b.set("/root/readonly", json!(true));
+    for kind in ["prestart", "createRuntime", "createContainer"] {
+        // The first two are in the host's mount namespace, and go where the program will be.
+        let script = format!(
+            "[ {kind} = createContainer ] && root={} || root=/proc/$(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/')/root{}; echo {kind} > $root/{kind}",
+            b.rootfs().display(),
+            b.rootfs().display(),
+        );
+        b.add(&format!("/hooks/{kind}"), hook(kind, &script));
+    }
+    let output = b.run();
+    let told = "prestart\ncreateRuntime\ncreateContainer\ntouch: /etc/x: Read-only file system\n";
+    assert_eq!(output.stdout, told, "{output:?}");
+}
+
 #[test]
 fn poststop_hooks_find_the_container_gone() {
     let Some(mut b) = reporting("sleep 1000") else {

@@ -33,6 +33,21 @@ fn the_usual_devices_are_always_there() {
     assert_eq!(b.prints(), expected);
 }
 
+/// The usual device went over it, and nobody was told.
+#[test]
+fn a_listed_device_is_what_the_list_says_also_by_the_name_of_a_usual_one() {
+    let Some(mut b) = bundle("stat -c '%n %t,%T %a' /dev/full /dev/zero") else {
+        return;
+    };
+    b.set(
+        "/linux/devices",
+        json!([
+            {"path": "/dev/full", "type": "c", "major": 1, "minor": 5, "fileMode": 0o600},
+            {"path": "/dev//zero", "type": "c", "major": 1, "minor": 5, "fileMode": 0o640}]),
+    );
+    assert_eq!(b.prints(), "/dev/full 1,5 600\n/dev/zero 1,5 640");
+}
+
 #[test]
 fn a_device_does_not_take_a_files_place() {
     let Some(mut b) = bundle("true") else { return };

@@ -83,6 +83,8 @@ struct Shared {
 struct State {
     plan: Plan,
     seen: Vec<Seen>,
+    /// Requests that are being answered: they are noted afterwards.
+    active: usize,
     /// Answers for [`Fault::Stale`].
     past: Vec<(String, Response)>,
     /// Bytes of bodies that were sent.
@@ -99,6 +101,7 @@ impl Proxy {
             state: Mutex::new(State {
                 plan: Box::new(|_| Fault::None),
                 seen: Vec::new(),
+                active: 0,
                 past: Vec::new(),
                 sent: 0,
                 limit: None,
@@ -130,7 +133,17 @@ impl Proxy {
     /// All requests since the last call, in the order of their ends.
     #[must_use]
     pub fn take_seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut self.shared.lock().seen)
+        // A client may have its answer before it is noted. One that waits for more of it is left alone.
+        let mut patience = 2000;
+        loop {
+            let mut state = self.shared.lock();
+            if state.active == 0 || state.limit.is_some() || patience == 0 {
+                return std::mem::take(&mut state.seen);
+            }
+            drop(state);
+            patience -= 1;
+            rest(Duration::from_millis(1));
+        }
     }
 
     /// Holds everything back once so many more bytes of bodies have been sent, or lets all go with `None`.
@@ -171,6 +184,7 @@ impl Shared {
     fn serve(&self, connection: TcpStream, elsewhere: Option<&str>) {
         let mut reader = BufReader::new(connection);
         while let Ok(Some(request)) = Request::read(&mut reader) {
+            self.lock().active += 1;
             let fault = match elsewhere {
                 Some(_) => (self.lock().plan)(&request),
                 None => Fault::None,
@@ -192,7 +206,10 @@ impl Shared {
                 reader.get_mut(),
                 &mut seen,
             );
-            self.lock().seen.push(seen);
+            let mut state = self.lock();
+            state.seen.push(seen);
+            state.active -= 1;
+            drop(state);
             if !go_on {
                 let _ = reader.get_ref().shutdown(Shutdown::Both);
                 return;

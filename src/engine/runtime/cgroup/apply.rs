@@ -62,7 +62,15 @@ impl Cgroup {
             let what = || format!("{}: set {file} to {value}", setting.field);
             cgroupfs::write(&directory, file, value).attempt(what)
         };
-        let Err(error) = put(&setting.file, &setting.value) else {
+        let mut result = put(&setting.file, &setting.value);
+        let is_absent = |error: &Error| error.kind() == Kind::NotFound && directory.is_dir();
+        if result.as_ref().is_err_and(is_absent) {
+            result = match self.hand_down(controller(setting)) {
+                Ok(()) => put(&setting.file, &setting.value),
+                Err(why) => result.map_err(|error| error.with_hint(why.to_string())),
+            };
+        }
+        let Err(error) = result else {
             return Ok(());
         };
         let missing = is_missing(&error, &directory, &setting.file);
@@ -203,6 +211,11 @@ fn undo_lines(content: &str, written: &str) -> Vec<String> {
 }
 
 /// No such file in a group that is there: cgroup file systems refuse to make one with EPERM or EACCES.
+/// What the name of a v2 file begins with.
+fn controller(setting: &Setting) -> &str {
+    setting.file.split('.').next().unwrap_or_default()
+}
+
 fn is_missing(error: &Error, directory: &Path, file: &str) -> bool {
     matches!(error.kind(), Kind::NotFound | Kind::Denied)
         && directory.is_dir()

@@ -6,7 +6,7 @@ use oci_spec::runtime::LinuxResources;
 
 use super::apply::Devices;
 use super::settings::{self, Setting};
-use super::{Cgroup, Group, Version, systemd, tasks};
+use super::{Cgroup, Group, Version, controllers, systemd, tasks};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::sys::cgroupfs;
 
@@ -22,9 +22,6 @@ const ALWAYS: &[&str] = &[
     "devices",
     "name=systemd",
 ];
-
-/// v2 controllers that are switched on for containers where the host has them.
-const ENABLED: &[&str] = &["cpu", "cpuset", "io", "memory", "pids", "hugetlb", "rdma"];
 
 impl Cgroup {
     /// Refuses groups that somebody uses: with processes in them, or frozen. For places that a bundle names; the engine's
@@ -109,11 +106,13 @@ impl Cgroup {
     pub fn attach(&self, pid: i32) -> Result<()> {
         let mut entered = self.is_disabled();
         let pid = pid.to_string();
-        for directory in self.directories() {
-            match cgroupfs::write(&directory, "cgroup.procs", &pid) {
+        for group in &self.groups {
+            match cgroupfs::write(&group.directory(), "cgroup.procs", &pid) {
                 Ok(()) => entered = true,
                 // A hierarchy that this container does not need.
                 Err(error) if error.kind() == Kind::NotFound => {}
+                // Who was given a part of the unified tree may not move what is outside of it (cgroups(7)).
+                Err(error) if self.is_spare(group) && error.kind() == Kind::Denied => {}
                 Err(error) => return Err(error),
             }
         }
@@ -164,8 +163,12 @@ impl Cgroup {
         made: &mut Vec<PathBuf>,
     ) -> Result<()> {
         for group in self.needed(settings) {
-            if self.make(group)? {
-                made.push(group.directory());
+            match self.make(group) {
+                Ok(true) => made.push(group.directory()),
+                Ok(false) => {}
+                // Beside v1 it limits nothing: who may not make it, as in a container, goes without.
+                Err(error) if self.is_spare(group) && error.kind() == Kind::Denied => {}
+                Err(error) => return Err(error),
             }
         }
         self.apply(settings)?;
@@ -180,7 +183,7 @@ impl Cgroup {
         let needed = |group: &&Group| {
             let asked = |name: &String| settings.iter().any(|setting| setting.controller == *name);
             let always = |name: &String| ALWAYS.contains(&name.as_str());
-            self.version == Version::V2
+            group.is_unified()
                 || group
                     .controllers
                     .iter()
@@ -191,7 +194,7 @@ impl Cgroup {
 
     /// Makes the groups that settings need and that the container is not in yet, and moves all its tasks there.
     pub(super) fn join_further(&self, settings: &[Setting]) -> Result<()> {
-        let missing = |group: &&Group| !group.directory().exists();
+        let missing = |group: &&Group| !group.directory().exists() && !self.is_spare(group);
         for group in self.needed(settings).into_iter().filter(missing) {
             self.make(group)?;
             // A task that is born meanwhile is in its parent's group: look until there is nobody new.
@@ -222,7 +225,7 @@ impl Cgroup {
         let is_foreign = group.engines_parent().is_none();
         if self.version == Version::V2 && is_foreign {
             // Ancestors that are there need not hand down what we need.
-            ancestors(group).for_each(|ancestor| enable_controllers(&ancestor));
+            controllers::ancestors(group).for_each(|ancestor| controllers::enable(&ancestor));
         }
         for _ in 0..100 {
             match cgroupfs::make(&directory) {
@@ -243,7 +246,7 @@ impl Cgroup {
     }
 
     fn make_ancestors(&self, group: &Group) -> Result<()> {
-        for ancestor in ancestors(group) {
+        for ancestor in controllers::ancestors(group) {
             if ancestor != group.mount {
                 match cgroupfs::make(&ancestor) {
                     // Removed meanwhile: the caller's loop makes it again.
@@ -252,29 +255,20 @@ impl Cgroup {
                 };
             }
             if self.version == Version::V2 {
-                enable_controllers(&ancestor);
+                controllers::enable(&ancestor);
             }
         }
         Ok(())
     }
 
+    /// Whether a group has no controllers, because v1 has them.
+    fn is_spare(&self, group: &Group) -> bool {
+        self.version == Version::V1 && group.is_unified()
+    }
+
     fn has_plain_cpuset(&self, group: &Group) -> bool {
         self.version == Version::V1 && group.has("cpuset")
     }
-}
-
-/// The groups above one, from the mount point down.
-fn ancestors(group: &Group) -> impl Iterator<Item = PathBuf> {
-    let parent = group.path.parent().unwrap_or_else(|| Path::new(""));
-    let mut place = group.mount.clone();
-    let below = parent
-        .iter()
-        .map(std::ffi::OsStr::to_owned)
-        .collect::<Vec<_>>();
-    std::iter::once(group.mount.clone()).chain(below.into_iter().map(move |name| {
-        place.push(name);
-        place.clone()
-    }))
 }
 
 /// v1's cpuset starts empty and then takes no task (cgroup-v1/cpusets.rst): it gets what the parent has, and so do
@@ -297,33 +291,6 @@ fn inherit_one(mount: &Path, directory: &Path, name: &str) -> Result<String> {
             Ok(value)
         }
         _ => Ok(own.to_owned()),
-    }
-}
-
-/// Hands controllers down to children (cgroup-v2.rst, "Enabling and Disabling"). A setting that misses one says so itself.
-fn enable_controllers(directory: &Path) {
-    let list = |name: &str| {
-        cgroupfs::read(directory, name)
-            .ok()
-            .flatten()
-            .unwrap_or_default()
-    };
-    let (offered, active) = (list("cgroup.controllers"), list("cgroup.subtree_control"));
-    let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
-    let missing: Vec<_> = ENABLED
-        .iter()
-        .filter(|name| has(&offered, name) && !has(&active, name))
-        .map(|name| format!("+{name}"))
-        .collect();
-    let enable = |names: &str| cgroupfs::write(directory, "cgroup.subtree_control", names);
-    if missing.is_empty() || enable(&missing.join(" ")).is_ok() {
-        return;
-    }
-    // One by one: a controller that cannot be handed down must not hold back the others.
-    for name in missing {
-        if let Err(error) = enable(&name) {
-            tracing::warn!(%error, "a cgroup controller is not available to containers");
-        }
     }
 }
 
@@ -364,6 +331,24 @@ mod tests {
             Kind::InvalidInput
         );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_change_of_limits_makes_no_group_without_controllers() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut group = group(Version::V1, dir.path(), &["memory", "pids", ""]);
+        let unified = group.groups.last_mut().unwrap();
+        unified.mount = dir.path().join("unified");
+        fs::create_dir(dir.path().join("unified")).unwrap();
+        for name in ["memory/wharf/x", "pids"] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        // At the start there was one, or it could not be made.
+        group.join_further(&[]).unwrap();
+        assert!(dir.path().join("pids/wharf/x").exists());
+        assert!(!dir.path().join("unified/wharf").exists());
+        group.create(None).unwrap();
+        assert!(dir.path().join("unified/wharf/x").exists());
     }
 
     #[test]

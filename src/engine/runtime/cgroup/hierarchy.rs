@@ -24,7 +24,8 @@ pub enum Version {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
     pub(super) version: Version,
-    /// One for each hierarchy; on v2 a single one without controllers.
+    /// One for each hierarchy; on v2 a single one without controllers. A cgroup2 mount beside those of v1 (hybrid) is the
+    /// last one, without controllers, too.
     pub(super) mounts: Vec<Mounted>,
 }
 
@@ -59,7 +60,7 @@ impl Hierarchy {
     }
 
     /// From the text of a mountinfo file (proc(5)). v1 wins where it has any of the controllers that containers need:
-    /// a cgroup2 mount beside it (hybrid) then has nothing to offer. Of several mounts of one hierarchy the first counts.
+    /// a cgroup2 mount beside it (hybrid) then has none to offer. Of several mounts of one hierarchy the first counts.
     #[must_use]
     pub fn from_mountinfo(text: &[u8]) -> Option<Self> {
         let mut v1: Vec<Mounted> = Vec::new();
@@ -80,6 +81,7 @@ impl Hierarchy {
             mounted.controllers.iter().any(serves)
         };
         if v1.iter().any(serves) {
+            v1.extend(v2);
             return Some(Self {
                 version: Version::V1,
                 mounts: v1,
@@ -97,10 +99,16 @@ impl Hierarchy {
         self.version
     }
 
-    /// The group of one of the engine's containers, `wharf/<id>`. Nothing is created yet.
+    /// The group of one of the engine's containers, `wharf/<id>`, or in another parent, unless that is empty. Nothing is created yet. On a hybrid host it has none in
+    /// the unified tree: there is nothing to limit, and others look for their own containers there only.
     #[must_use]
-    pub fn container(&self, id: &ContainerId) -> Cgroup {
-        self.below(|_| Some(Path::new(PARENT).join(id.as_str())), None)
+    pub fn container(&self, parent: &str, id: &ContainerId) -> Cgroup {
+        let parent = if parent.is_empty() { PARENT } else { parent };
+        let path = |mounted: &Mounted| {
+            let is_used = self.version == Version::V2 || !mounted.controllers.is_empty();
+            is_used.then(|| Path::new(parent).join(id.as_str()))
+        };
+        self.below(path, None)
     }
 
     /// The group that `linux.cgroupsPath` means, for a container called `id`. Nothing is created yet.
@@ -111,6 +119,9 @@ impl Hierarchy {
     /// | `/a/b` | that, below the root of each hierarchy as far as it is mounted here |
     /// | `a/b` | below our own group; on v2 beside it, since a group with processes cannot hand controllers down |
     /// | `slice:prefix:name`, with [`Driver::Systemd`] | the scope `prefix-name.scope` in that slice |
+    ///
+    /// On a hybrid host there is one in the unified tree, too, as with runc and crun: whoever looks for a process by its group
+    /// there finds the container.
     ///
     /// The answer can be stored (it is serializable) and means the same groups whoever reads it: what is relative has been
     /// resolved.
@@ -146,6 +157,7 @@ impl Hierarchy {
                 (Some(ours), Version::V2) => {
                     Some(ours.parent().unwrap_or_else(|| Path::new("")).join(path))
                 }
+                (None, Version::V1) if mounted.controllers.is_empty() => None,
                 (None, _) => {
                     lost = Some(mounted.point.clone());
                     None
@@ -184,11 +196,11 @@ impl Hierarchy {
     /// Our own group in a hierarchy, relative to its mount point; `None` if it is outside of what is mounted.
     fn visible(&self, own: &[OwnGroup], mounted: &Mounted) -> Option<PathBuf> {
         let same = |group: &&OwnGroup| match self.version {
-            Version::V2 => group.controllers.is_empty(),
-            Version::V1 => group
+            Version::V1 if !mounted.controllers.is_empty() => group
                 .controllers
                 .iter()
                 .any(|name| mounted.controllers.contains(name)),
+            Version::V1 | Version::V2 => group.controllers.is_empty(),
         };
         let own = own.iter().find(same)?;
         let below = own.path.strip_prefix(&mounted.root).ok()?;
@@ -327,6 +339,25 @@ mod tests {
 35 30 0:28 /x /mnt/another rw,relatime - cgroup cgroup rw,memory
 ";
 
+    #[test]
+    fn beside_v1_the_unified_tree_has_groups_of_bundles_alone() {
+        let hierarchy = found(HYBRID);
+        let path = Some(Path::new("/a/b"));
+        let located = hierarchy.locate(Driver::Cgroupfs, path, "x").unwrap();
+        let unified = located.groups.last().unwrap();
+        assert!(unified.is_unified());
+        assert_eq!(unified.directory(), Path::new("/sys/fs/cgroup/unified/a/b"));
+        let own = parse_own(b"4:memory:/m\n0::/u\n");
+        let visible = |mounted: &Mounted| hierarchy.visible(&own, mounted);
+        let mounts = || hierarchy.mounts.iter();
+        assert_eq!(visible(mounts().last().unwrap()), Some("u".into()));
+        let memory = mounts().find(|m| m.controllers == ["memory"]).unwrap();
+        assert_eq!(visible(memory), Some("m".into()));
+        // What is mounted for a container's own eyes are those of v1.
+        let ours = hierarchy.container("", &ContainerId::try_from("a".repeat(64)).unwrap());
+        assert!(ours.groups.iter().all(|group| !group.is_unified()));
+    }
+
     fn found(text: &str) -> Hierarchy {
         Hierarchy::from_mountinfo(text.as_bytes()).unwrap()
     }
@@ -351,6 +382,7 @@ mod tests {
                 ("cpu+cpuacct".to_owned(), Some("/sys/fs/cgroup/cpu,cpuacct")),
                 ("memory".to_owned(), Some("/sys/fs/cgroup/memory")),
                 ("name=systemd".to_owned(), Some("/sys/fs/cgroup/systemd")),
+                (String::new(), Some("/sys/fs/cgroup/unified")),
             ]
         );
     }
@@ -361,7 +393,7 @@ mod tests {
             found("30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n");
         assert_eq!(found.version(), Version::V2);
         let id = ContainerId::try_from("a".repeat(64)).unwrap();
-        let place = found.container(&id).unified().unwrap();
+        let place = found.container("", &id).unified().unwrap();
         assert!(place.starts_with("/sys/fs/cgroup/wharf"));
         assert_eq!(Hierarchy::from_mountinfo(b"garbage\n - \n"), None);
     }

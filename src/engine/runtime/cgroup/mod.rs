@@ -13,6 +13,7 @@
 //! 5. [`Cgroup::kill_all`], [`Cgroup::remove`].
 
 mod apply;
+mod controllers;
 mod create;
 mod delegate;
 mod devices;
@@ -57,7 +58,7 @@ pub struct Cgroup {
 /// The group in one hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Group {
-    /// v1: the controllers, or `name=…`.
+    /// v1: the controllers, or `name=…`; none in the unified tree.
     controllers: Vec<String>,
     /// Where the hierarchy is mounted.
     mount: PathBuf,
@@ -68,6 +69,11 @@ struct Group {
 impl Group {
     fn directory(&self) -> PathBuf {
         self.mount.join(&self.path)
+    }
+
+    /// Whether it is in the unified tree.
+    fn is_unified(&self) -> bool {
+        self.controllers.is_empty()
     }
 
     fn has(&self, controller: &str) -> bool {
@@ -127,7 +133,8 @@ impl Cgroup {
         if self.version == Version::V2 {
             return None;
         }
-        let list = self.groups.iter().filter_map(|group| {
+        let of_v1 = self.groups.iter().filter(|group| !group.is_unified());
+        let list = of_v1.filter_map(|group| {
             let controllers = group.controllers.iter().map(String::as_str).collect();
             let name = group.mount.file_name()?.to_str()?;
             group.directory().exists().then_some((controllers, name))

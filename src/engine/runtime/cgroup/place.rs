@@ -128,6 +128,13 @@ fn unit(path: Option<&Path>, id: &str) -> Result<Unit> {
     };
     let unit = Unit { slice, name };
     unit.path()?;
+    // systemd puts a slice where its name says, whatever it is asked for: the container must not be somewhere else.
+    if unit.is_slice() && expand_slice(&unit.name)? != unit.path()? {
+        return Err(Error::invalid(format!(
+            "linux.cgroupsPath: {} is not in {}, by its name",
+            unit.name, unit.slice
+        )));
+    }
     Ok(unit)
 }
 
@@ -235,7 +242,8 @@ mod tests {
             "cri-containerd-ab.scope",
             "kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1.slice",
         );
-        check("a.slice:x:b.slice", "b.slice", "a.slice");
+        check("a.slice:x:a-b.slice", "a-b.slice", "a.slice");
+        check("-.slice::b.slice", "b.slice", "");
         check("", "wharf-id.scope", "system.slice");
     }
 
@@ -254,6 +262,8 @@ mod tests {
             ".slice:x:y",
             "system.slice:../x:y",
             "system.slice:x:y/z",
+            "system.slice:x:b.slice",
+            "a.slice:x:a--b.slice",
         ] {
             let error = place(Driver::Systemd, path).unwrap_err().to_string();
             assert!(

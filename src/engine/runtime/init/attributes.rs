@@ -6,6 +6,7 @@ use super::message::LIMITS;
 use super::{Init, Rights, SYS_ADMIN, environment};
 use crate::engine::error::{Attempt, Kind, Result};
 use crate::engine::runtime::schedule::{self, Affinity};
+use crate::engine::runtime::spec::GROUPS;
 use crate::engine::runtime::user::{self, Identity};
 use crate::engine::runtime::{caps, labels, rlimits};
 use crate::engine::sys::cred::Groups;
@@ -35,7 +36,13 @@ pub(super) fn find_user(init: &mut Init<'_>) -> Result<()> {
     let given = init.process.user();
     let root = init.root()?;
     let identity = match given.username() {
-        Some(text) => user::resolve(text, root)?,
+        Some(text) => {
+            let mut identity = user::resolve(text, root)?;
+            let numbers = given.additional_gids().iter().flatten();
+            identity.groups.extend(numbers);
+            user::add_groups(&mut identity, &named_groups(init), root)?;
+            identity
+        }
         None => Identity {
             uid: given.uid(),
             gid: given.gid(),
@@ -71,6 +78,14 @@ pub(super) fn find_user(init: &mut Init<'_>) -> Result<()> {
     init.state.env = list;
     init.state.identity = Some(identity);
     Ok(())
+}
+
+/// Groups that the engine was asked to add; names are the container's own.
+fn named_groups(init: &Init<'_>) -> Vec<String> {
+    let annotations = init.spec.annotations().as_ref();
+    let text = annotations.and_then(|list| list.get(GROUPS));
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
 }
 
 pub(super) fn set_limits(init: &mut Init<'_>) -> Result<()> {
@@ -164,7 +179,7 @@ fn enter(init: &Init<'_>) -> Result<()> {
             _ => Kind::CommandNotRunnable,
         };
         error
-            .attempting(format!("chdir to working directory {}", path.display()))
+            .attempting("process.cwd: chdir to working directory")
             .with_kind(kind)
     })
 }
@@ -187,7 +202,7 @@ pub(super) fn drop_rights(init: &mut Init<'_>) -> Result<()> {
         true => Groups::SetIfAllowed(&identity.groups),
         false => Groups::Set(&identity.groups),
     };
-    cred::become_user(identity.uid, identity.gid, groups)?;
+    cred::become_user(identity.uid, identity.gid, groups).attempt(|| "process.user")?;
     if init.process.no_new_privileges().unwrap_or(false) {
         cred::no_new_privileges()?;
     }

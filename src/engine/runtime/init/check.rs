@@ -15,6 +15,7 @@ use crate::engine::runtime::{labels, netdev, rlimits, schedule, sysctl};
 pub(in crate::engine::runtime) fn check(spec: &Spec, process: &Process) -> Result<()> {
     check_process(spec, process)?;
     check_users(spec)?;
+    check_mapped(spec, process)?;
     check_mount_namespace(spec)?;
     check_names(spec)?;
     check_hidden_paths(spec)?;
@@ -44,6 +45,33 @@ fn check_user(process: &Process) -> Result<()> {
         if id == u32::MAX {
             return Err(Error::invalid(format!(
                 "process.user.{name}: {id} is no id"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// In a user namespace a process is one of its users.
+fn check_mapped(spec: &Spec, process: &Process) -> Result<()> {
+    let linux = spec.linux().as_ref();
+    if !is_new(spec, LinuxNamespaceType::User) || process.user().username().is_some() {
+        return Ok(());
+    }
+    let user = process.user();
+    let uids = linux.and_then(|linux| linux.uid_mappings().as_deref());
+    let gids = linux.and_then(|linux| linux.gid_mappings().as_deref());
+    for (name, id, maps, list) in [
+        ("uid", user.uid(), uids, "uidMappings"),
+        ("gid", user.gid(), gids, "gidMappings"),
+    ] {
+        let has = |map: &LinuxIdMapping| {
+            let offset = id.checked_sub(map.container_id());
+            // A map of nothing is told by its own name, later.
+            map.size() == 0 || offset.is_some_and(|offset| offset < map.size())
+        };
+        if !maps.unwrap_or_default().iter().any(has) {
+            return Err(Error::invalid(format!(
+                "process.user.{name}: {id} is not mapped in the user namespace (linux.{list})"
             )));
         }
     }
@@ -97,17 +125,27 @@ fn check_mount_namespace(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
+/// Longest host or domain name, in bytes (sethostname(2), `__NEW_UTS_LEN`).
+const MAX_NAME: usize = 64;
+
 fn check_names(spec: &Spec) -> Result<()> {
-    if has(spec, LinuxNamespaceType::Uts) {
-        return Ok(());
-    }
+    let has_namespace = has(spec, LinuxNamespaceType::Uts);
     for (field, name) in [
         ("hostname", spec.hostname()),
         ("domainname", spec.domainname()),
     ] {
-        if name.as_deref().is_some_and(|name| !name.is_empty()) {
+        let Some(name) = name.as_deref().filter(|name| !name.is_empty()) else {
+            continue;
+        };
+        if !has_namespace {
             return Err(Error::invalid(format!(
                 "unable to set {field} without a private UTS namespace"
+            )));
+        }
+        let length = name.len();
+        if length > MAX_NAME {
+            return Err(Error::invalid(format!(
+                "{field}: it has {length} bytes, and the kernel takes {MAX_NAME}"
             )));
         }
     }
@@ -199,6 +237,44 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_as_long_as_the_kernel_takes() {
+        for field in ["hostname", "domainname"] {
+            let named = |length: usize| {
+                let name = "x".repeat(length);
+                format!(r#","{field}":"{name}","linux":{{"namespaces":[{{"type":"uts"}}]}}"#)
+            };
+            check_json(&named(64), "", Ok(()));
+            let text = format!("{field}: it has 65 bytes, and the kernel takes 64");
+            check_json(&named(65), "", Err(&text));
+        }
+    }
+
+    #[test]
+    fn a_user_is_one_that_is_mapped() {
+        let map =
+            r#"[{"containerID":0,"hostID":7,"size":2},{"containerID":10,"hostID":0,"size":1}]"#;
+        let spec = format!(
+            r#","linux":{{"namespaces":[{{"type":"user"}}],"uidMappings":{map},"gidMappings":{map}}}"#
+        );
+        for id in [0, 1, 10] {
+            let user = format!(r#","user":{{"uid":{id},"gid":{id}}}"#);
+            check_json(&spec, &user, Ok(()));
+        }
+        for id in [2, 9, 11] {
+            let user = format!(r#","user":{{"uid":{id},"gid":0}}"#);
+            let text = format!(
+                "process.user.uid: {id} is not mapped in the user namespace (linux.uidMappings)"
+            );
+            check_json(&spec, &user, Err(&text));
+            let user = format!(r#","user":{{"uid":0,"gid":{id}}}"#);
+            let text = format!(
+                "process.user.gid: {id} is not mapped in the user namespace (linux.gidMappings)"
+            );
+            check_json(&spec, &user, Err(&text));
+        }
+    }
+
+    #[test]
     fn a_joined_namespace_that_is_the_engines_own_takes_no_sysctls() {
         let spec = |namespace: &str| {
             format!(
@@ -237,7 +313,7 @@ mod tests {
                 ),
             );
         }
-        if !crate::engine::sys::host::has_selinux() {
+        if !crate::engine::sys::selinux::is_on() {
             let end =
                 "selinux label is specified in config, but selinux is disabled or not supported";
             let text = format!("process.selinuxLabel: {end}");

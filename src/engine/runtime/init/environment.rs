@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::CString;
 
 use super::program::c_string;
-use crate::engine::error::{Error, Result};
+use crate::engine::error::{Attempt, Error, Result};
 
 /// What the program gets: of a name that is there twice the last one counts, and there always is a `HOME`; `home` is asked
 /// if there is none (as with runc, an empty one is none).
@@ -17,18 +17,12 @@ pub(super) fn make(
 ) -> Result<Vec<CString>> {
     let mut seen = HashSet::with_capacity(given.len());
     let mut list = Vec::with_capacity(given.len() + 1);
-    for entry in given.iter().rev() {
-        let (name, value) = entry
-            .split_once('=')
-            .ok_or_else(|| Error::invalid("invalid environment variable: missing '='"))?;
-        if name.is_empty() {
-            return Err(Error::invalid(
-                "invalid environment variable: name cannot be empty",
-            ));
-        }
+    for (number, entry) in given.iter().enumerate().rev() {
+        let field = || format!("process.env[{number}]");
+        let (name, value) = split(entry).attempt(field)?;
         let counts = seen.insert(name) && !(name == "HOME" && value.is_empty());
         if counts {
-            list.push(c_string(entry)?);
+            list.push(c_string(entry).attempt(field)?);
         }
     }
     list.reverse();
@@ -39,6 +33,19 @@ pub(super) fn make(
         list.push(c_string(&format!("HOME={}", home()?))?);
     }
     Ok(list)
+}
+
+/// Name and value.
+///
+/// # Errors
+/// [`Kind::InvalidInput`](crate::engine::error::Kind::InvalidInput) for what is no variable.
+pub(in crate::engine::runtime) fn split(entry: &str) -> Result<(&str, &str)> {
+    let invalid = |why: &str| Error::invalid(format!("invalid environment variable: {why}"));
+    match entry.split_once('=') {
+        None => Err(invalid("missing '='")),
+        Some(("", _)) => Err(invalid("name cannot be empty")),
+        Some(both) => Ok(both),
+    }
 }
 
 #[cfg(test)]
@@ -71,12 +78,17 @@ mod tests {
 
     #[test]
     fn what_is_no_variable_is_refused() {
-        check(&["A"], Err("invalid environment variable: missing '='"));
         check(
-            &["=x"],
-            Err("invalid environment variable: name cannot be empty"),
+            &["A"],
+            Err("process.env[0]: invalid environment variable: missing '='"),
         );
-        let nul = make(&["A=\0".to_owned()], || Ok(String::new())).unwrap_err();
-        assert_eq!(nul.kind(), crate::engine::error::Kind::InvalidInput);
+        check(
+            &["A=1", "=x"],
+            Err("process.env[1]: invalid environment variable: name cannot be empty"),
+        );
+        check(
+            &["A=\0"],
+            Err("process.env[0]: a NUL byte cannot be part of it"),
+        );
     }
 }

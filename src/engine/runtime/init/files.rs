@@ -7,9 +7,10 @@ use oci_spec::runtime::LinuxNamespaceType;
 
 use super::Init;
 use super::namespaces::has;
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::runtime::devices::{self, Nodes};
-use crate::engine::runtime::mounts::{self, Made, Mask, Place};
+use crate::engine::runtime::labels;
+use crate::engine::runtime::mounts::{self, Mask, Place};
 use crate::engine::runtime::rootfs::{self, Connection};
 use crate::engine::runtime::sysctl;
 use crate::engine::sys::mount::{self, Depth};
@@ -19,7 +20,7 @@ use crate::engine::sys::rooted::Rooted;
 pub(super) fn copy_sources(init: &mut Init<'_>) -> Result<()> {
     if init.state.mounts.is_none() {
         let dir = init.rootfs.and_then(rootfs::directory);
-        init.state.mounts = Some(mounts::prepare(init.spec, dir)?);
+        init.state.mounts = Some(mounts::prepare(init.spec, dir, init.terms.names())?);
     }
     let connection = Connection::of(init.spec)?;
     if let (Some(rootfs), None) = (init.rootfs, &init.state.early_root) {
@@ -33,7 +34,9 @@ pub(super) fn mount_root(init: &mut Init<'_>) -> Result<()> {
         .rootfs
         .ok_or_else(|| Error::new(Kind::Internal, "no root file system is given"))?;
     init.state.root = Some(if has(init.spec, LinuxNamespaceType::Mount) {
-        Rooted::from_fd(rootfs::mount(rootfs, init.state.early_root.take())?)
+        let context = labels::of_mounts(init.spec);
+        let early = init.state.early_root.take();
+        Rooted::from_fd(rootfs::mount(rootfs, context, early)?)
     } else {
         rootfs::open(rootfs)?
     });
@@ -45,15 +48,36 @@ pub(super) fn open_root(init: &mut Init<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Makes mounts up to the first that has to wait for the cgroups.
 pub(super) fn make_mounts(init: &mut Init<'_>) -> Result<()> {
     let list = init.spec.mounts().as_deref().unwrap_or_default();
-    let prepared = init.state.mounts.take().unwrap_or_default();
+    let prepared = init.state.mounts.as_deref().unwrap_or_default();
+    let mut both = list.iter().zip(prepared);
+    let ready = both.position(|(wanted, prepared)| mounts::needs_group(wanted, prepared));
+    make_mounts_until(init, ready.unwrap_or(list.len()))
+}
+
+/// Makes those that are left.
+pub(super) fn make_other_mounts(init: &mut Init<'_>) -> Result<()> {
+    make_mounts_until(init, usize::MAX)?;
+    init.state.mounts = None;
+    Ok(())
+}
+
+fn make_mounts_until(init: &mut Init<'_>, end: usize) -> Result<()> {
+    let list = init.spec.mounts().as_deref().unwrap_or_default();
+    let prepared = init.state.mounts.as_deref().unwrap_or_default();
+    let mut made = std::mem::take(&mut init.state.made);
     let place = Place::new(init.root()?, init.spec, init.cgroup)?;
-    let mut made = Made::default();
-    for (wanted, prepared) in list.iter().zip(&prepared) {
-        mounts::make(place, wanted, prepared, &mut made)?;
+    let names = init.terms.names();
+    let begin = init.state.mounted;
+    let both = list.iter().zip(prepared).enumerate();
+    for (number, (wanted, prepared)) in both.take(end).skip(begin) {
+        mounts::make(place, wanted, prepared, &mut made)
+            .map_err(|error| names.name("mounts", number, error))?;
     }
     init.state.made = made;
+    init.state.mounted = end;
     Ok(())
 }
 
@@ -66,9 +90,12 @@ pub(super) fn make_devices(init: &mut Init<'_>) -> Result<()> {
     }
     let nodes = Nodes::of(init.spec);
     let dev = devices::directory(init.root()?, &init.state.made)?;
-    devices::make_extra(init.root()?, list.unwrap_or_default(), nodes)?;
+    let outside = init.state.nodes.take();
+    let names = init.terms.names();
+    let list = list.unwrap_or_default();
+    devices::make_extra(init.root()?, list, nodes, outside.as_ref(), names)?;
     let has_kcore = init.root()?.resolve_optional(Path::new("/proc/kcore"))?;
-    devices::populate(dev.as_fd(), nodes, has_kcore.is_some())
+    devices::populate(dev.as_fd(), nodes, list, has_kcore.is_some())
 }
 
 pub(super) fn set_kernel_parameters(init: &mut Init<'_>) -> Result<()> {
@@ -113,7 +140,7 @@ pub(super) fn mask_paths(init: &mut Init<'_>) -> Result<()> {
     };
     let root = init.root()?;
     let null = devices::null_device(root)?;
-    let mut mask = Mask::new(null.as_fd());
+    let mut mask = Mask::new(null.as_fd(), labels::of_mounts(init.spec));
     for path in paths {
         mask.cover(root, Path::new(path))?;
     }
@@ -127,6 +154,7 @@ pub(super) fn make_working_dir(init: &mut Init<'_>) -> Result<()> {
     init.root()?
         .make_dirs(path)
         .map(drop)
+        .attempt(|| "process.cwd")
         .map_err(|error| match error.raw_os_error() {
             Some(libc::ENOTDIR) => error.with_kind(Kind::CommandNotRunnable),
             _ => error,

@@ -12,6 +12,13 @@ use super::Init;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::runtime::hooks::{Setting, State};
 
+/// Whether there is anything that [`start_container`] would run.
+pub(super) fn any_start_container(init: &Init<'_>) -> bool {
+    let hooks = init.spec.hooks().as_ref();
+    let list = hooks.and_then(|hooks| hooks.start_container().as_deref());
+    init.terms.container.is_some() && list.is_some_and(|list| !list.is_empty())
+}
+
 pub(super) fn create_container(init: &mut Init<'_>) -> Result<()> {
     run(
         init,
@@ -73,6 +80,7 @@ fn run(
         state: &state,
         dir: before_pivot.then_some(Path::new(&root)),
         env,
+        outputs: init.terms.hook_outputs,
     }
     .run(list)
 }

@@ -60,7 +60,16 @@ const KINDS: [Kind; 14] = [
 
 pub(super) fn report(init: &Init<'_>, number: usize, error: &Error) {
     // If the parent is gone there is nobody to tell.
-    let _ = process::send_message(init.socket.as_fd(), &encode_failure(number, error), None);
+    let _ = tell(init, &encode_failure(number, error));
+}
+
+/// Sends a message to the parent. Under a filter it is written: sendmsg(2) may be forbidden there.
+pub(super) fn tell(init: &Init<'_>, message: &[u8]) -> Result<()> {
+    if init.state.is_filtered {
+        process::write(init.socket.as_fd(), message)
+    } else {
+        process::send_message(init.socket.as_fd(), message, None)
+    }
 }
 
 /// A [`FAILED`] message; `number` is that of the step.
@@ -72,7 +81,9 @@ pub(in crate::engine::runtime) fn encode_failure(number: usize, error: &Error) -
         .unwrap_or(KINDS.len());
     let byte = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
     let mut message = vec![FAILED, byte(number), byte(kind)];
-    message.extend(shortened(error.to_string().as_bytes()));
+    // What a hook has written may hold the byte that the hint begins with.
+    let text = error.to_string().replace('\0', " ");
+    message.extend(shortened(text.as_bytes()));
     if let Some(hint) = error.hint() {
         message.push(0);
         message.extend(hint.bytes().take(MAX_MESSAGE / 4));
@@ -108,11 +119,7 @@ pub(in crate::engine::runtime) fn decode_failure(message: &[u8], steps: &[Step])
         Kind::InvalidInput | Kind::CommandNotFound | Kind::CommandNotRunnable
     );
     let text = match steps.get(number) {
-        Some((name, _)) if !plain => format!(
-            "container init: step {}/{} {name}: {text}",
-            number + 1,
-            steps.len()
-        ),
+        Some((name, _)) if !plain && !begins_with_field(&text) => format!("{name}: {text}"),
         _ => text,
     };
     let error = Error::new(kind, text);
@@ -120,6 +127,16 @@ pub(in crate::engine::runtime) fn decode_failure(message: &[u8], steps: &[Step])
         Some(hint) => error.with_hint(String::from_utf8_lossy(hint)),
         None => error,
     }
+}
+
+/// Whether a text says by itself where it belongs: `linux.sysctl: …`, `mounts[2]: …`, `error running startContainer hook …`.
+fn begins_with_field(text: &str) -> bool {
+    if text.starts_with("error running ") {
+        return true;
+    }
+    let first = text.split(": ").next().unwrap_or_default();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ".[]_-".contains(c);
+    first.contains(['.', '[']) && first.chars().all(is_part)
 }
 
 /// The number of the descriptor in a [`FILTER`] message.
@@ -149,6 +166,25 @@ pub(in crate::engine::runtime) fn decode_marks(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_says_where_it_belongs_and_counts_no_steps() {
+        let steps: [Step; 2] = [("mounts", |_| Ok(())), ("loopback", |_| Ok(()))];
+        for (number, text, told) in [
+            (0, "mounts[2]: mount /x: no", "mounts[2]: mount /x: no"),
+            (0, "linux.sysctl: a.b: no", "linux.sysctl: a.b: no"),
+            (1, "bring lo up: no", "loopback: bring lo up: no"),
+            (1, "open /a.b: no", "loopback: open /a.b: no"),
+            (
+                1,
+                "error running x hook #0: no",
+                "error running x hook #0: no",
+            ),
+        ] {
+            let message = encode_failure(number, &Error::new(Kind::Denied, text));
+            assert_eq!(decode_failure(&message, &steps).to_string(), told);
+        }
+    }
 
     #[test]
     fn a_long_failure_keeps_what_was_attempted_and_why_it_failed() {

@@ -14,6 +14,7 @@ use super::birth::Birth;
 use super::cgroup::Cgroup;
 use super::launch::Rootfs;
 use super::mounts::{Made, Prepared};
+use super::outside_nodes::OutsideNodes;
 use super::seccomp::Filter;
 use super::terms::Terms;
 use super::user::Identity;
@@ -35,6 +36,7 @@ mod steps;
 mod streams;
 
 pub(super) use check::{check, check_process};
+pub(super) use environment::split as split_variable;
 pub(super) use message::{
     ATTACHED, FAILED, FILTER, GO_ON, LIMITS, MAX_MESSAGE, MOUNTED, PREPARED, READY, TERMINAL,
     decode_failure, decode_filter, decode_marks, encode_failure,
@@ -80,11 +82,15 @@ pub(super) struct State {
     pub(super) mounts: Option<Vec<Prepared>>,
     /// The root as it was while the host's mounts were shared, and its path could be walked.
     pub(super) early_root: Option<OwnedFd>,
+    /// Device nodes that the parent has made, because the child cannot.
+    pub(super) nodes: Option<OutsideNodes>,
     /// The user namespace was entered together with the pid namespace.
     has_users: bool,
     /// The engine itself is in a user namespace, which may have no say in groups.
     is_confined: bool,
     root: Option<Rooted>,
+    /// How many of the mounts are made.
+    mounted: usize,
     made: Made,
     terminal: Option<OwnedFd>,
     identity: Option<Identity>,
@@ -94,6 +100,8 @@ pub(super) struct State {
     /// The engine may not enter the working directory; perhaps the user may.
     retries_directory: bool,
     filter: Option<Filter>,
+    /// A filter is in force already.
+    is_filtered: bool,
     /// When each step was done.
     marks: Vec<Instant>,
 }

@@ -1,12 +1,12 @@
 //! The end: the command is found, the filter installed, the program executed.
 
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use super::message::READY;
 use super::{Init, SYS_ADMIN, gate};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::runtime::seccomp::Filter;
 use crate::engine::runtime::spec::SECCOMP;
 use crate::engine::runtime::{command, seccomp};
@@ -64,9 +64,25 @@ pub(super) fn install_asking_filter(init: &mut Init<'_>) -> Result<()> {
         return Ok(());
     };
     process::close_on_exec_from(init.first_private_fd())?;
+    init.state.is_filtered = true;
     let listener = install(init, &filter)?
         .ok_or_else(|| Error::new(Kind::Internal, "the filter has no descriptor"))?;
     gate::hand_over(init, &listener)
+}
+
+/// `startContainer` hooks are in the container already. What this process does until the program is executed is subject to
+/// the filter, too: it reports by write(2), which hardly any profile forbids.
+pub(super) fn install_filter_over_hooks(init: &mut Init<'_>) -> Result<()> {
+    if !super::hooks::any_start_container(init) {
+        return Ok(());
+    }
+    let Some(filter) = init.state.filter.take() else {
+        return Ok(());
+    };
+    install(init, &filter)?;
+    init.state.is_filtered = true;
+    let rights = init.state.rights;
+    cred::set(rights.effective, rights.permitted, rights.inheritable)
 }
 
 /// Needs CAP_SYS_ADMIN, or no_new_privs: that capability is effective for this call alone.
@@ -89,7 +105,7 @@ pub(super) fn install_filter(init: &mut Init<'_>) -> Result<()> {
         let micros = mark.saturating_duration_since(init.since).as_micros();
         message.extend(u32::try_from(micros).unwrap_or(u32::MAX).to_ne_bytes());
     }
-    process::send_message(init.socket.as_fd(), &message, None)?;
+    super::message::tell(init, &message)?;
     let rights = init.state.rights;
     if let Some(filter) = &init.state.filter {
         install(init, filter)?;
@@ -106,10 +122,16 @@ pub(super) fn execute(init: &Init<'_>) -> Error {
         return Error::new(Kind::Internal, "no command was found");
     };
     let args = init.process.args().as_deref().unwrap_or_default();
-    let args: Result<Vec<CString>> = args.iter().map(|arg| c_string(arg)).collect();
-    let path = CString::new(program.as_os_str().as_bytes());
-    let (Ok(args), Ok(path)) = (args, path) else {
-        return Error::invalid("an argument contains a NUL byte");
+    let numbered = args.iter().enumerate();
+    let args: Result<Vec<CString>> = numbered
+        .map(|(number, arg)| c_string(arg).attempt(|| format!("process.args[{number}]")))
+        .collect();
+    let args = match args {
+        Ok(args) => args,
+        Err(error) => return error,
+    };
+    let Ok(path) = CString::new(program.as_os_str().as_bytes()) else {
+        return Error::invalid("process.args[0]: a NUL byte cannot be part of it");
     };
     let error = process::execute(&path, &args, &init.state.env);
     let kind = match error.raw_os_error() {
@@ -121,7 +143,5 @@ pub(super) fn execute(init: &Init<'_>) -> Error {
 }
 
 pub(super) fn c_string(text: &str) -> Result<CString> {
-    CString::new(text).map_err(|error| {
-        Error::invalid("an argument or variable contains a NUL byte").caused_by(error)
-    })
+    CString::new(text).map_err(|_position| Error::invalid("a NUL byte cannot be part of it"))
 }

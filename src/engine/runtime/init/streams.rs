@@ -12,6 +12,7 @@ use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::request::TerminalSize;
 use crate::engine::runtime::devices;
 use crate::engine::runtime::mounts::Prepared;
+use crate::engine::runtime::outside_nodes::OutsideNodes;
 use crate::engine::sys::mount::{self, Depth};
 use crate::engine::sys::node::{self, Node};
 use crate::engine::sys::{process, pty};
@@ -39,8 +40,15 @@ pub(super) fn close_inherited(init: &mut Init<'_>) -> Result<()> {
     let mut keep = vec![init.socket.as_fd()];
     keep.extend(init.target);
     keep.extend(init.terms.gate);
+    keep.extend(
+        init.terms
+            .hook_outputs
+            .iter()
+            .flat_map(|all| all.descriptors()),
+    );
     let mounts = init.state.mounts.iter().flatten();
     keep.extend(mounts.flat_map(Prepared::descriptors));
+    keep.extend(init.state.nodes.iter().map(OutsideNodes::descriptor));
     keep.extend(init.state.early_root.as_ref().map(AsFd::as_fd));
     keep.extend(init.birth.iter().flat_map(|birth| birth.descriptors()));
     if let ChildIo::Pipes {

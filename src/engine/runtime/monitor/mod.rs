@@ -11,30 +11,42 @@
 //!
 //! It never waits for anything but all of its descriptors at once: fronts by `switchboard.rs`, the rest here.
 
+mod around;
+mod health;
+mod joined;
+mod networks;
 mod plan;
 mod teardown;
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 
+pub use around::any as is_attended;
+use around::{Around, Connects};
+use health::Pulse;
+pub use joined::{Joined, JoinedKind, resolve};
+pub use networks::{Networks, NoNetworks, TOKENS};
 pub use plan::{PLAN_VERSION, Plan};
 pub(super) use teardown::record;
 use teardown::{Fate, live_state, read_state, tear_down, write_state};
-pub use teardown::{Recovered, recover, sweep};
+pub use teardown::{Recovered, leave, recover, remove_directory, sweep};
 
 use super::cgroup::{Cgroup, Hierarchy, OomWatch};
 use super::channel::{Channel, Exit, FrameKind, Report, Request, parse_request};
 use super::client::Client;
+use super::labels;
 use super::launch::{self, Io, Launch, Process, Streams};
-use super::log_file::LogFile;
+use super::log::Log;
 use super::restart::{self, Ended};
 use super::seal;
 use super::switchboard::{Asked, Switchboard};
 use super::terms::{Container, Terms};
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::model::network::Attachment;
 use crate::engine::model::request::{AttachTo, TerminalSize};
 use crate::engine::model::signal;
 use crate::engine::model::{State, Status, Timestamp};
@@ -42,7 +54,7 @@ use crate::engine::sys::file::{self, Durability};
 use crate::engine::sys::lock_record::{self, RecordLock};
 use crate::engine::sys::poll::{Interest, Ready};
 use crate::engine::sys::signal::Signals;
-use crate::engine::sys::{own, socket};
+use crate::engine::sys::{node, own, socket};
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
@@ -52,6 +64,8 @@ const SIGNALS: u64 = 0;
 const LISTENER: u64 = 1;
 const PROCESS: u64 = 2;
 const OOM: u64 = 3;
+const LOG: u64 = 4;
+const HEALTH: u64 = 5;
 
 /// After so long without anything to do, memory is given back.
 pub(super) const QUIET: Duration = Duration::from_secs(1);
@@ -63,7 +77,7 @@ const READ: Interest = Interest {
 
 /// A monitor's whole life; the exit code of its process. Descriptor 0 is the socket of the front that spawned it.
 #[must_use]
-pub fn main(live: &Path) -> u8 {
+pub fn main(live: &Path, networks: Box<dyn Networks>) -> u8 {
     own::leave_starter();
     own::set_name(c"wharf-monitor");
     let sealed = seal::ensure();
@@ -71,7 +85,7 @@ pub fn main(live: &Path) -> u8 {
         return 1;
     };
     let mut front = Channel::new(front);
-    match sealed.and_then(|()| begin(live, &mut front)) {
+    match sealed.and_then(|()| begin(live, &mut front, networks)) {
         Ok(begun) => {
             let (mut monitor, attach, pid) = begun;
             monitor.answer_start(front, attach, pid);
@@ -90,7 +104,11 @@ pub fn main(live: &Path) -> u8 {
 }
 
 /// Everything up to the running container. After an error nothing of it is left but the record of the error.
-fn begin(live: &Path, front: &mut Channel) -> Result<(Monitor, Option<AttachTo>, i32)> {
+fn begin(
+    live: &Path,
+    front: &mut Channel,
+    networks: Box<dyn Networks>,
+) -> Result<(Monitor, Option<AttachTo>, i32)> {
     let signals = Signals::take()?;
     let (attach, restart_count) = start_request(front)?;
     let Some(lock) = lock_record::take(&live.join("monitor.lock"))? else {
@@ -107,19 +125,24 @@ fn begin(live: &Path, front: &mut Channel) -> Result<(Monitor, Option<AttachTo>,
         oom_killed: false,
         ..before.clone()
     };
-    let result = Monitor::new(live, &plan, state, signals, lock).and_then(|mut monitor| {
-        let pid = monitor.launch(attach.and_then(|to| to.size))?;
-        Ok((monitor, attach, pid))
-    });
-    result.inspect_err(|error| {
+    let give_up = |error: Error, networks: &mut dyn Networks| {
         let failed = State {
-            exit_code: code_of(error),
+            exit_code: code_of(&error),
             error: error.to_string(),
             ..before
         };
         // What cannot be torn down now is found by whoever looks next; the first error is the one to report.
-        let _ = tear_down(live, &plan, &failed, Fate::AsPlanned).discard();
-    })
+        let _ = tear_down(live, &plan, &failed, Fate::AsPlanned, networks).discard();
+        error
+    };
+    let mut monitor = match Monitor::new(live, &plan, state, signals, lock, networks) {
+        Ok(monitor) => monitor,
+        Err(error) => return Err(give_up(error, &mut NoNetworks)),
+    };
+    match monitor.launch(attach.and_then(|to| to.size)) {
+        Ok(pid) => Ok((monitor, attach, pid)),
+        Err(error) => Err(give_up(error, &mut *monitor.networks)),
+    }
 }
 
 fn start_request(front: &mut Channel) -> Result<(Option<AttachTo>, u32)> {
@@ -133,13 +156,17 @@ fn start_request(front: &mut Channel) -> Result<(Option<AttachTo>, u32)> {
             restart_count,
         } => Ok((attach, restart_count)),
         Request::Exec(_)
+        | Request::Probe(_)
         | Request::Attach(_)
         | Request::Signal { .. }
         | Request::Stop { .. }
         | Request::Pause
         | Request::Unpause
         | Request::Wait
-        | Request::Resize(_) => Err(Error::invalid("a monitor's first request is to start")),
+        | Request::Resize(_)
+        | Request::Connect(_)
+        | Request::Disconnect { .. }
+        | Request::Reread => Err(Error::invalid("a monitor's first request is to start")),
     }
 }
 
@@ -172,8 +199,10 @@ struct Monitor {
     listener: UnixListener,
     cgroup: Cgroup,
     oom: Option<OomWatch>,
-    log: Option<LogFile>,
+    log: Log,
     phase: Phase,
+    /// Its health, if that is probed.
+    pulse: Option<Pulse>,
     /// When a stop has lasted too long.
     kill_at: Option<Instant>,
     /// A front or the host wants it to end: no restart.
@@ -185,6 +214,8 @@ struct Monitor {
     delay: Option<Duration>,
     /// When it was last busy; `None` once memory was given back.
     busy: Option<Instant>,
+    /// What connects it.
+    networks: Box<dyn Networks>,
     /// Held until the process ends, however it ends.
     _lock: RecordLock,
 }
@@ -209,6 +240,7 @@ impl Monitor {
         state: State,
         signals: Signals,
         lock: RecordLock,
+        networks: Box<dyn Networks>,
     ) -> Result<Self> {
         let board = Switchboard::new(plan.stdin_once)?;
         let socket_path = live.join("ctl.sock");
@@ -216,10 +248,7 @@ impl Monitor {
         let listener = socket::listen(&socket_path)?;
         board.poller().add(&signals, SIGNALS, READ)?;
         board.poller().add(&listener, LISTENER, READ)?;
-        let log = match plan.log_config.driver.as_str() {
-            "none" => None,
-            _ => Some(LogFile::open(&plan.log, &plan.log_config)?),
-        };
+        let log = Log::open(&plan.log, &plan.log_config, &plan.log_about)?;
         Ok(Self {
             live: live.to_owned(),
             plan: plan.clone(),
@@ -227,16 +256,18 @@ impl Monitor {
             board,
             signals,
             listener,
-            cgroup: Hierarchy::detect()?.container(&plan.id),
+            cgroup: Hierarchy::detect()?.container(&plan.cgroup_parent, &plan.id),
             oom: None,
             log,
             phase: Phase::Over,
+            pulse: Pulse::of(plan),
             kill_at: None,
             stopping: false,
             stop_asked: false,
             fate: Fate::AsPlanned,
             delay: None,
             busy: Some(Instant::now()),
+            networks,
             _lock: lock,
         })
     }
@@ -244,7 +275,11 @@ impl Monitor {
     /// Starts the process, for the first time or again.
     fn launch(&mut self, size: Option<TerminalSize>) -> Result<i32> {
         let oom_kills = self.cgroup.oom_kills().unwrap_or(0);
-        let mut process = self.launch_process(size)?;
+        let launched = self.launch_process(size);
+        let mut process = launched.inspect_err(|_| {
+            // What went wrong before is what there is to say.
+            let _ = self.networks.detach(&self.plan, &self.live);
+        })?;
         let streams = std::mem::replace(&mut process.streams, Streams::Inherited);
         let pid = process.pid;
         self.state.status = Status::Running;
@@ -253,6 +288,7 @@ impl Monitor {
         self.state.started_at = Some(Timestamp::now());
         self.state.oom_killed = false;
         self.state.error = String::new();
+        self.begin_health();
         let connected = self
             .board
             .plug(streams)
@@ -263,6 +299,7 @@ impl Monitor {
             let _ = process.signal(SIGKILL);
             let _ = process.wait();
             self.board.unplug(&mut |_, _| {});
+            let _ = self.networks.detach(&self.plan, &self.live);
             return Err(error);
         }
         if self.oom.is_none() {
@@ -278,15 +315,20 @@ impl Monitor {
             oom_kills: (oom_kills, oom_kills),
         });
         record(&self.plan, "start", &[]);
+        self.resume_health();
         Ok(pid)
     }
 
-    fn launch_process(&self, size: Option<TerminalSize>) -> Result<Process> {
+    fn launch_process(&mut self, size: Option<TerminalSize>) -> Result<Process> {
         // The specification is large and needed for a moment only.
         let path = self.live.join("config.json");
-        let spec = Spec::load(&path).map_err(|error| {
+        let mut spec = Spec::load(&path).map_err(|error| {
             Error::new(Kind::Internal, format!("read {}", path.display())).caused_by(error)
         })?;
+        resolve(&mut spec, &self.plan.joined)?;
+        labels::profile(&spec)
+            .unwrap_or_default()
+            .clone_into(&mut self.state.apparmor_profile);
         let io = if self.plan.tty {
             Io::Terminal(size)
         } else {
@@ -294,19 +336,37 @@ impl Monitor {
                 stdin: self.plan.open_stdin,
             }
         };
-        launch::start(&Launch {
+        let mut around = Around {
+            spec: &spec,
+            id: self.plan.id.as_str(),
+            bundle: &self.live,
+            connects: Some(Connects {
+                plan: &self.plan,
+                networks: &mut *self.networks,
+                poller: self.board.poller(),
+            }),
+        };
+        let terms = Terms {
+            stops_when_mounted: around.stops_when_mounted(),
+            container: Some(Container {
+                id: self.plan.id.as_str(),
+                bundle: &self.live,
+            }),
+            ..Terms::default()
+        };
+        let launch = Launch {
             spec: &spec,
             rootfs: &self.plan.rootfs,
             cgroup: &self.cgroup,
             io,
-            terms: Terms {
-                container: Some(Container {
-                    id: self.plan.id.as_str(),
-                    bundle: &self.live,
-                }),
-                ..Terms::default()
-            },
-        })
+            terms,
+        };
+        let process = launch::start_attended(&launch, &mut around)?;
+        around.started(process.pid).inspect_err(|_| {
+            let _ = process.signal(SIGKILL);
+            let _ = process.wait();
+        })?;
+        Ok(process)
     }
 
     /// Tells the front that spawned us, which stays if it wants to be attached.
@@ -329,6 +389,9 @@ impl Monitor {
 
     fn run(&mut self) {
         while !matches!(self.phase, Phase::Over) {
+            self.board.hold_output(self.log.holds_up());
+            // Without room to wait for, entries go out with the next ones.
+            let _ = self.log.register(self.board.poller(), LOG);
             let Ok(all) = self.board.wait(self.deadline()) else {
                 // Out of kernel memory, at worst: the container must not run without a monitor that sees it.
                 self.kill_now();
@@ -350,7 +413,17 @@ impl Monitor {
             Phase::Running(_) | Phase::Over => None,
         };
         let quiet = self.busy.map(|since| since + QUIET);
-        [back_off, self.kill_at, quiet].into_iter().flatten().min()
+        let probe = self.pulse.as_ref().and_then(Pulse::deadline);
+        [
+            back_off,
+            self.kill_at,
+            quiet,
+            probe,
+            self.networks.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn tick(&mut self) {
@@ -362,6 +435,10 @@ impl Monitor {
         }
         if matches!(self.phase, Phase::BackOff { until } if until <= now) {
             self.start_again();
+        }
+        self.check_health(now);
+        if self.networks.deadline().is_some_and(|at| at <= now) {
+            self.networks.tick(now, self.board.poller());
         }
         if self.busy.is_some_and(|since| since + QUIET <= now) {
             self.busy = None;
@@ -375,17 +452,19 @@ impl Monitor {
             LISTENER => self.accept(),
             PROCESS => self.collect(),
             OOM => self.notice_oom(),
+            LOG => self.log.resume(self.board.poller()),
+            HEALTH => self.hear_probe(),
+            TOKENS.. => {
+                let poller = self.board.poller();
+                self.networks.handle(&self.plan, ready, poller);
+            }
             _ => {
                 let mut asked = Vec::new();
                 let log = &mut self.log;
                 let now = Timestamp::now();
                 self.board.handle(
                     ready,
-                    &mut |stream, bytes| {
-                        if let Some(log) = log {
-                            log.append(stream, bytes, now);
-                        }
-                    },
+                    &mut |stream, bytes| log.append(stream, bytes, now),
                     &mut asked,
                 );
                 for Asked { front, request } in asked {
@@ -440,7 +519,10 @@ impl Monitor {
                     Err(self.conflict("has no terminal"))
                 }
             }
-            Request::Start { .. } | Request::Exec(_) | Request::Attach(_) => {
+            Request::Reread => self.reread(),
+            Request::Connect(attachment) => self.connect(attachment),
+            Request::Disconnect { network } => self.disconnect(network),
+            Request::Start { .. } | Request::Exec(_) | Request::Probe(_) | Request::Attach(_) => {
                 Err(Error::invalid("a monitor cannot do that"))
             }
         };
@@ -449,6 +531,56 @@ impl Monitor {
             Err(error) => Report::error(&error),
         };
         self.board.report(front, &report);
+    }
+
+    /// The network namespace of what runs.
+    fn namespace(&self) -> Result<OwnedFd> {
+        let Phase::Running(run) = &self.phase else {
+            return Err(self.conflict("is not running"));
+        };
+        let path = format!("/proc/{}/ns/net", run.process.pid);
+        node::open(Path::new(&path))
+    }
+
+    fn connect(&mut self, attachment: &Attachment) -> Result<()> {
+        let namespace = self.namespace()?;
+        self.networks.connect(
+            &self.plan,
+            &self.live,
+            namespace.as_fd(),
+            attachment,
+            self.board.poller(),
+        )?;
+        if let Some(networking) = &mut self.plan.networking {
+            networking.attachments.push(attachment.clone());
+        }
+        self.plan.write(&self.live)
+    }
+
+    fn disconnect(&mut self, network: &str) -> Result<()> {
+        let namespace = self.namespace()?;
+        self.networks.disconnect(
+            &self.plan,
+            &self.live,
+            namespace.as_fd(),
+            network,
+            self.board.poller(),
+        )?;
+        if let Some(networking) = &mut self.plan.networking {
+            networking.attachments.retain(|one| one.network != network);
+        }
+        self.plan.write(&self.live)
+    }
+
+    /// Takes over what may change while the container lives.
+    fn reread(&mut self) -> Result<()> {
+        let Some(plan) = Plan::read(&self.live)? else {
+            return Err(self.conflict("has no plan any more"));
+        };
+        self.plan.name = plan.name;
+        self.plan.restart = plan.restart;
+        self.plan.auto_remove = plan.auto_remove;
+        Ok(())
     }
 
     fn let_wait(&mut self, front: usize) {
@@ -464,6 +596,7 @@ impl Monitor {
     /// Begins to stop it, or shortens the time that it has left.
     fn stop(&mut self, signal: Option<i32>, timeout: Option<i64>) {
         self.stopping = true;
+        self.halt_health();
         let signal = signal.unwrap_or(self.plan.stop_signal);
         let timeout = timeout.unwrap_or(self.plan.stop_timeout);
         match &self.phase {
@@ -542,7 +675,11 @@ impl Monitor {
                 return Err(self.conflict("is not running"));
             }
         }
-        self.cgroup.freeze()?;
+        self.halt_health();
+        if let Err(error) = self.cgroup.freeze() {
+            self.resume_health();
+            return Err(error);
+        }
         self.state.status = Status::Paused;
         self.write_live_state()?;
         record(&self.plan, "pause", &[]);
@@ -555,6 +692,7 @@ impl Monitor {
         }
         self.cgroup.thaw()?;
         self.state.status = Status::Running;
+        self.resume_health();
         self.write_live_state()?;
         record(&self.plan, "unpause", &[]);
         Ok(())
@@ -600,7 +738,11 @@ impl Monitor {
         self.state.oom_killed = self.count_oom_kills();
         self.phase = Phase::Over;
         self.kill_at = None;
+        self.halt_health();
+        self.state.end_health();
         self.end_streams();
+        // Nobody is to find it at its addresses any more; what fails here is tried again by the teardown.
+        let _ = self.networks.detach(&self.plan, &self.live);
         self.state.status = Status::Exited;
         self.state.pid = None;
         self.state.pid_start = 0;
@@ -639,19 +781,15 @@ impl Monitor {
     fn end_streams(&mut self) {
         let log = &mut self.log;
         let now = Timestamp::now();
-        self.board.unplug(&mut |stream, bytes| {
-            if let Some(log) = log {
-                log.append(stream, bytes, now);
-            }
-        });
-        if let Some(log) = log {
-            log.end(now);
-        }
+        self.board
+            .unplug(&mut |stream, bytes| log.append(stream, bytes, now));
+        log.end(now);
     }
 
     fn start_again(&mut self) {
         // Of the last run, in case it was not alone in its pid namespace.
         let _ = self.cgroup.kill_all();
+        let _ = around::after(&self.live, &self.plan);
         if let Err(error) = self.launch(self.board.size()) {
             self.state.status = Status::Exited;
             self.state.exit_code = code_of(&error);
@@ -667,6 +805,7 @@ impl Monitor {
             let _ = run.process.wait();
             self.state.exit_code = 128 + SIGKILL;
             self.state.finished_at = Some(Timestamp::now());
+            self.state.end_health();
             self.end_streams();
         }
         self.state.status = Status::Exited;
@@ -676,10 +815,11 @@ impl Monitor {
         if self.stop_asked {
             record(&self.plan, "stop", &[]);
         }
-        self.log = None;
+        self.log = Log::nowhere();
         self.oom = None;
         // What could not be removed is left to whoever looks next; there is nobody to tell.
-        let done = tear_down(&self.live, &self.plan, &self.state, self.fate);
+        let networks = &mut *self.networks;
+        let done = tear_down(&self.live, &self.plan, &self.state, self.fate, networks);
         self.board.finish(Exit {
             code: self.state.exit_code,
             oom_killed: self.state.oom_killed,

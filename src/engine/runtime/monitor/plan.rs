@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::joined::Joined;
 use crate::engine::error::{Attempt, Error, Kind, Result};
-use crate::engine::model::{ContainerId, LogConfig, RestartPolicy};
+use crate::engine::model::log::About;
+use crate::engine::model::network::Networking;
+use crate::engine::model::{ContainerId, HealthCheck, LogConfig, RestartPolicy};
 use crate::engine::runtime::launch::Rootfs;
 use crate::engine::sys::file::{self, Durability};
 
@@ -32,6 +35,9 @@ pub struct Plan {
     pub log: PathBuf,
     /// Driver and rotation.
     pub log_config: LogConfig,
+    /// What entries say of the container.
+    #[serde(default)]
+    pub log_about: About,
     /// The root file system.
     pub rootfs: Rootfs,
     /// A pseudo-terminal is allocated.
@@ -45,10 +51,34 @@ pub struct Plan {
     /// `--rm`: files and directories that are removed, in this order, when the container has ended (name file first, so
     /// that the name is free; the container's directory last). Not removed if `None`.
     pub auto_remove: Option<Vec<PathBuf>>,
+    /// `--rm`: volumes that nobody named. Each goes with the container if no other one is among its `users`.
+    #[serde(default)]
+    pub volumes: Vec<PathBuf>,
+    /// Whoever holds this lock knows that no container gets or gives back a volume.
+    #[serde(default)]
+    pub volumes_lock: Option<PathBuf>,
     /// Signal that `stop` sends.
     pub stop_signal: i32,
     /// Seconds that `stop` waits before SIGKILL; without limit if negative.
     pub stop_timeout: i64,
+    /// The specification has hooks or a group of caches: something is to be done around each run.
+    #[serde(default)]
+    pub attended: bool,
+    /// The group that the container's group is in; the engine's own if empty.
+    #[serde(default)]
+    pub cgroup_parent: String,
+    /// Namespaces of other containers.
+    #[serde(default)]
+    pub joined: Vec<Joined>,
+    /// Its networks; `None` if it is on none.
+    #[serde(default)]
+    pub networking: Option<Networking>,
+    /// How its health is found out.
+    #[serde(default)]
+    pub health: Option<HealthCheck>,
+    /// What runs probes in shell form; empty is `/bin/sh -c`.
+    #[serde(default)]
+    pub shell: Vec<String>,
 }
 
 impl Plan {

@@ -3,7 +3,7 @@
 //! The order is such that a process may die between any two steps and the next caller goes on from there:
 //!
 //! 1. the live `state.json` says how it ended;
-//! 2. what is left of its processes is killed, its cgroup removed;
+//! 2. what is left of its processes is killed, its cgroup removed, its networks are left;
 //! 3. with `--rm` its name is removed and its directory renamed away; otherwise the durable state is written;
 //! 4. the live directory is renamed away, which is the moment from which the container can be started again;
 //! 5. who waits is told, and only then what was renamed away is removed: that is nobody's time but ours. [`sweep`] does
@@ -12,7 +12,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Plan;
+use super::{Networks, Plan, around};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::{Event, State, Status, Timestamp, event};
 use crate::engine::runtime::cgroup::Hierarchy;
@@ -84,14 +84,25 @@ pub(super) struct TornDown {
 }
 
 /// Steps 2 to 4. Goes on past failures and says what they were.
-pub(super) fn tear_down(live: &Path, plan: &Plan, state: &State, fate: Fate) -> TornDown {
+pub(super) fn tear_down(
+    live: &Path,
+    plan: &Plan,
+    state: &State,
+    fate: Fate,
+    networks: &mut dyn Networks,
+) -> TornDown {
     let mut done = TornDown::default();
     done.errors.extend(remove_cgroup(plan).err());
+    done.errors.extend(around::after(live, plan));
+    done.errors.extend(networks.detach(plan, live));
     match (&plan.auto_remove, fate) {
         (Some(paths), Fate::AsPlanned) => {
             for path in paths {
-                done.take_away(path);
+                if !is_anothers(path, plan.id.as_str()) {
+                    done.take_away(path);
+                }
             }
+            done.give_back(plan);
             record(plan, "destroy", &[]);
         }
         (Some(_) | None, Fate::AsPlanned | Fate::Kept) => {
@@ -115,6 +126,28 @@ impl TornDown {
         }
     }
 
+    /// Gives volumes back, and takes those away of which that was the last user. Nobody gets them meanwhile.
+    fn give_back(&mut self, plan: &Plan) {
+        if plan.volumes.is_empty() {
+            return;
+        }
+        let _making = match plan.volumes_lock.as_deref().map(file::lock).transpose() {
+            Ok(lock) => lock,
+            Err(error) => {
+                self.errors.push(error);
+                return;
+            }
+        };
+        for volume in &plan.volumes {
+            let users = volume.join("users");
+            match file::remove_file(&users.join(plan.id.as_str())).and_then(|()| leave(&users)) {
+                Ok(true) => self.take_away(volume),
+                Ok(false) => {}
+                Err(error) => self.errors.push(error),
+            }
+        }
+    }
+
     /// Step 5; all errors.
     pub(super) fn discard(mut self) -> Vec<Error> {
         for path in self.rubbish {
@@ -126,7 +159,7 @@ impl TornDown {
 
 /// Kills whatever is left in the container's cgroup and removes it.
 fn remove_cgroup(plan: &Plan) -> Result<()> {
-    let cgroup = Hierarchy::detect()?.container(&plan.id);
+    let cgroup = Hierarchy::detect()?.container(&plan.cgroup_parent, &plan.id);
     let deadline = Instant::now() + DYING;
     loop {
         // One whose main process shared the host's pid namespace, or that is just ending, may have more.
@@ -137,6 +170,40 @@ fn remove_cgroup(plan: &Plan) -> Result<()> {
             Err(error) if error.kind() == Kind::Conflict && Instant::now() < deadline => {}
             result => return result.attempt(|| "remove the container's cgroup"),
         }
+    }
+}
+
+/// Whether a name belongs to another container by now: its file says whose it is. Other files say nothing.
+fn is_anothers(path: &Path, id: &str) -> bool {
+    if path.is_dir() {
+        return false;
+    }
+    let content = file::read_optional(path).ok().flatten().unwrap_or_default();
+    let owner = String::from_utf8_lossy(&content);
+    !owner.is_empty() && owner.trim() != id
+}
+
+/// Removes a volume's list of users; `false` if it has any.
+///
+/// # Errors
+/// What rmdir(2) says otherwise.
+pub fn leave(users: &Path) -> Result<bool> {
+    const NOT_EMPTY: i32 = 39;
+    match file::remove_dir(users) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(NOT_EMPTY) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a directory: it is gone in one step, and its content after that.
+///
+/// # Errors
+/// What the file system says.
+pub fn remove_directory(path: &Path) -> Result<()> {
+    match retire(path)? {
+        Some(away) => file::remove_tree(&away),
+        None => Ok(()),
     }
 }
 
@@ -172,12 +239,23 @@ pub fn sweep(directories: &Path) -> Result<()> {
         else {
             continue;
         };
-        let lives = Path::new("/proc").join(owner.to_string()).exists();
-        if !lives {
+        if !is_at_work(owner) {
             file::remove_tree(&directories.join(&name))?;
         }
     }
     Ok(())
+}
+
+/// Whether a process is there that still does something: one that has ended, and that nobody has collected yet, does not
+/// (proc(5), `stat`).
+fn is_at_work(pid: u32) -> bool {
+    let path = format!("/proc/{pid}/stat");
+    let stat = file::read_optional(Path::new(&path)).ok().flatten();
+    let text = String::from_utf8_lossy(&stat.unwrap_or_default()).into_owned();
+    let state = text
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
 }
 
 /// What [`recover`] found and did.
@@ -199,7 +277,7 @@ pub struct Recovered {
 ///
 /// # Errors
 /// The first thing that could not be removed; calling it again goes on from there.
-pub fn recover(live: &Path) -> Result<Option<Recovered>> {
+pub fn recover(live: &Path, networks: &mut dyn Networks) -> Result<Option<Recovered>> {
     if !live.exists() || control::monitor_alive(live)?.is_some() {
         return Ok(None);
     }
@@ -216,7 +294,7 @@ pub fn recover(live: &Path) -> Result<Option<Recovered>> {
     let Some(mut state) = read_state(&live_state(live))? else {
         // It died before the container ran.
         let state = durable.unwrap_or_default();
-        let done = tear_down(live, &plan, &state, Fate::Kept);
+        let done = tear_down(live, &plan, &state, Fate::Kept, networks);
         return first(done.discard()).map(|()| None);
     };
     let mut restart = None;
@@ -226,7 +304,7 @@ pub fn recover(live: &Path) -> Result<Option<Recovered>> {
         record(&plan, "die", &[("exitCode", state.exit_code.to_string())]);
     }
     // With a restart to come, `--rm` (which cannot be combined with it) does not matter.
-    first(tear_down(live, &plan, &state, Fate::AsPlanned).discard())?;
+    first(tear_down(live, &plan, &state, Fate::AsPlanned, networks).discard())?;
     Ok(Some(Recovered {
         plan,
         state,
@@ -257,6 +335,7 @@ fn end_abandoned(plan: &Plan, state: &mut State) -> Option<u32> {
             delay: None,
         },
     );
+    state.end_health();
     state.status = Status::Exited;
     state.pid = None;
     state.pid_start = 0;

@@ -8,6 +8,7 @@ use oci_spec::runtime::{Mount, Spec};
 use super::options::Options;
 use super::{From, Made, Place, Prepared, guard, has_users, propagate};
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::runtime::view;
 use crate::engine::sys::mount::{self, Attributes, Depth, Propagation};
 use crate::engine::sys::node;
 use crate::engine::sys::rooted::{self, Rooted};
@@ -53,7 +54,16 @@ pub(super) fn source(
     if let Some(rest) = rootfs.and_then(|rootfs| path.strip_prefix(rootfs).ok()) {
         return Ok(From::Inside(rest.to_owned(), users));
     }
-    let copy = if options.links.source_itself {
+    let copy = if let Some((pid, started)) = options.process {
+        view::copy_of(pid, started, path)
+    } else if let Some(below) = &options.subpath {
+        let what = || path.join(below);
+        let found = Rooted::open(path)
+            .map_err(|error| missing(error, path))?
+            .resolve(below)
+            .map_err(|error| missing(error, &what()))?;
+        mount::clone_fd(found.as_fd(), depth, what().display())
+    } else if options.links.source_itself {
         mount::clone_link(path, depth)
     } else {
         mount::clone_path(path, depth)

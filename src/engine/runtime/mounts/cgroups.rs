@@ -184,7 +184,7 @@ fn hosts_tree(place: Place<'_>, options: &Options) -> Result<std::os::fd::OwnedF
     let own = place.group.unified().filter(|_| has_namespace(place.spec));
     let source = own.unwrap_or_else(|| PathBuf::from(UNIFIED));
     let copy = match mount::clone_path(&source, Depth::Recursive) {
-        Err(error) if rooted::is_missing(&error) => return cover::empty_dir(),
+        Err(error) if rooted::is_missing(&error) => return cover::empty_dir(place.mount_label()),
         other => other?,
     };
     let private = Some(mount::Propagation::Private);

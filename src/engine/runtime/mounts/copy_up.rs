@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::engine::error::{Attempt, Result};
 use crate::engine::sys::at::{self, Dir, Kind, Stat};
+use crate::engine::sys::selinux;
 
 /// Copies what is in `from` into the root of the new file system.
 ///
@@ -19,6 +20,28 @@ pub(super) fn fill(fs: BorrowedFd<'_>, from: BorrowedFd<'_>, label: &Path) -> Re
     copy_content(&from, &to)?;
     to.set_own_attributes(stat.uid, stat.gid, mode)?;
     to.set_own_mtime(stat.mtime)
+}
+
+/// Copies a directory into an empty one: what is in it, its owner, mode and attributes.
+///
+/// # Errors
+/// The file and what the kernel says. What was copied so far stays.
+pub fn directory(from: BorrowedFd<'_>, to: &Path, label: &Path) -> Result<()> {
+    let (from, to) = (Dir::reopen(from, label)?, Dir::open(to)?);
+    let stat = from.stat_self()?;
+    copy_content(&from, &to)?;
+    for (attribute, value) in from.own_xattrs()? {
+        if !attribute.starts_with(b"trusted.overlay.") && is_copied(&attribute) {
+            to.set_own_xattr(&attribute, &value)?;
+        }
+    }
+    to.set_own_attributes(stat.uid, stat.gid, stat.mode)?;
+    to.set_own_mtime(stat.mtime)
+}
+
+/// A file's SELinux context is that of the place where it is.
+fn is_copied(attribute: &[u8]) -> bool {
+    attribute != selinux::ATTRIBUTE.as_bytes()
 }
 
 fn copy_content(from: &Dir, to: &Dir) -> Result<()> {
@@ -55,7 +78,9 @@ fn copy_dir(from: &Dir, to: &Dir, name: &[u8], stat: &Stat) -> Result<()> {
     };
     copy_content(&from, &to)?;
     for (attribute, value) in from.own_xattrs()? {
-        to.set_own_xattr(&attribute, &value)?;
+        if is_copied(&attribute) {
+            to.set_own_xattr(&attribute, &value)?;
+        }
     }
     to.set_own_attributes(stat.uid, stat.gid, stat.mode)?;
     to.set_own_mtime(stat.mtime)
@@ -69,7 +94,9 @@ fn copy_file(from: &Dir, to: &Dir, name: &[u8], stat: &Stat) -> Result<()> {
     };
     io::copy(&mut content, &mut copy).attempt(what)?;
     for (attribute, value) in at::file_xattrs(&content).attempt(what)? {
-        at::set_file_xattr(&copy, &attribute, &value).attempt(what)?;
+        if is_copied(&attribute) {
+            at::set_file_xattr(&copy, &attribute, &value).attempt(what)?;
+        }
     }
     at::set_file_attributes(&copy, stat.uid, stat.gid, stat.mode).attempt(what)?;
     at::set_file_mtime(&copy, stat.mtime).attempt(what)

@@ -35,16 +35,18 @@ pub struct Mask<'a> {
     null: BorrowedFd<'a>,
     empty: Option<OwnedFd>,
     covered: HashSet<PathBuf>,
+    context: Option<&'a str>,
 }
 
 impl<'a> Mask<'a> {
-    /// `null` must be the null device (`devices::null_device`).
+    /// `null` must be the null device (`devices::null_device`); directories get the SELinux context.
     #[must_use]
-    pub fn new(null: BorrowedFd<'a>) -> Self {
+    pub fn new(null: BorrowedFd<'a>, context: Option<&'a str>) -> Self {
         Self {
             null,
             empty: None,
             covered: HashSet::new(),
+            context,
         }
     }
 
@@ -66,7 +68,7 @@ impl<'a> Mask<'a> {
         // Once one is mounted here, copies of it are cheaper than new file systems.
         let cover = match &self.empty {
             Some(first) => mount::clone_fd(first.as_fd(), Depth::One, path.display())?,
-            None => empty_dir()?,
+            None => empty_dir(self.context)?,
         };
         mount::attach(cover.as_fd(), place.as_fd(), path.display())?;
         if self.empty.is_none() {
@@ -76,14 +78,17 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// A detached mount of an empty read-only directory.
+/// A detached mount of an empty read-only directory, which has a SELinux context if one is given.
 ///
 /// # Errors
 /// What the kernel says.
-pub(super) fn empty_dir() -> Result<OwnedFd> {
+pub(super) fn empty_dir(label: Option<&str>) -> Result<OwnedFd> {
     let context = Context::open("tmpfs")?;
     context.set("source", "tmpfs")?;
     context.set("nr_blocks", "1")?;
     context.set("nr_inodes", "1")?;
+    if let Some(label) = label {
+        context.set("context", label)?;
+    }
     context.mount(mount::RDONLY | mount::NOSUID | mount::NODEV | mount::NOEXEC)
 }

@@ -193,6 +193,17 @@ fn line(inside: u32, outside: u32, size: u32) -> String {
     format!("{inside} {outside} {size}\n")
 }
 
+/// A user namespace with the container's own mapping; `None` if it has none.
+///
+/// # Errors
+/// What the kernel says.
+pub fn of_container(spec: &Spec) -> Result<Option<OwnedFd>> {
+    match container_mapping(spec) {
+        Some(mapping) => namespace::with_maps(&mapping.uids, &mapping.gids).map(Some),
+        None => Ok(None),
+    }
+}
+
 fn container_mapping(spec: &Spec) -> Option<Mapping> {
     let linux = spec.linux().as_ref()?;
     let uids = linux.uid_mappings().as_ref().filter(|l| !l.is_empty())?;

@@ -5,18 +5,20 @@ use std::path::Path;
 
 use oci_spec::runtime::Mount;
 
-use super::options::Options;
+use super::options::{self, Options};
 use super::{Found, Made, Place, Prepared, bind, cgroups, copy_up, directory, guard, propagate};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::sys::mount::{self, Attributes, Context, Depth, Propagation};
 use crate::engine::sys::rooted::{self, Rooted};
+use crate::engine::sys::selinux;
 
 /// File systems without a device: that they are read-only is a matter of the mount alone.
 const PSEUDO: &[&str] = &[
     "proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay",
 ];
 
-/// File systems whose label is their own business, not that of the mount (SELinux).
+/// File systems whose label is not that of the mount (SELinux): the policy has one for all of their kind. That of `mqueue` can
+/// be changed afterwards.
 const WITHOUT_LABEL: &[&str] = &["proc", "sysfs", "mqueue", "cgroup", "cgroup2"];
 
 /// The kernel takes no longer value in one fsconfig(2) call.
@@ -147,6 +149,9 @@ fn other(
         return set_all(mounted.as_fd(), target, &options);
     }
     let fs = new(wanted, kind, &options, options.set)?;
+    if let ("mqueue", Some(context)) = (kind, place.mount_label()) {
+        selinux::set_fd(fs.as_fd(), context, target.display())?;
+    }
     put_as(fs.as_fd(), at.as_fd(), target, &options)?;
     if kind == "devpts" && guard::clean(target) == Path::new("/dev/pts") {
         made.devpts = Some(fs);
@@ -213,7 +218,7 @@ fn by_name(wanted: &Mount, kind: &str, at: &OwnedFd, options: &Options) -> Resul
         .map(|flag| (*flag).to_owned())
         .collect();
     words.extend(options.data.iter().map(|(key, value)| match value {
-        Some(value) => format!("{key}={value}"),
+        Some(value) => options::quoted(key, value),
         None => key.clone(),
     }));
     let source = wanted.source().as_deref().and_then(Path::to_str);
@@ -303,7 +308,7 @@ mod tests {
     #[test]
     fn a_label_is_given_to_file_systems_that_take_one_and_have_none() {
         let context = |kind: &str, given: Option<&str>, own: &[String]| {
-            let mut options = super::super::options::parse(own).unwrap();
+            let mut options = options::parse(own).unwrap();
             label(given, kind, &mut options);
             let all = options
                 .data

@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 
 use super::cgroup::Cgroup;
+use super::labels;
+use super::terms::Names;
 use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::sys::mount::{self, Depth, Propagation};
 use crate::engine::sys::rooted::{self, Rooted};
 
 mod bind;
 mod cgroups;
-mod copy_up;
+pub mod copy_up;
 mod cover;
 mod guard;
 pub mod idmap;
@@ -91,8 +93,7 @@ impl<'a> Place<'a> {
     }
 
     fn mount_label(&self) -> Option<&'a str> {
-        let linux = self.spec.linux().as_ref();
-        linux.and_then(|linux| linux.mount_label().as_deref())
+        labels::of_mounts(self.spec)
     }
 }
 
@@ -136,15 +137,17 @@ impl Made {
 /// # Errors
 /// [`Kind::InvalidInput`](crate::engine::error::Kind::InvalidInput) if a source does not exist, or options that cannot
 /// be; the mount is named.
-pub fn prepare(spec: &Spec, rootfs: Option<&Path>) -> Result<Vec<Prepared>> {
+pub fn prepare(spec: &Spec, rootfs: Option<&Path>, names: Names) -> Result<Vec<Prepared>> {
     let mut users = idmap::Cache::default();
     spec.mounts()
         .iter()
         .flatten()
-        .map(|wanted| {
+        .enumerate()
+        .map(|(number, wanted)| {
             let target = below(rootfs, wanted.destination());
             prepare_one(spec, rootfs, wanted, &target, &mut users)
                 .attempt(|| format!("mount {}", target.display()))
+                .map_err(|error| names.name("mounts", number, error))
         })
         .collect()
 }
@@ -171,7 +174,9 @@ pub fn is_parents_work(spec: &Spec) -> bool {
     let maps_owners = |wanted: &Mount| {
         let options = wanted.options().as_deref().unwrap_or_default();
         let is_map = |option: &String| option.trim_start_matches('r').starts_with("idmap");
-        wanted.uid_mappings().is_some() || options.iter().any(is_map)
+        // Who is in namespaces of its own already cannot look into those of others.
+        let is_elsewhere = |option: &String| option.starts_with(options::OF_PROCESS);
+        wanted.uid_mappings().is_some() || options.iter().any(|o| is_map(o) || is_elsewhere(o))
     };
     has_users(spec) || spec.mounts().iter().flatten().any(maps_owners)
 }
@@ -221,6 +226,13 @@ fn below(rootfs: Option<&Path>, path: &Path) -> PathBuf {
         Some(rest) => Path::new("/").join(rest),
         None => path.to_owned(),
     }
+}
+
+/// Whether a mount is made by a process that is in the container's group: it shows the group, or what is put into it is
+/// to count there.
+#[must_use]
+pub fn needs_group(wanted: &Mount, prepared: &Prepared) -> bool {
+    matches!(wanted.typ().as_deref(), Some("cgroup" | "cgroup2")) || prepared.options.copy_up
 }
 
 /// Makes one mount.

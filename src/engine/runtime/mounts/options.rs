@@ -1,6 +1,8 @@
 //! Mount options: a table of words, and what is in no table is the file system's. Pure: the kernel says later what it
 //! does not know either.
 
+use std::path::PathBuf;
+
 use super::idmap;
 use crate::engine::error::{Error, Result};
 use crate::engine::sys::mount::{self, Attributes, Depth, Propagation};
@@ -30,6 +32,10 @@ pub struct Options {
     pub id_map: Option<IdMap>,
     /// How links at the ends of a bind mount are taken.
     pub links: Links,
+    /// Of a bind mount's source only what is at this path in it.
+    pub subpath: Option<PathBuf>,
+    /// A bind mount's source is found in the mount namespace of this process: its id, and when it was started.
+    pub process: Option<(i32, u64)>,
     /// What is left for the file system: `key` or `key=value`.
     pub data: Vec<(String, Option<String>)>,
 }
@@ -170,8 +176,26 @@ pub fn parse(options: &[String]) -> Result<Options> {
     Ok(result)
 }
 
+/// An option of our own: what stands behind it is resolved below the source of a bind mount, and nowhere else.
+pub const SUBPATH: &str = "x-wharf.subpath=";
+
+/// An option of our own: a bind mount's source is that of this process, `pid:start`, whose mount namespace it is found in.
+pub const OF_PROCESS: &str = "x-wharf.of=";
+
 impl Options {
     fn read(&mut self, option: &str) -> Result<()> {
+        if let Some(path) = option.strip_prefix(SUBPATH) {
+            self.subpath = Some(PathBuf::from(path));
+            return Ok(());
+        }
+        if let Some(text) = option.strip_prefix(OF_PROCESS) {
+            let numbers = text.split_once(':');
+            let parsed =
+                numbers.and_then(|(pid, start)| Some((pid.parse().ok()?, start.parse().ok()?)));
+            self.process =
+                Some(parsed.ok_or_else(|| Error::invalid(format!("{option:?} names no process")))?);
+            return Ok(());
+        }
         // No word of the table has a value.
         if option.contains('=') {
             return self.read_data(option);
@@ -288,6 +312,16 @@ fn pair(piece: &str) -> (String, Option<String>) {
     match piece.split_once('=') {
         Some((key, value)) => (key.to_owned(), Some(unquoted(value).to_owned())),
         None => (piece.to_owned(), None),
+    }
+}
+
+/// An option for mount(2), where a comma separates: SELinux's categories have one, and it knows quotes.
+#[must_use]
+pub fn quoted(key: &str, value: &str) -> String {
+    if key.ends_with("context") {
+        format!("{key}=\"{value}\"")
+    } else {
+        format!("{key}={value}")
     }
 }
 
@@ -412,5 +446,20 @@ mod tests {
             let options = parse(&[format!("{key}={value}")]).unwrap();
             prop_assert_eq!(options.data, [(key, Some(value))]);
         }
+    }
+
+    #[test]
+    fn a_context_with_categories_is_one_option() {
+        let text = quoted("context", "u:object_r:t:s0:c1,c2");
+        assert_eq!(text, "context=\"u:object_r:t:s0:c1,c2\"");
+        let read = parse(&[text]).unwrap().data;
+        assert_eq!(
+            read,
+            [(
+                "context".to_owned(),
+                Some("u:object_r:t:s0:c1,c2".to_owned())
+            )]
+        );
+        assert_eq!(quoted("lowerdir", "/a:/b"), "lowerdir=/a:/b");
     }
 }

@@ -1,18 +1,22 @@
 //! A bundle: a directory with a configuration and a root file system (runtime-spec, "Filesystem Bundle"). What is wrong
 //! with a configuration is said with the path of the field: `linux.resources.memory.limit: …`.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
 use oci_spec::runtime::{Hook, LinuxNamespaceType, Process, Spec};
 
 use super::field;
-use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::runtime::cgroup::with_default_devices;
 use crate::engine::runtime::dialect::{self, Document};
-use crate::engine::runtime::mounts;
+use crate::engine::runtime::{init, mounts};
 use crate::engine::sys::file;
+use crate::engine::sys::own;
+
+/// Longest document that is read, in bytes: far more than anybody needs, and little enough to be held.
+const MAX_DOCUMENT: u64 = 16 << 20;
 
 /// A configuration that was read and looked through.
 #[derive(Debug)]
@@ -30,14 +34,27 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads `config`, relative to `dir`, and checks what can be checked without making anything.
+    /// Reads `config`, relative to `dir`, or else the bundle's own, and checks what can be checked without making
+    /// anything. What a caller names may be a pipe; what a bundle brings along may not.
     ///
     /// # Errors
     /// The field that is wrong.
-    pub fn load(dir: &Path, config: &Path) -> Result<Self> {
+    pub fn load(dir: &Path, config: Option<&Path>) -> Result<Self> {
         let dir = file::canonical(dir).attempt(|| format!("open bundle {}", dir.display()))?;
-        let config = dir.join(config);
-        let content = file::read_optional(&config)?.ok_or_else(|| {
+        check_unicode("--bundle", &dir)?;
+        let (config, content) = match config {
+            None => {
+                let path = dir.join("config.json");
+                let content = file::read_regular(&path, MAX_DOCUMENT)?;
+                (path, content)
+            }
+            Some(given) => {
+                let path = dir.join(given);
+                let content = file::read_named(&path, MAX_DOCUMENT)?;
+                (path, content)
+            }
+        };
+        let content = content.ok_or_else(|| {
             Error::not_found(format!(
                 "JSON specification file {} not found",
                 config.display()
@@ -45,6 +62,8 @@ impl Bundle {
         })?;
         let what = || format!("read {}", config.display());
         let (mut spec, warnings) = parse(&content).attempt(what)?;
+        // Reading a document takes more of the program than anything else; what is dropped comes back from the page cache.
+        own::forget_code();
         check(&spec)?;
         let rootfs = rootfs(&dir, &spec)?;
         complete_devices(&mut spec)?;
@@ -77,6 +96,30 @@ impl Bundle {
     }
 }
 
+/// A document that a caller names, which may be a pipe; `-` is standard input.
+///
+/// # Errors
+/// If it is not there, cannot be read or is too long.
+pub fn read_document(name: &str) -> Result<Vec<u8>> {
+    if name == "-" {
+        return file::read_standard_input(MAX_DOCUMENT);
+    }
+    file::read_named(Path::new(name), MAX_DOCUMENT)?
+        .ok_or_else(|| Error::not_found(format!("read {name}: no such file or directory")))
+}
+
+/// A path that is told to others in JSON, which holds Unicode only. runc tells another path then, and hooks look for it.
+fn check_unicode(field: &str, path: &Path) -> Result<()> {
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid(format!(
+            "{field}: {} is not valid UTF-8, and states that name it are",
+            path.display()
+        ))
+        .with_hint("rename the directory")),
+    }
+}
+
 /// Reads a configuration, and says what of it means nothing here.
 ///
 /// # Errors
@@ -98,17 +141,18 @@ pub fn parse_process(content: &[u8]) -> Result<(Process, Vec<String>)> {
     Ok((process, warnings))
 }
 
-/// The usual case is read at once; only what cannot be read is translated first.
+/// The usual case is read at once; only what cannot be read, or would be read too kindly, is translated first.
 fn read<T: DeserializeOwned>(content: &[u8], document: Document) -> Result<(T, Vec<String>)> {
-    match field::read(content) {
-        Ok(read) => Ok((read, Vec::new())),
-        Err(error) => match dialect::translate(content, document) {
-            Some(translated) => {
-                let read = field::read(&translated.content)?;
-                Ok((read, translated.warnings))
-            }
-            None => Err(error),
-        },
+    let read = field::read(content);
+    if read.is_ok() && !dialect::has_other_names(content, document) {
+        return read.map(|read| (read, Vec::new()));
+    }
+    match dialect::translate(content, document) {
+        Some(translated) => {
+            let read = field::read_unseen(&translated.content)?;
+            Ok((read, translated.warnings))
+        }
+        None => read.map(|read| (read, Vec::new())),
     }
 }
 
@@ -173,18 +217,55 @@ fn check_version(version: &str) -> Result<()> {
 /// # Errors
 /// The field that is wrong.
 pub fn check_process(process: &Process, field: &str) -> Result<()> {
-    let invalid = |text: &str| Err(Error::invalid(format!("{field}.{text}")));
-    let cwd = process.cwd();
-    if cwd.as_os_str().is_empty() {
-        return invalid("cwd: Cwd property must not be empty");
-    }
-    if !cwd.is_absolute() {
-        return invalid("cwd: Cwd must be an absolute path");
+    check_cwd(process, &format!("{field}.cwd"))?;
+    for (number, entry) in process.env().iter().flatten().enumerate() {
+        init::split_variable(entry).attempt(|| format!("{field}.env[{number}]"))?;
     }
     match process.args().as_deref() {
         Some([_, ..]) => Ok(()),
-        Some([]) | None => invalid("args: args must not be empty"),
+        Some([]) | None => Err(Error::invalid(format!(
+            "{field}.args: args must not be empty"
+        ))),
     }
+}
+
+/// Checks a process's working directory; `field` is where it stands.
+///
+/// # Errors
+/// Why it cannot be one.
+pub fn check_cwd(process: &Process, field: &str) -> Result<()> {
+    let invalid = |text: &str| Err(Error::invalid(format!("{field}: {text}")));
+    let cwd = process.cwd();
+    if cwd.as_os_str().is_empty() {
+        return invalid("Cwd property must not be empty");
+    }
+    if !cwd.is_absolute() {
+        return invalid("Cwd must be an absolute path");
+    }
+    if is_descriptor(cwd) {
+        let cwd = cwd.display();
+        return invalid(&format!(
+            "{cwd} is a descriptor, not a directory of the container"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a path names an open descriptor of some process, as procfs has them: where that leads is decided by who has
+/// opened what, and without procfs directories of that name would be made (CVE-2024-21626).
+fn is_descriptor(path: &Path) -> bool {
+    let mut names = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(names.pop()),
+            Component::Normal(name) => names.push(name.to_str().unwrap_or_default()),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    matches!(
+        names[..],
+        ["proc", _, "fd", _, ..] | ["proc", _, "task", _, "fd", _, ..] | ["dev", "fd", _, ..]
+    )
 }
 
 fn check_namespaces(spec: &Spec) -> Result<()> {
@@ -209,9 +290,7 @@ fn check_namespaces(spec: &Spec) -> Result<()> {
             )));
         }
     }
-    let has_uts = list
-        .iter()
-        .any(|namespace| namespace.typ() == LinuxNamespaceType::Uts);
+    let has_uts = has_namespace(spec, LinuxNamespaceType::Uts);
     for (name, value) in [
         ("hostname", spec.hostname()),
         ("domainname", spec.domainname()),
@@ -223,6 +302,14 @@ fn check_namespaces(spec: &Spec) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn has_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let linux = spec.linux().as_ref();
+    let list = linux.and_then(|linux| linux.namespaces().as_deref());
+    list.unwrap_or_default()
+        .iter()
+        .any(|namespace| namespace.typ() == kind)
 }
 
 fn check_hooks(name: &str, hooks: Option<&[Hook]>) -> Result<()> {
@@ -251,12 +338,19 @@ fn rootfs(dir: &Path, spec: &Spec) -> Result<PathBuf> {
     }
     let path = dir.join(root.path());
     let canonical = file::canonical(&path).attempt(|| "root.path")?;
-    if canonical.is_dir() {
-        Ok(canonical)
-    } else {
-        Err(Error::new(
-            Kind::InvalidInput,
-            format!("root.path: {} is not a directory", path.display()),
-        ))
+    if !canonical.is_dir() {
+        return Err(Error::invalid(format!(
+            "root.path: {} is not a directory",
+            path.display()
+        )));
     }
+    check_unicode("root.path", &canonical)?;
+    // pivot_root(2) cannot exchange the host's root for itself, and would not keep anybody in.
+    let is_hosts = canonical.parent().is_none();
+    if is_hosts && has_namespace(spec, LinuxNamespaceType::Mount) {
+        return Err(Error::invalid(
+            "root.path: / is the root of the host and cannot be that of a container, too",
+        ));
+    }
+    Ok(canonical)
 }

@@ -10,12 +10,12 @@ use super::foreground::Foreground;
 use super::hooks::{self, Moment};
 use super::id::Id;
 use super::notify::{self, Notify};
-use super::state::{First, Place, Record, Status};
-use super::{Ear, Runtime, console, gate, listener, teardown};
+use super::state::{First, Known, Place, Record, Status};
+use super::{Begun, Ear, Runtime, console, gate, listener, teardown};
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::runtime::launch::{self, Io, Launch, Process, Rootfs};
 use crate::engine::runtime::terms::{Attendant, Container, Terms, Waiting};
-use crate::engine::runtime::{caps, init};
+use crate::engine::runtime::{caps, init, seccomp};
 use crate::engine::sys::file::{self, Lock};
 use crate::engine::sys::{cred, own, process};
 
@@ -26,8 +26,8 @@ pub struct Create {
     pub id: String,
     /// The bundle's directory.
     pub bundle: PathBuf,
-    /// The configuration, relative to the bundle.
-    pub config: PathBuf,
+    /// Another configuration than the bundle's, relative to the bundle; may be a pipe.
+    pub config: Option<PathBuf>,
     /// Who gets the terminal.
     pub console_socket: Option<PathBuf>,
     /// Who gets a descriptor of the first process.
@@ -83,7 +83,7 @@ impl Runtime {
             return Ok(0);
         };
         making.tell(&self.ear, "was started");
-        self.ear.timeline(&process);
+        self.ear.timeline(&process, Begun::Container);
         // `exec`, `kill` and `delete` have work to do meanwhile.
         making.lock = None;
         own::forget_code();
@@ -119,6 +119,11 @@ impl Runtime {
             let (dir, root) = (bundle.dir.display(), bundle.rootfs.display());
             format!("container {id}: bundle {dir}, root file system {root}")
         });
+        let linux = bundle.spec.linux().as_ref();
+        if let Some(filter) = linux.and_then(|linux| linux.seccomp().as_ref()) {
+            let flags = seccomp::flags(filter);
+            self.ear.step(|| format!("seccomp filter flags: {flags}"));
+        }
         let mut making = Making {
             record: Record::new(id, &bundle),
             place,
@@ -133,7 +138,7 @@ impl Runtime {
 
 impl Create {
     fn load(&self) -> Result<Bundle> {
-        let mut bundle = Bundle::load(&self.bundle, &self.config)?;
+        let mut bundle = Bundle::load(&self.bundle, self.config.as_deref())?;
         if let Some(process) = bundle.spec.process() {
             let told = ungranted(&bundle.spec, process)?;
             bundle.warnings.extend(told);
@@ -233,6 +238,7 @@ impl Making {
             pid_file: request.pid_file.as_deref(),
         };
         let hooks = spec.hooks().as_ref();
+        let outputs = hooks.map(|_| hooks::outputs(witness.record)).transpose()?;
         let cgroup = witness.record.cgroup.clone();
         let cgroup =
             cgroup.ok_or_else(|| Error::new(Kind::Internal, "the cgroup is not known yet"))?;
@@ -261,6 +267,7 @@ impl Making {
                     bundle: &self.bundle.dir,
                 }),
                 no_pivot: request.no_pivot,
+                hook_outputs: outputs.as_ref(),
                 no_new_keyring: request.no_new_keyring,
             },
         };
@@ -279,7 +286,11 @@ impl Making {
 
     /// After its end. Somebody else may have removed it meanwhile. Hooks that failed are returned.
     fn remove(&mut self) -> Result<Vec<Error>> {
-        let Ok(_lock) = self.place.lock() else {
+        let known = Known {
+            place: self.place.clone(),
+            record: self.record.clone(),
+        };
+        let Ok(_lock) = known.lock() else {
             return Ok(Vec::new());
         };
         teardown::remove(&self.place, &self.record, Some(&self.bundle.spec))

@@ -4,6 +4,7 @@ use super::id::Id;
 use super::state::{Known, Place, Status};
 use super::{Runtime, teardown};
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::sys::file::Lock;
 
 /// What to do with a container that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,31 +24,62 @@ impl Runtime {
         let place = Place::of(self, &Id::parse(id)?);
         let known = match place.read() {
             Ok(record) => Known { place, record },
-            Err(error) => return abandoned(&place, running, error),
+            Err(error) => return self.delete_abandoned(&place, id, running, error),
         };
-        if running == Running::Refuse {
-            refuse_running(&known)?;
-        } else {
+        match running {
+            Running::Refuse => refuse_running(&known, None)?,
             // Before the lock is waited for: who holds it may be waiting for the container.
-            teardown::end(&known.record)?;
+            Running::Kill => teardown::end(&known.record)?,
         }
-        let _lock = match known.place.lock() {
+        let (lock, known) = match known.lock() {
             Err(error) if error.kind() == Kind::NotFound && running == Running::Kill => {
                 return Ok(Vec::new());
             }
             other => other?,
         };
+        if running == Running::Refuse {
+            // It may have been started meanwhile.
+            refuse_running(&known, Some(&lock))?;
+        }
         teardown::end(&known.record)?;
         let spec = known.place.spec().ok();
         teardown::remove(&known.place, &known.record, spec.as_ref())
     }
+
+    /// A directory without a record that can be read: a `create` that was killed at once, or damage.
+    fn delete_abandoned(
+        &self,
+        place: &Place,
+        id: &str,
+        running: Running,
+        error: Error,
+    ) -> Result<Vec<Error>> {
+        let missing = error.kind() == Kind::NotFound;
+        if place.exists() && (missing || running == Running::Kill) {
+            // A `create` that is still at work holds it.
+            if let Some(lock) = place.try_lock()? {
+                if place.read().is_ok() {
+                    // It was just being made.
+                    drop(lock);
+                    return self.delete(id, running);
+                }
+                place.remove()?;
+            }
+        }
+        if running == Running::Kill {
+            Ok(Vec::new())
+        } else {
+            Err(error)
+        }
+    }
 }
 
-fn refuse_running(known: &Known) -> Result<()> {
+/// `lock` is the container's, if it is held.
+fn refuse_running(known: &Known, lock: Option<&Lock>) -> Result<()> {
     match known.status()? {
         Status::Stopped | Status::Created => Ok(()),
         // Somebody is at it, unless the lock is free.
-        Status::Creating if known.place.try_lock()?.is_some() => Ok(()),
+        Status::Creating if lock.is_some() || known.place.try_lock()?.is_some() => Ok(()),
         status @ (Status::Running | Status::Paused | Status::Creating) => {
             Err(Error::conflict(format!(
                 "cannot delete container {} that is not stopped: {}",
@@ -55,21 +87,5 @@ fn refuse_running(known: &Known) -> Result<()> {
                 status.as_str()
             )))
         }
-    }
-}
-
-/// A directory without a record that can be read: a `create` that was killed at once, or damage.
-fn abandoned(place: &Place, running: Running, error: Error) -> Result<Vec<Error>> {
-    let missing = error.kind() == Kind::NotFound;
-    if place.exists() && (missing || running == Running::Kill) {
-        // A `create` that is still at work holds it.
-        if place.try_lock()?.is_some() {
-            place.remove()?;
-        }
-    }
-    if running == Running::Kill {
-        Ok(Vec::new())
-    } else {
-        Err(error)
     }
 }

@@ -5,11 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::runtime::SPECIFICATION;
 use crate::engine::runtime::cgroup::Hierarchy;
 use crate::engine::sys::file;
-
-/// Version of the specification that this runtime follows.
-pub const VERSION: &str = "1.2.1";
 
 /// Whose container it is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +44,7 @@ pub fn write(bundle: &Path, whom: For) -> Result<()> {
 #[must_use]
 pub fn document(whom: For, unified: bool) -> String {
     let mut spec = json!({
-        "ociVersion": VERSION,
+        "ociVersion": SPECIFICATION,
         "process": process(),
         "root": { "path": "rootfs", "readonly": true },
         "hostname": "wharf",

@@ -8,13 +8,14 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
 use super::create::Run;
 use super::foreground::Foreground;
 use super::state::{Known, Record, Status};
-use super::{Runtime, bundle, console, create, listener};
+use super::{Begun, Runtime, bundle, console, create, listener};
 use crate::engine::error::{Attempt, Error, Kind, Result};
-use crate::engine::runtime::caps;
 use crate::engine::runtime::cgroup::Cgroup;
 use crate::engine::runtime::join::{self, Join};
 use crate::engine::runtime::launch::Io;
+use crate::engine::runtime::schedule::Affinity;
 use crate::engine::runtime::terms::{Attendant, Container, Terms, Waiting};
+use crate::engine::runtime::{caps, init};
 use crate::engine::sys::{file, own};
 
 /// What to run, and how.
@@ -99,6 +100,12 @@ impl Runtime {
         let (mut process, warnings) = request.process(&spec)?;
         self.ear.tell(&warnings);
         create::add_listen_fds(&mut process, request.listen_fds);
+        if let Some(wanted) = process.exec_cpu_affinity()
+            && let Some(mask) = Affinity::parse(wanted)?.initial
+        {
+            self.ear
+                .step(|| format!("nsexec: affinity: {}", mask.hexadecimal()));
+        }
         let run = if request.detach {
             Run::Detached
         } else {
@@ -110,12 +117,14 @@ impl Runtime {
             Run::Detached => None,
             Run::Foreground | Run::Kept => Some(Foreground::prepare()?),
         };
-        let started = request.join(&known, &spec, &process, run)?;
+        let started = request
+            .join(&known, &spec, &process, run)
+            .map_err(|error| request.in_flags(error))?;
         self.ear.step(|| {
             let (pid, id) = (started.pid, &request.id);
             format!("exec: process {pid} was started in container {id}")
         });
-        self.ear.timeline(&started);
+        self.ear.timeline(&started, Begun::Exec);
         match foreground {
             None => Ok(0),
             Some(foreground) => foreground.supervise(started),
@@ -125,11 +134,8 @@ impl Runtime {
 
 impl Exec {
     fn process(&self, spec: &Spec) -> Result<(Process, Vec<String>)> {
-        let mut warnings = Vec::new();
-        let process = if let Some(document) = &self.document {
-            let (process, ignored) = bundle::parse_process(document).attempt(|| "--process")?;
-            warnings = ignored;
-            process
+        let (process, mut warnings) = if let Some(document) = &self.document {
+            bundle::parse_process(document).attempt(|| "--process")?
         } else {
             let main = spec.process().clone().ok_or_else(|| {
                 let text = "the container's configuration has no process";
@@ -187,6 +193,15 @@ impl Exec {
         join::start_attended(&join, &mut handover)
     }
 
+    /// Says which flag it was.
+    fn in_flags(&self, error: Error) -> Error {
+        let is_flags = self.document.is_none() && self.change.cwd.is_some();
+        if is_flags && error.message().starts_with("process.cwd: ") {
+            return error.attempting("--cwd");
+        }
+        error
+    }
+
     fn cgroup(&self, known: &Known) -> Result<Cgroup> {
         let cgroup = known.record.cgroup.clone();
         let mut cgroup = cgroup
@@ -199,7 +214,8 @@ impl Exec {
 }
 
 impl Change {
-    fn apply(&self, mut process: Process) -> Result<Process> {
+    /// The process to run, and what of the change means nothing.
+    fn apply(&self, mut process: Process) -> Result<(Process, Vec<String>)> {
         if self.args.is_empty() {
             return Err(Error::invalid("exec args cannot be empty"));
         }
@@ -208,6 +224,10 @@ impl Change {
             .set_terminal(Some(self.tty));
         if let Some(cwd) = &self.cwd {
             process.set_cwd(cwd.clone());
+            bundle::check_cwd(&process, "--cwd")?;
+        }
+        for entry in &self.env {
+            init::split_variable(entry).attempt(|| format!("--env {entry:?}"))?;
         }
         let mut env = process.env().clone().unwrap_or_default();
         env.extend(self.env.iter().cloned());
@@ -222,8 +242,8 @@ impl Change {
             process.set_no_new_privileges(Some(set));
         }
         self.apply_user(&mut process)?;
-        self.apply_caps(&mut process)?;
-        Ok(process)
+        let warnings = self.apply_caps(&mut process);
+        Ok((process, warnings))
     }
 
     fn apply_user(&self, process: &mut Process) -> Result<()> {
@@ -248,11 +268,11 @@ impl Change {
     }
 
     /// As runc does: ambient only where something is inheritable, because one needs the other (capabilities(7)).
-    fn apply_caps(&self, process: &mut Process) -> Result<()> {
+    fn apply_caps(&self, process: &mut Process) -> Vec<String> {
         if self.caps.is_empty() {
-            return Ok(());
+            return Vec::new();
         }
-        let more = caps::named(&self.caps).attempt(|| "--cap")?;
+        let (more, unknown) = caps::named(&self.caps);
         let add = |set: &Option<std::collections::HashSet<Capability>>| {
             let mut set = set.clone().unwrap_or_default();
             set.extend(more.iter().copied());
@@ -278,7 +298,11 @@ impl Change {
             .set_permitted(permitted)
             .set_ambient(ambient);
         process.set_capabilities(Some(sets));
-        Ok(())
+        if unknown.is_empty() {
+            return Vec::new();
+        }
+        let list = unknown.join(" ");
+        vec![format!("--cap: ignoring what is no capability: [{list}]")]
     }
 }
 
@@ -341,7 +365,7 @@ mod tests {
 
     #[test]
     fn what_is_not_asked_for_stays_as_it_is() {
-        let process = change().apply(main()).unwrap();
+        let (process, _) = change().apply(main()).unwrap();
         assert_eq!(process.args().as_deref().unwrap(), ["ls"]);
         assert_eq!(process.terminal(), Some(false));
         assert_eq!((process.user().uid(), process.user().gid()), (1, 2));
@@ -350,11 +374,11 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_added() {
-        let process = Change {
+        let (process, told) = Change {
             user: Some("7:8".to_owned()),
             additional_gids: vec![9],
             env: vec!["B=2".to_owned()],
-            caps: vec!["CAP_CHOWN".to_owned()],
+            caps: ["CAP_CHOWN", "NOSUCH", "kill"].map(str::to_owned).to_vec(),
             ..change()
         }
         .apply(main())
@@ -373,6 +397,10 @@ mod tests {
             assert!(set.as_ref().unwrap().contains(&Capability::Chown));
         }
         assert!(sets.ambient().is_none());
+        assert_eq!(
+            told,
+            ["--cap: ignoring what is no capability: [NOSUCH kill]"]
+        );
     }
 
     #[test]

@@ -4,8 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::example;
-use crate::engine::runtime::{caps, mounts};
+use crate::engine::runtime::{SPECIFICATION, caps, mounts};
 
 /// All hooks.
 const HOOKS: &[&str] = &[
@@ -64,7 +63,7 @@ pub fn document(version: &str) -> Value {
     let enabled = json!({ "enabled": true });
     json!({
         "ociVersionMin": "1.0.0",
-        "ociVersionMax": example::VERSION,
+        "ociVersionMax": SPECIFICATION,
         "hooks": HOOKS,
         // Those that are ours to interpret; a file system's own are handed to it.
         "mountOptions": mounts::options::known(),

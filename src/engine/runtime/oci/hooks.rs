@@ -4,7 +4,7 @@ use oci_spec::runtime::{Hook, Hooks};
 
 use super::state::{Document, Record, Status};
 use crate::engine::error::{Error, Kind, Result};
-use crate::engine::runtime::hooks::Setting;
+use crate::engine::runtime::hooks::{Outputs, Setting};
 
 /// Kinds of hooks that run outside of the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,27 +59,54 @@ pub fn any(hooks: Option<&Hooks>, moment: Moment) -> bool {
 /// # Errors
 /// Which one failed and how, with what it wrote.
 pub fn run(hooks: Option<&Hooks>, moment: Moment, record: &Record) -> Result<()> {
-    let state = state(moment, record)?;
     let list = hooks.map_or(&[][..], |hooks| moment.of(hooks));
-    setting(moment, record, &state).run(list)
+    if list.is_empty() {
+        return Ok(());
+    }
+    let outputs = outputs(record)?;
+    let state = state(moment, record)?;
+    setting(moment, record, &state, &outputs).run(list)
 }
 
 /// Runs all hooks of that kind; those that failed.
 #[must_use]
 pub fn run_all(hooks: Option<&Hooks>, moment: Moment, record: &Record) -> Vec<Error> {
     let list = hooks.map_or(&[][..], |hooks| moment.of(hooks));
-    match state(moment, record) {
-        Ok(state) => setting(moment, record, &state).run_all(list),
-        Err(error) => vec![error],
+    if list.is_empty() {
+        return Vec::new();
     }
+    // Without the files they run all the same: the container is gone.
+    let (outputs, mut errors) = match outputs(record) {
+        Ok(outputs) => (outputs, Vec::new()),
+        Err(error) => (Outputs::default(), vec![error]),
+    };
+    match state(moment, record) {
+        Ok(state) => errors.extend(setting(moment, record, &state, &outputs).run_all(list)),
+        Err(error) => errors.push(error),
+    }
+    errors
 }
 
-fn setting<'a>(moment: Moment, record: &'a Record, state: &'a [u8]) -> Setting<'a> {
+/// Where a container's hooks write to.
+///
+/// # Errors
+/// The annotation and what open(2) says.
+pub(super) fn outputs(record: &Record) -> Result<Outputs> {
+    Outputs::open(|name| record.annotations.get(name), &record.bundle)
+}
+
+fn setting<'a>(
+    moment: Moment,
+    record: &'a Record,
+    state: &'a [u8],
+    outputs: &'a Outputs,
+) -> Setting<'a> {
     Setting {
         kind: moment.name(),
         state,
         dir: record.bundle.is_dir().then_some(record.bundle.as_path()),
         env: None,
+        outputs: Some(outputs),
     }
 }
 

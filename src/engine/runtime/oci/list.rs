@@ -2,7 +2,7 @@
 
 use super::Runtime;
 use super::state::Document;
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::sys::file;
 use crate::engine::sys::pattern::Pattern;
 
@@ -15,14 +15,15 @@ impl Runtime {
         self.find(id)?.document()
     }
 
-    /// Names of all containers, whether they can be looked at or not; empty if the root is not there.
+    /// Names of all containers, whether they can be looked at or not. Where the root is not there it is empty, unless
+    /// somebody has named it, as with runc.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// [`Kind::NotFound`]: there is no such root; what the kernel says.
     pub fn names(&self) -> Result<Vec<String>> {
         let entries = match file::list_entries(&self.root) {
-            Err(error) if error.kind() == Kind::NotFound => Vec::new(),
-            other => other?,
+            Err(error) if error.kind() == Kind::NotFound && !self.root_is_named => Vec::new(),
+            other => other.attempt(|| "--root")?,
         };
         Ok(entries
             .into_iter()

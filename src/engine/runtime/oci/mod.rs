@@ -35,6 +35,7 @@ pub mod update;
 
 mod field;
 mod listener;
+mod strict;
 mod teardown;
 
 use std::ffi::OsStr;
@@ -43,6 +44,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::engine::error::{Kind, Result};
+pub use crate::engine::runtime::SPECIFICATION;
 pub use crate::engine::runtime::cgroup::Driver;
 use crate::engine::runtime::cgroup::{Cgroup, Hierarchy};
 use crate::engine::runtime::launch::Process;
@@ -53,6 +55,8 @@ use crate::engine::sys::{file, host, inherited};
 pub struct Runtime {
     /// Holds one directory for each container.
     pub root: PathBuf,
+    /// Whether somebody has named it: then it is told if it is not there.
+    pub root_is_named: bool,
     /// Who makes cgroups.
     pub driver: Driver,
     /// Whether it is fine if nobody lets us make any.
@@ -69,6 +73,15 @@ pub struct Ear {
 }
 
 type Hear = Rc<dyn Fn(&str)>;
+
+/// What was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    /// A container's first process.
+    Container,
+    /// A further one.
+    Exec,
+}
 
 impl Ear {
     /// Every warning is passed to a function.
@@ -102,13 +115,24 @@ impl Ear {
         }
     }
 
-    /// What was done when, to the process that was started.
-    fn timeline(&self, process: &Process) {
-        if let Some(hear) = &self.steps {
-            for (name, after) in &process.timeline {
-                hear(&format!("container init: {name}: {} µs", after.as_micros()));
-            }
+    /// What was done when, to the process that was started. Lines begin as those of runc do: who reads its log finds the
+    /// same places here.
+    fn timeline(&self, process: &Process, begun: Begun) {
+        let Some(hear) = &self.steps else {
+            return;
+        };
+        let pid = process.pid;
+        hear(&format!(
+            "nsexec container setup: process {pid} has its namespaces"
+        ));
+        hear(&format!("child process in init(): process {pid}"));
+        for (name, after) in &process.timeline {
+            hear(&format!("container init: {name}: {} µs", after.as_micros()));
         }
+        hear(match begun {
+            Begun::Container => "init: closing the pipe to signal completion: executed",
+            Begun::Exec => "setns_init: about to exec: executed",
+        });
     }
 }
 
@@ -137,6 +161,12 @@ pub fn protect() -> Result<()> {
 /// What open(2) says.
 pub fn hold_inherited(count: u32) -> Result<u32> {
     inherited::hold(count)
+}
+
+/// Whether this program was started with a standard output.
+#[must_use]
+pub fn has_output() -> bool {
+    inherited::had_output()
 }
 
 /// Makes the root of a user without privileges. The sticky bit keeps it from those who clean up below `$XDG_RUNTIME_DIR`

@@ -15,9 +15,7 @@ impl Runtime {
     /// [`Kind::Conflict`](crate::engine::error::Kind::Conflict) if it is in another state. If the program cannot be
     /// executed, or a hook fails, the container is stopped.
     pub fn start(&self, id: &str, notify_socket: Option<&str>) -> Result<()> {
-        let known = self.find(id)?;
-        let _lock = known.place.lock()?;
-        let known = self.find(id)?;
+        let (_lock, known) = self.find(id)?.lock()?;
         match known.status()? {
             Status::Created => {}
             Status::Stopped => {

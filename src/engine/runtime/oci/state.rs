@@ -131,7 +131,7 @@ impl Place {
     /// # Errors
     /// [`Kind::NotFound`]: the container does not exist.
     pub fn lock(&self) -> Result<Lock> {
-        file::lock(&self.dir.join("lock")).map_err(does_not_exist)
+        file::lock_dir(&self.dir).map_err(does_not_exist)
     }
 
     /// Takes the lock if it is free.
@@ -139,7 +139,7 @@ impl Place {
     /// # Errors
     /// As [`Self::lock`].
     pub fn try_lock(&self) -> Result<Option<Lock>> {
-        file::try_lock(&self.dir.join("lock")).map_err(does_not_exist)
+        file::try_lock_dir(&self.dir).map_err(does_not_exist)
     }
 
     /// The socket at which the first process waits for `start`.
@@ -174,7 +174,7 @@ impl Place {
                 .with_hint("remove the container with delete --force")
         };
         let record: Record =
-            serde_json::from_slice(&content).map_err(|error| damaged(error.to_string()))?;
+            super::field::read(&content).map_err(|error| damaged(error.to_string()))?;
         if record.version == VERSION {
             Ok(record)
         } else {
@@ -308,6 +308,21 @@ fn has_own_pids(spec: &Spec) -> bool {
 }
 
 impl Known {
+    /// Waits for the container's lock and looks again: meanwhile it may have been changed, or be gone and another one have
+    /// its name.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]: it is gone.
+    pub fn lock(self) -> Result<(Lock, Self)> {
+        let lock = self.place.lock()?;
+        let record = self.place.read()?;
+        if record.created != self.record.created {
+            return Err(Error::not_found("container does not exist"));
+        }
+        let place = self.place;
+        Ok((lock, Self { place, record }))
+    }
+
     /// Where the container is in its life.
     ///
     /// # Errors

@@ -27,8 +27,7 @@ impl Runtime {
     /// [`Kind::Conflict`](crate::engine::error::Kind::Conflict) if the container does not run; the field that cannot be
     /// changed and what the kernel says.
     pub fn update(&self, id: &str, change: &LinuxResources) -> Result<()> {
-        let known = self.find(id)?;
-        let _lock = known.place.lock()?;
+        let (_lock, known) = self.find(id)?.lock()?;
         check_alive(&known)?;
         let before = match known.place.resources()? {
             Some(resources) => resources,
@@ -50,8 +49,7 @@ impl Runtime {
     /// [`Kind::Conflict`](crate::engine::error::Kind::Conflict) if the container does not run; if it was made without
     /// `linux.intelRdt`; what the kernel says.
     pub fn update_rdt(&self, id: &str, cache: &str, bandwidth: &str) -> Result<()> {
-        let known = self.find(id)?;
-        let _lock = known.place.lock()?;
+        let (_lock, known) = self.find(id)?.lock()?;
         check_alive(&known)?;
         let mut spec = known.place.spec()?;
         let linux = spec.linux_mut().as_mut();

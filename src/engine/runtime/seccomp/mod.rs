@@ -12,6 +12,7 @@
 //! nothing but the installation. Other sets of capabilities are compiled at the start. Whom a filter asks is told by
 //! `notify`.
 
+pub mod docker;
 pub mod notify;
 mod oci;
 mod plan;
@@ -92,7 +93,7 @@ pub fn compile(spec: &LinuxSeccomp) -> Result<Filter> {
     let plan = oci::plan(spec, NATIVE)?;
     let program = program::assemble(&plan).map_err(|program::TooLong(length)| {
         Error::invalid(format!(
-            "seccomp.syscalls: the filter has {length} instructions, the kernel takes 4096"
+            "linux.seccomp.syscalls: the filter has {length} instructions, the kernel takes 4096"
         ))
     })?;
     Ok(Filter {
@@ -100,6 +101,12 @@ pub fn compile(spec: &LinuxSeccomp) -> Result<Filter> {
         flags: oci::flags(spec),
         listener: oci::listener(spec)?,
     })
+}
+
+/// The flags that a specification's filter is installed with, as seccomp(2) has them.
+#[must_use]
+pub fn flags(spec: &LinuxSeccomp) -> u32 {
+    oci::flags(spec)
 }
 
 /// Who is to be told of a specification's filter, if it asks anybody.

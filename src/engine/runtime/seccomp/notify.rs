@@ -11,10 +11,8 @@ use serde::Serialize;
 
 use super::Listener;
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::runtime::SPECIFICATION;
 use crate::engine::sys::socket;
-
-/// Version of the specification that says how a message looks.
-const VERSION: &str = "1.2.1";
 
 /// The message.
 #[derive(Debug, Serialize)]
@@ -39,9 +37,9 @@ pub fn announce(
     pid: i32,
     filter: BorrowedFd<'_>,
 ) -> Result<()> {
-    let field = || format!("seccomp.listenerPath {}", listener.path.display());
+    let field = || format!("linux.seccomp.listenerPath {}", listener.path.display());
     let message = Message {
-        oci_version: VERSION,
+        oci_version: SPECIFICATION,
         fds: [SECCOMP_FD_NAME],
         pid,
         metadata: &listener.metadata,
@@ -85,7 +83,9 @@ mod tests {
         let error = announce(&listener, &state, 7, fd.as_fd()).unwrap_err();
         assert_eq!(error.kind(), Kind::Unavailable);
         assert!(
-            error.to_string().starts_with("seccomp.listenerPath /"),
+            error
+                .to_string()
+                .starts_with("linux.seccomp.listenerPath /"),
             "{error}"
         );
         let agent = std::os::unix::net::UnixListener::bind(&listener.path).unwrap();
@@ -96,7 +96,7 @@ mod tests {
         });
         announce(&listener, &state, 7, fd.as_fd()).unwrap();
         let expected =
-            json!({"ociVersion": "1.2.1", "fds": ["seccompFd"], "pid": 7, "state": state});
+            json!({"ociVersion": SPECIFICATION, "fds": ["seccompFd"], "pid": 7, "state": state});
         assert_eq!(reader.join().unwrap(), expected);
     }
 }

@@ -31,17 +31,17 @@ const DEFAULT_ERRNO: u32 = 1;
 pub(super) fn plan(spec: &LinuxSeccomp, native: Arch) -> Result<Plan> {
     if spec.default_action() == LinuxSeccompAction::ScmpActNotify {
         return Err(Error::invalid(
-            "seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action",
+            "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action",
         ));
     }
     let default = action(
         spec.default_action(),
         spec.default_errno_ret(),
-        "seccomp.defaultErrnoRet",
+        "linux.seccomp.defaultErrnoRet",
     )?;
-    let mut plan = Plan::new(default, architectures(spec, native));
+    let mut plan = Plan::new(default, architectures(spec, native)?);
     for (number, rule) in spec.syscalls().iter().flatten().enumerate() {
-        let field = format!("seccomp.syscalls[{number}]");
+        let field = format!("linux.seccomp.syscalls[{number}]");
         let action = action(
             rule.action(),
             rule.errno_ret(),
@@ -118,12 +118,12 @@ pub(super) fn listener(spec: &LinuxSeccomp) -> Result<Option<Listener>> {
     if path.as_os_str().is_empty() {
         if is_notifying(spec) {
             return Err(Error::invalid(
-                "seccomp.listenerPath is not set, and a rule has SCMP_ACT_NOTIFY",
+                "linux.seccomp.listenerPath is not set, and a rule has SCMP_ACT_NOTIFY",
             ));
         }
         if !metadata.is_empty() {
             return Err(Error::invalid(
-                "seccomp.listenerMetadata is set without seccomp.listenerPath",
+                "linux.seccomp.listenerMetadata is set without linux.seccomp.listenerPath",
             ));
         }
     }
@@ -136,9 +136,17 @@ fn is_notifying(spec: &LinuxSeccomp) -> bool {
 }
 
 /// The host's own, always, and what else of the list this host runs. Calls of others cannot happen here.
-fn architectures(spec: &LinuxSeccomp, native: Arch) -> Vec<Arch> {
+///
+/// # Errors
+/// Invalid input for one with the other byte order: as libseccomp sees it, one filter cannot be for both.
+fn architectures(spec: &LinuxSeccomp, native: Arch) -> Result<Vec<Arch>> {
     let mut arches = vec![native];
-    for arch in spec.architectures().iter().flatten() {
+    for (number, arch) in spec.architectures().iter().flatten().enumerate() {
+        if is_big_endian(*arch) {
+            return Err(Error::invalid(format!(
+                "linux.seccomp.architectures[{number}]: {arch} has another byte order than this host"
+            )));
+        }
         let arch = match arch {
             OciArch::ScmpArchX86_64 => Arch::X86_64,
             OciArch::ScmpArchX86 => Arch::I386,
@@ -151,7 +159,21 @@ fn architectures(spec: &LinuxSeccomp, native: Arch) -> Vec<Arch> {
             arches.push(arch);
         }
     }
-    arches
+    Ok(arches)
+}
+
+/// Of hosts that we run on none is.
+fn is_big_endian(arch: OciArch) -> bool {
+    matches!(
+        arch,
+        OciArch::ScmpArchMips
+            | OciArch::ScmpArchMips64
+            | OciArch::ScmpArchMips64n32
+            | OciArch::ScmpArchPpc
+            | OciArch::ScmpArchPpc64
+            | OciArch::ScmpArchS390
+            | OciArch::ScmpArchS390x
+    )
 }
 
 /// What the filter returns for an action (seccomp(2)). `field` is for messages.

@@ -1,10 +1,12 @@
 //! Blobs that arrive over lines that break, from registries that know ranges and from those that do not.
 
+use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::engine::images::fetch::Fetch;
-use crate::engine::images::ingest::{Arrival, Ingest};
+use crate::engine::images::ingest::{self, Arrival, Ingest};
+use crate::engine::images::pace::{self, Pace};
 use crate::engine::model::Cancel;
 use crate::engine::store::Roots;
 
@@ -33,21 +35,22 @@ fn ranged(content: &[u8], seen: &Seen) -> Reply {
         .body(&content[first..=last])
 }
 
-async fn fetch(server: &Server, content: &[u8]) -> (Result<()>, u64) {
-    let dir = tempfile::tempdir().unwrap();
+fn claim(dir: &tempfile::TempDir, pace: Pace, content: &[u8]) -> Arc<Arrival> {
     let roots = Roots {
         data: dir.path().to_owned(),
         run: dir.path().to_owned(),
     };
+    let mut ingest = Ingest::open(&roots).unwrap();
+    ingest.pace = Arc::new(pace);
     let size = u64::try_from(content.len()).unwrap();
-    let claimed = Ingest::open(&roots)
-        .unwrap()
-        .claim(&digest_of(content), size);
-    let arrivals = [Arc::new(claimed.unwrap().unwrap())];
-    let [arrival] = &arrivals;
+    let claimed = ingest.claim(&digest_of(content), size);
+    Arc::new(claimed.unwrap().unwrap())
+}
+
+async fn fetch_to(server: &Server, arrival: &Arc<Arrival>) {
     let fetching = Fetch {
         repository: &reader(server),
-        arrivals: &arrivals,
+        arrivals: std::slice::from_ref(arrival),
         side_by_side: 3,
         connections: 6,
         pause: Duration::from_millis(1),
@@ -55,7 +58,77 @@ async fn fetch(server: &Server, content: &[u8]) -> (Result<()>, u64) {
         cancel: &Cancel::new(),
     };
     fetching.all().await;
-    (Arrival::verify(arrival), arrival.received())
+}
+
+async fn fetch(server: &Server, content: &[u8]) -> (Result<()>, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let arrival = claim(&dir, Pace::default(), content);
+    fetch_to(server, &arrival).await;
+    (Arrival::verify(&arrival), arrival.received())
+}
+
+/// Fetches a blob while it is read; `look` is shown, before each reading, how many bytes were read and how many are there.
+fn fetch_and_read(
+    server: &Server,
+    pace: Pace,
+    content: &[u8],
+    look: impl Fn(u64, &dyn Fn() -> u64),
+) {
+    let dir = tempfile::tempdir().unwrap();
+    let arrival = claim(&dir, pace, content);
+    let mut reader = ingest::Reader::new(Arc::clone(&arrival));
+    let there = || arrival.received();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.unwrap().block_on(fetch_to(server, &arrival));
+        });
+        let (mut buffer, mut total) = (vec![0; 1 << 20], 0);
+        loop {
+            look(total, &there);
+            match reader.read(&mut buffer).unwrap() {
+                0 => return,
+                n => total += u64::try_from(n).unwrap(),
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_read_slowly_is_fetched_a_little_ahead() {
+    let content = content();
+    let whole = content.clone();
+    let server = Server::start(move |seen| ranged(&whole, seen));
+    // And what a connection brings at once.
+    let limit = pace::AHEAD + (1 << 20);
+    fetch_and_read(&server, Pace::decided(false), &content, |read, there| {
+        while read == 0 && there() < pace::AHEAD {
+            std::thread::yield_now();
+        }
+        // Long enough for more to come, if it were fetched.
+        for _ in 0..if read == 0 { 30 } else { 1 } {
+            assert!(there() - read <= limit, "{} at {read}", there());
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    });
+}
+
+#[test]
+fn ranges_come_side_by_side_when_reading_waits_for_them() {
+    let content = content();
+    let whole = content.clone();
+    let both = std::sync::Barrier::new(2);
+    let count = AtomicUsize::new(0);
+    // The first two answers are given when both were asked for.
+    let server = Server::start(move |seen| {
+        if count.fetch_add(1, Ordering::Relaxed) < 2 {
+            both.wait();
+        }
+        ranged(&whole, seen)
+    });
+    fetch_and_read(&server, Pace::default(), &content, |_, _| ());
 }
 
 #[tokio::test]
@@ -144,14 +217,7 @@ fn a_defect_in_the_fetching_leaves_nobody_waiting() {
     let whole = content.clone();
     let server = Server::start(move |_| Reply::ok(whole.as_slice()));
     let dir = tempfile::tempdir().unwrap();
-    let roots = Roots {
-        data: dir.path().to_owned(),
-        run: dir.path().to_owned(),
-    };
-    let claimed = Ingest::open(&roots)
-        .unwrap()
-        .claim(&digest_of(&content), 1 << 20);
-    let arrivals = [Arc::new(claimed.unwrap().unwrap())];
+    let arrivals = [claim(&dir, Pace::default(), &content)];
     std::thread::scope(|scope| {
         let fetching = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -38,6 +38,9 @@ pub(super) fn fixed(unit: &Unit, pid: i32, version: Version) -> Vec<Property> {
     for accounting in ["MemoryAccounting", "CPUAccounting", io, "TasksAccounting"] {
         list.push((accounting, Value::Bool(true)));
     }
+    // Forgotten when it has ended, however it did: a failed unit would stay until somebody resets it. Since systemd 236,
+    // which is older than any kernel that we run on.
+    list.push(("CollectMode", text("inactive-or-failed")));
     // Not ended before the file systems go, nor ordered after the basics: the container's creator sees to that.
     list.push(("DefaultDependencies", Value::Bool(false)));
     list

@@ -21,53 +21,53 @@ fn mistakes_are_named_with_their_field() {
     refused(
         &json!({"defaultAction": "SCMP_ACT_NOTIFY"}),
         Kind::InvalidInput,
-        "seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action",
+        "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action",
     );
     refused(
         &rule(json!({"names": ["read", "write"], "action": "SCMP_ACT_NOTIFY"})),
         Kind::InvalidInput,
-        "seccomp.syscalls[0].action: SCMP_ACT_NOTIFY cannot be used for the write syscall",
+        "linux.seccomp.syscalls[0].action: SCMP_ACT_NOTIFY cannot be used for the write syscall",
     );
     refused(
         &rule(json!({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"})),
         Kind::InvalidInput,
-        "seccomp.listenerPath is not set, and a rule has SCMP_ACT_NOTIFY",
+        "linux.seccomp.listenerPath is not set, and a rule has SCMP_ACT_NOTIFY",
     );
     refused(
         &rule(json!({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY", "errnoRet": 1})),
         Kind::InvalidInput,
-        "seccomp.syscalls[0].errnoRet: SCMP_ACT_NOTIFY takes no error number",
+        "linux.seccomp.syscalls[0].errnoRet: SCMP_ACT_NOTIFY takes no error number",
     );
     refused(
         &json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}),
         Kind::InvalidInput,
-        "seccomp.listenerMetadata is set without seccomp.listenerPath",
+        "linux.seccomp.listenerMetadata is set without linux.seccomp.listenerPath",
     );
     refused(
         &rule(json!({"names": [], "action": "SCMP_ACT_ERRNO"})),
         Kind::InvalidInput,
-        "seccomp.syscalls[0].names is empty",
+        "linux.seccomp.syscalls[0].names is empty",
     );
     refused(
         &json!({"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}),
         Kind::InvalidInput,
-        "seccomp.defaultErrnoRet: SCMP_ACT_ALLOW takes no error number",
+        "linux.seccomp.defaultErrnoRet: SCMP_ACT_ALLOW takes no error number",
     );
     refused(
         &rule(json!({"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 4096})),
         Kind::InvalidInput,
-        "seccomp.syscalls[0].errnoRet: 4096 is more than 4095",
+        "linux.seccomp.syscalls[0].errnoRet: 4096 is more than 4095",
     );
     refused(
         &rule(json!({"names": ["read", ""], "action": "SCMP_ACT_ERRNO"})),
         Kind::InvalidInput,
-        "seccomp.syscalls[0].names[1] is empty",
+        "linux.seccomp.syscalls[0].names[1] is empty",
     );
     refused(
         &rule(json!({"names": ["read"], "action": "SCMP_ACT_ERRNO",
             "args": [{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]})),
         Kind::InvalidInput,
-        "seccomp.syscalls[0].args[0].index: 6 is not an argument, there are six (0 to 5)",
+        "linux.seccomp.syscalls[0].args[0].index: 6 is not an argument, there are six (0 to 5)",
     );
     let args = json!([{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}]);
     refused(
@@ -75,7 +75,36 @@ fn mistakes_are_named_with_their_field() {
             {"names": ["read"], "action": "SCMP_ACT_ERRNO", "args": args},
             {"names": ["read"], "action": "SCMP_ACT_TRAP", "args": args}]}),
         Kind::InvalidInput,
-        "seccomp.syscalls[1]: read has the same conditions as an earlier rule with another action",
+        "linux.seccomp.syscalls[1]: read has the same conditions as an earlier rule with another action",
+    );
+}
+
+#[test]
+fn an_architecture_of_the_other_byte_order_is_refused() {
+    for arch in [
+        "MIPS",
+        "MIPS64",
+        "MIPS64N32",
+        "PPC",
+        "PPC64",
+        "S390",
+        "S390X",
+    ] {
+        refused(
+            &json!({"defaultAction": "SCMP_ACT_ALLOW",
+                "architectures": ["SCMP_ARCH_RISCV64", format!("SCMP_ARCH_{arch}")]}),
+            Kind::InvalidInput,
+            &format!(
+                "linux.seccomp.architectures[1]: SCMP_ARCH_{arch} has another byte order than this host"
+            ),
+        );
+    }
+    // Foreign ones of the same order are as good as none: the host's own is always included.
+    let foreign = json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_PPC64LE", "SCMP_ARCH_MIPSEL"]});
+    let none = json!({"defaultAction": "SCMP_ACT_ALLOW"});
+    assert_eq!(
+        compile(&spec(&foreign)).unwrap(),
+        compile(&spec(&none)).unwrap()
     );
 }
 

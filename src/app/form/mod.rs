@@ -1,12 +1,20 @@
 //! Dialogs with fields: what is asked, what is wrong with the answer so far, and what could be meant.
 
+mod container;
+mod image;
+mod network;
+mod run;
+mod volume;
+
 use std::path::{Path, PathBuf};
 
-use super::jobs::Request;
+use super::jobs::{Failure, JobId, Request};
 use super::overlay::Field;
-use super::{DirectoryEntry, QueryId, Settings, text};
+use super::{DirectoryEntry, QueryId, Settings, text, words};
 use crate::engine::model::reference::DEFAULT_DOMAIN;
-use crate::engine::model::{Auth, Platform, Reference, Secret, request};
+use crate::engine::model::{Auth, ContainerId, Platform, Reference, Secret, request};
+
+pub use run::Begin;
 
 /// Suggestions that are shown.
 pub const SUGGESTIONS: usize = 6;
@@ -46,6 +54,63 @@ pub enum Ask {
         /// What the registry refused.
         then: Option<Box<Request>>,
     },
+    /// What volume to make.
+    CreateVolume,
+    /// What network to make.
+    CreateNetwork,
+    /// Which container to put on a network.
+    Connect {
+        /// The network.
+        network: String,
+        /// Those that are not on it.
+        containers: Vec<(String, ContainerId)>,
+    },
+    /// Which container to take off a network.
+    Disconnect {
+        /// The network.
+        network: String,
+        /// Those that are on it.
+        containers: Vec<String>,
+    },
+    /// How to run an image.
+    Run,
+    /// Which limits a container should have.
+    Limits {
+        /// Its id.
+        id: ContainerId,
+        /// What it is called.
+        name: String,
+        /// The texts of the fields as things are.
+        before: Vec<String>,
+    },
+    /// What a container should be called.
+    Rename {
+        /// Its id.
+        id: ContainerId,
+        /// What it is called so far.
+        name: String,
+    },
+    /// What image to make of a container.
+    Commit {
+        /// Its id.
+        id: ContainerId,
+        /// What it is called.
+        name: String,
+    },
+    /// Where to write a container's files to.
+    Export {
+        /// Its id.
+        id: ContainerId,
+        /// What it is called.
+        name: String,
+    },
+    /// What to copy out of a container or into it.
+    Copy {
+        /// Its id.
+        id: ContainerId,
+        /// What it is called.
+        name: String,
+    },
 }
 
 impl Ask {
@@ -62,6 +127,43 @@ impl Ask {
             },
             Self::Load => "Load an archive".to_owned(),
             Self::LogIn { registry, .. } => format!("Log in to {}", text::sanitise(registry)),
+            Self::CreateVolume => "Make a volume".to_owned(),
+            Self::CreateNetwork => "Make a network".to_owned(),
+            Self::Connect { network, .. } => {
+                format!("Put a container on {}", text::sanitise(network))
+            }
+            Self::Disconnect { network, .. } => {
+                format!("Take a container off {}", text::sanitise(network))
+            }
+            Self::Run => "Run an image".to_owned(),
+            Self::Limits { name, .. } => format!("Limits of {}", text::sanitise(name)),
+            Self::Rename { name, .. } => format!("Another name for {}", text::sanitise(name)),
+            Self::Commit { name, .. } => format!("Make an image of {}", text::sanitise(name)),
+            Self::Export { name, .. } => format!("Export {}", text::sanitise(name)),
+            Self::Copy { name, .. } => format!("Copy files of {}", text::sanitise(name)),
+        }
+    }
+
+    /// The dialog stays until the engine has done it, and shows what is wrong; else it goes on in the background.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::CreateVolume
+            | Self::CreateNetwork
+            | Self::Connect { .. }
+            | Self::Disconnect { .. }
+            | Self::Run
+            | Self::Limits { .. }
+            | Self::Rename { .. }
+            | Self::Commit { .. }
+            | Self::Copy { .. } => true,
+            Self::Export { .. }
+            | Self::Pull
+            | Self::Push { .. }
+            | Self::Tag { .. }
+            | Self::Save { .. }
+            | Self::Load
+            | Self::LogIn { .. } => false,
         }
     }
 }
@@ -77,6 +179,14 @@ pub enum Kind {
     Path,
     /// Any text.
     Text,
+    /// Any text, with some to choose from.
+    Choice(Vec<String>),
+    /// `key=value` words.
+    Pairs,
+    /// Words as a shell reads them.
+    Words,
+    /// One of these.
+    Switch(&'static [&'static str]),
     /// A text that is not shown.
     Hidden,
 }
@@ -90,6 +200,8 @@ pub struct Input {
     pub kind: Kind,
     /// The text.
     pub field: Field,
+    /// It may be empty, which means this.
+    pub empty: Option<&'static str>,
 }
 
 impl Input {
@@ -98,8 +210,26 @@ impl Input {
             label,
             kind,
             field: Field::new(text),
+            empty: None,
         }
     }
+
+    /// The same, and it may be empty: what that means.
+    fn or(mut self, meaning: &'static str) -> Self {
+        self.empty = Some(meaning);
+        self
+    }
+}
+
+/// What the command line's parser says about a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The command.
+    pub words: Vec<String>,
+    /// The question; its answer comes later.
+    pub query: QueryId,
+    /// What the user should know, or why it cannot be read; `None` until the answer is there.
+    pub answer: Option<Result<Vec<String>, String>>,
 }
 
 /// What is in the directory of a path field.
@@ -126,8 +256,14 @@ pub struct Form {
     pub chosen: Option<usize>,
     /// What is in the directory that is being typed.
     pub listing: Option<Listing>,
+    /// What the parser says, for dialogs that make a command line.
+    pub checked: Option<Checked>,
     /// It was tried to send it off: what is missing is told, too.
     pub tried: bool,
+    /// It was sent off, and the engine is at it.
+    pub sent: Option<JobId>,
+    /// Why the engine did not do it.
+    pub failure: Option<Failure>,
 }
 
 /// Something wrong with a field.
@@ -161,77 +297,11 @@ impl Form {
             at: 0,
             chosen: None,
             listing: None,
+            checked: None,
             tried: false,
+            sent: None,
+            failure: None,
         }
-    }
-
-    /// Asks what to pull; `names` are offered, the most likely first.
-    #[must_use]
-    pub fn pull(names: Vec<String>) -> Self {
-        let inputs = vec![
-            Input::new("image", Kind::Reference(names), ""),
-            Input::new("platform", Kind::Platform, ""),
-        ];
-        Self::new(Ask::Pull, inputs)
-    }
-
-    /// Asks where to push an image.
-    #[must_use]
-    pub fn push(id: String, tags: Vec<String>) -> Self {
-        let proposal = tags.first().cloned().unwrap_or_default();
-        let inputs = vec![Input::new("to", Kind::Reference(tags.clone()), &proposal)];
-        Self::new(Ask::Push { id, tags }, inputs)
-    }
-
-    /// Asks for another name.
-    #[must_use]
-    pub fn tag(id: String, source: String, names: Vec<String>) -> Self {
-        // Usually another tag of the same repository.
-        let proposal = match source.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') && !source.starts_with("sha256:") => {
-                format!("{name}:")
-            }
-            _ => String::new(),
-        };
-        let inputs = vec![Input::new("name", Kind::Reference(names), &proposal)];
-        Self::new(Ask::Tag { id, source }, inputs)
-    }
-
-    /// Asks where to save images.
-    #[must_use]
-    pub fn save(ids: Vec<String>, names: Vec<String>) -> Self {
-        let name = match (ids.as_slice(), names.first()) {
-            ([_], Some(name)) => name.strip_prefix("sha256:").map_or(name.as_str(), |hex| {
-                hex.split_at_checked(12).map_or(hex, |(short, _)| short)
-            }),
-            _ => "images",
-        };
-        let safe = |c: char| {
-            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-                c
-            } else {
-                '_'
-            }
-        };
-        let name: String = name.chars().map(safe).collect();
-        let inputs = vec![Input::new("file", Kind::Path, &format!("{name}.tar"))];
-        Self::new(Ask::Save { ids, names }, inputs)
-    }
-
-    /// Asks for an archive.
-    #[must_use]
-    pub fn load() -> Self {
-        Self::new(Ask::Load, vec![Input::new("file", Kind::Path, "")])
-    }
-
-    /// Asks who we are.
-    #[must_use]
-    pub fn log_in(registry: String, then: Option<Box<Request>>) -> Self {
-        let inputs = vec![
-            Input::new("user", Kind::Text, ""),
-            Input::new("password", Kind::Hidden, ""),
-        ];
-        Self::new(Ask::LogIn { registry, then }, inputs)
     }
 
     /// The field that has the keys.
@@ -248,14 +318,35 @@ impl Form {
     /// The first thing that is wrong.
     #[must_use]
     pub fn problem(&self, settings: &Settings) -> Option<Problem> {
-        (0..self.inputs.len()).find_map(|input| {
+        let of_field = (0..self.inputs.len()).find_map(|input| {
             let text = self.wrong(input, settings)?;
-            let missing = self.text(input).is_empty();
-            Some(Problem {
-                input,
-                text,
-                missing,
-            })
+            Some(self.wrong_in(input, text))
+        });
+        of_field.or_else(|| self.refused())
+    }
+
+    /// The command that it comes to, `wharf` left out; `None` for dialogs that make none.
+    #[must_use]
+    pub fn command(&self) -> Option<Result<Vec<String>, Problem>> {
+        match &self.ask {
+            Ask::Run => Some(self.run_words()),
+            Ask::Limits { name, before, .. } => Some(self.limit_words(name, before)),
+            _ => None,
+        }
+    }
+
+    /// What the command line's parser has against it.
+    fn refused(&self) -> Option<Problem> {
+        let words = match self.command()? {
+            Ok(words) => words,
+            Err(problem) => return Some(problem),
+        };
+        let checked = self.checked.as_ref().filter(|c| c.words == words)?;
+        let error = checked.answer.as_ref()?.as_ref().err()?;
+        Some(Problem {
+            input: self.at,
+            text: error.clone(),
+            missing: false,
         })
     }
 
@@ -263,9 +354,11 @@ impl Form {
         let input = self.inputs.get(at)?;
         let text = self.text(at);
         match &input.kind {
-            Kind::Platform if text.is_empty() => None,
+            _ if text.is_empty() && input.empty.is_some() => None,
             _ if text.is_empty() => Some(format!("{}: nothing there yet", input.label)),
-            Kind::Text | Kind::Hidden => None,
+            Kind::Text | Kind::Hidden | Kind::Choice(_) | Kind::Switch(_) => None,
+            Kind::Words => words::split(text).err().map(|error| error.to_string()),
+            Kind::Pairs => volume::pairs(text).err(),
             Kind::Platform => text
                 .parse::<Platform>()
                 .err()
@@ -301,10 +394,10 @@ impl Form {
         let found = entries.iter().find(|entry| entry.name == name);
         match (&self.ask, found) {
             (Ask::Load, None) => Some(format!("{}: no such file", path.display())),
-            (Ask::Save { .. }, _) if text.ends_with('/') => {
+            (Ask::Save { .. } | Ask::Export { .. }, _) if text.ends_with('/') => {
                 Some(format!("{text}: name a file in it"))
             }
-            (Ask::Save { .. }, Some(entry)) if entry.is_directory => {
+            (Ask::Save { .. } | Ask::Export { .. }, Some(entry)) if entry.is_directory => {
                 Some(format!("{} is a directory", path.display()))
             }
             _ => None,
@@ -335,13 +428,35 @@ impl Form {
                     reference.with_default_tag().familiar()
                 ))
             }
-            Ask::Save { .. } if self.is_taken(settings) => {
+            Ask::Save { .. } | Ask::Export { .. } if self.is_taken(settings) => {
                 Some("there is such a file: you will be asked".to_owned())
             }
-            Ask::Save { .. } | Ask::Load => absolute(self.text(0), settings)
+            Ask::Save { .. } | Ask::Export { .. } | Ask::Load => absolute(self.text(0), settings)
                 .filter(|path| path != Path::new(self.text(0)))
                 .map(|path| path.display().to_string()),
             Ask::LogIn { .. } => Some("kept as wharf login keeps it".to_owned()),
+            Ask::CreateVolume
+            | Ask::CreateNetwork
+            | Ask::Connect { .. }
+            | Ask::Disconnect { .. }
+            | Ask::Run
+            | Ask::Limits { .. }
+            | Ask::Rename { .. }
+            | Ask::Commit { .. }
+            | Ask::Copy { .. } => self
+                .request(settings)
+                .ok()
+                .map(|(request, name)| request.command(&name)),
+        }
+    }
+
+    /// What the user should know beside that.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        let answer = self.checked.as_ref().and_then(|c| c.answer.as_ref());
+        match answer {
+            Some(Ok(warnings)) => warnings,
+            Some(Err(_)) | None => &[],
         }
     }
 
@@ -363,6 +478,10 @@ impl Form {
     ///
     /// # Errors
     /// What is wrong.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a list: each dialog and what it sends off"
+    )]
     pub fn request(&self, settings: &Settings) -> Result<(Request, String), Problem> {
         if let Some(problem) = self.problem(settings) {
             return Err(problem);
@@ -449,7 +568,81 @@ impl Form {
                 };
                 (request, registry.clone())
             }
+            Ask::CreateVolume => return self.volume_request(),
+            Ask::CreateNetwork => return self.network_request(),
+            Ask::Connect {
+                network,
+                containers,
+            } => return self.connect_request(network, containers),
+            Ask::Disconnect {
+                network,
+                containers,
+            } => return self.disconnect_request(network, containers),
+            Ask::Run => {
+                let words = self.run_words()?;
+                let named = self.inputs.iter().find(|input| input.label == "name");
+                let named = named.map_or("", |input| input.field.text().trim());
+                let name = if named.is_empty() {
+                    self.text(0)
+                } else {
+                    named
+                };
+                (Request::Run(words), name.to_owned())
+            }
+            Ask::Limits { id, name, before } => {
+                let words = self.limit_words(name, before)?;
+                (Request::Update(id.clone(), words), name.clone())
+            }
+            Ask::Rename { id, name } => {
+                let to = self.text(0).to_owned();
+                (Request::Rename(id.clone(), to), name.clone())
+            }
+            Ask::Commit { id, name } => return self.commit_request(id, name),
+            Ask::Export { id, name } => {
+                let request = Request::Export {
+                    id: id.clone(),
+                    path: path()?,
+                    replace: false,
+                };
+                (request, name.clone())
+            }
+            Ask::Copy { id, name } => return self.copy_request(id, name, settings),
         })
+    }
+
+    /// Another answer of a switch; false if the field that has the keys is none.
+    pub fn turn(&mut self, forward: bool) -> bool {
+        let Some(Input {
+            kind: Kind::Switch(answers),
+            field,
+            ..
+        }) = self.inputs.get_mut(self.at)
+        else {
+            return false;
+        };
+        let now = answers.iter().position(|answer| *answer == field.text());
+        let step = if forward { 1 } else { answers.len() - 1 };
+        let next = (now.unwrap_or(0) + step) % answers.len().max(1);
+        if let Some(answer) = answers.get(next) {
+            *field = Field::new(answer);
+        }
+        self.changed();
+        true
+    }
+
+    fn wrong_in(&self, input: usize, text: String) -> Problem {
+        Problem {
+            input,
+            text,
+            missing: self.text(input).is_empty(),
+        }
+    }
+
+    /// Something was typed: what was said about the text before counts no more.
+    pub fn changed(&mut self) {
+        self.chosen = None;
+        self.tried = false;
+        self.failure = None;
     }
 
     /// The directory that a path field needs to know about.
@@ -469,7 +662,7 @@ impl Form {
         let typed = input.field.text();
         let fits = |name: &&str| text::contains(name, typed.trim()) && *name != typed.trim();
         match &input.kind {
-            Kind::Reference(names) => {
+            Kind::Reference(names) | Kind::Choice(names) => {
                 let names = names.iter().map(String::as_str).filter(fits);
                 names.take(SUGGESTIONS).map(ToOwned::to_owned).collect()
             }
@@ -478,7 +671,7 @@ impl Form {
                 names.take(SUGGESTIONS).map(ToOwned::to_owned).collect()
             }
             Kind::Path => self.paths(typed).take(SUGGESTIONS).collect(),
-            Kind::Text | Kind::Hidden => Vec::new(),
+            Kind::Text | Kind::Hidden | Kind::Pairs | Kind::Words | Kind::Switch(_) => Vec::new(),
         }
     }
 
@@ -546,7 +739,7 @@ impl Form {
     /// Goes to the next field that must be filled in and is not; false if there is none.
     pub fn next_empty(&mut self) -> bool {
         let later = (self.at + 1..self.inputs.len()).find(|at| {
-            let required = |input: &Input| input.kind != Kind::Platform;
+            let required = |input: &Input| input.empty.is_none();
             self.inputs.get(*at).is_some_and(required) && self.text(*at).is_empty()
         });
         if let Some(later) = later {
@@ -607,143 +800,4 @@ fn absolute_directory(text: &str, settings: &Settings) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings() -> Settings {
-        Settings {
-            here: Some(PathBuf::from("/work")),
-            home: Some(PathBuf::from("/home/me")),
-            ..Settings::default()
-        }
-    }
-
-    fn typed(mut form: Form, text: &str) -> Form {
-        form.set(text);
-        form
-    }
-
-    fn listed(mut form: Form, directory: &str, names: &[&str]) -> Form {
-        let entry = |name: &&str| DirectoryEntry {
-            name: name.trim_end_matches('/').to_owned(),
-            is_directory: name.ends_with('/'),
-        };
-        form.listing = Some(Listing {
-            directory: PathBuf::from(directory),
-            query: QueryId(1),
-            entries: Some(Ok(names.iter().map(entry).collect())),
-        });
-        form
-    }
-
-    #[test]
-    fn a_wrong_name_is_told_in_the_words_of_the_parser() {
-        for (text, problem) in [
-            ("nginx", None),
-            ("localhost:5000/a/b:1", None),
-            (
-                "Nginx",
-                Some("invalid reference format: repository name (Nginx) must be lowercase"),
-            ),
-            (
-                "nginx:a b",
-                Some("invalid reference format: \"a b\" is not a tag"),
-            ),
-        ] {
-            let form = typed(Form::pull(Vec::new()), text);
-            let found = form.problem(&settings()).map(|p| p.text);
-            assert_eq!(found.as_deref(), problem, "{text}");
-        }
-        assert!(Form::pull(Vec::new()).problem(&settings()).unwrap().missing);
-    }
-
-    #[test]
-    fn a_push_to_another_name_gives_it_first() {
-        let form = |text| typed(Form::push("id".to_owned(), vec!["a:1".to_owned()]), text);
-        for (text, tags) in [("a:1", false), ("localhost:5000/a", true)] {
-            let (request, name) = form(text).request(&settings()).unwrap();
-            let Request::Push { tag, .. } = request else {
-                panic!("{request:?}");
-            };
-            assert_eq!(tag, tags, "{text} {name}");
-        }
-        let digest = format!("a@sha256:{}", "0".repeat(64));
-        assert!(form(&digest).request(&settings()).is_err());
-    }
-
-    #[test]
-    fn paths_are_completed_as_far_as_they_are_clear() {
-        let form = listed(
-            Form::load(),
-            "/work",
-            &["images/", "image.tar", "notes", ".hidden"],
-        );
-        let mut form = typed(form, "im");
-        assert_eq!(form.suggestions(), ["images/", "image.tar"]);
-        assert!(form.complete());
-        assert_eq!(form.text(0), "image");
-        assert!(!form.complete());
-        let mut form = typed(form, "n");
-        assert!(form.complete());
-        assert_eq!(form.text(0), "notes");
-        assert_eq!(typed(form, ".").suggestions(), [".hidden"]);
-    }
-
-    #[test]
-    fn what_a_path_means_is_found_without_asking() {
-        for (text, path, directory) in [
-            ("a.tar", "/work/a.tar", "/work"),
-            ("x/a.tar", "/work/x/a.tar", "/work/x"),
-            ("~/a.tar", "/home/me/a.tar", "/home/me"),
-            ("/a.tar", "/a.tar", "/"),
-        ] {
-            let found = absolute(text, &settings());
-            assert_eq!(found, Some(PathBuf::from(path)));
-            let form = typed(Form::load(), text);
-            assert_eq!(form.directory(&settings()), Some(PathBuf::from(directory)));
-        }
-    }
-
-    #[test]
-    fn what_is_there_is_not_overwritten_unasked_and_what_is_not_is_not_loaded() {
-        let save = Form::save(vec!["id".to_owned()], vec!["team/app:1".to_owned()]);
-        assert_eq!(save.text(0), "team_app_1.tar");
-        let save = listed(save, "/work", &["team_app_1.tar", "x/"]);
-        assert!(save.is_taken(&settings()));
-        let save = typed(save, "x");
-        let problem = save.problem(&settings()).map(|p| p.text);
-        assert_eq!(problem.as_deref(), Some("/work/x is a directory"));
-        let load = typed(listed(Form::load(), "/work", &["a.tar"]), "b.tar");
-        let problem = load.problem(&settings()).map(|p| p.text);
-        assert_eq!(problem.as_deref(), Some("/work/b.tar: no such file"));
-    }
-
-    #[test]
-    fn another_tag_of_the_same_repository_is_proposed() {
-        for (source, proposal) in [
-            ("nginx:1.27", "nginx:"),
-            ("localhost:5000/a", ""),
-            ("sha256:00", ""),
-        ] {
-            let form = Form::tag("id".to_owned(), source.to_owned(), Vec::new());
-            assert_eq!(form.text(0), proposal, "{source}");
-        }
-    }
-
-    #[test]
-    fn a_password_keeps_its_blanks_and_is_not_shown() {
-        let mut form = typed(Form::log_in("localhost:5000".to_owned(), None), "me");
-        assert!(form.next_empty());
-        form.set(" secret ");
-        let (request, _) = form.request(&settings()).unwrap();
-        assert!(!format!("{request:?}").contains("secret"));
-        let Request::LogIn {
-            auth: Auth::Basic { password, .. },
-            ..
-        } = request
-        else {
-            panic!("{request:?}");
-        };
-        assert_eq!(password.reveal(), " secret ");
-    }
-}
+mod tests;

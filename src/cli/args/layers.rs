@@ -1,0 +1,62 @@
+//! Flags of `layers`.
+
+use clap::Args;
+
+/// `layers`.
+#[derive(Debug, Args)]
+pub struct Layers {
+    /// Format output: 'table', 'table TEMPLATE', 'json' or a Go template, one row for each layer
+    #[arg(long, value_name = "string")]
+    pub format: Option<String>,
+    /// Print everything as one JSON document
+    #[arg(long, conflicts_with_all = ["format", "ci", "dive"])]
+    pub json: bool,
+    /// Which platform of an archive, as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "string")]
+    pub platform: Option<String>,
+    /// Don't truncate output, and show all that is hidden
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// Check the image against rules: 0 if it keeps to them, 1 if not, 2 if that could not be told
+    #[arg(long)]
+    pub ci: bool,
+    /// Most bytes of all layers' files (rule)
+    #[arg(long, value_name = "bytes")]
+    pub max_size: Option<String>,
+    /// Most bytes of one layer's files (rule)
+    #[arg(long, value_name = "bytes")]
+    pub max_layer_size: Option<String>,
+    /// Most layers (rule)
+    #[arg(long, value_name = "int")]
+    pub max_layers: Option<usize>,
+    /// Most bytes that later layers hide (rule)
+    #[arg(long, value_name = "bytes")]
+    pub max_waste: Option<String>,
+    /// Most bytes that later layers hide, in percent of all (rule, default 10 if there is no other)
+    #[arg(long, value_name = "float")]
+    pub max_waste_percent: Option<f64>,
+    /// No file with set-user-ID or set-group-ID in any layer (rule)
+    #[arg(long)]
+    pub no_setuid: bool,
+    /// The image's user must not be root (rule)
+    #[arg(long)]
+    pub no_root: bool,
+    /// Report dive's figures, and check dive's rules with --ci
+    #[arg(long)]
+    pub dive: bool,
+    /// Least efficiency, 0 to 1, or "disabled" (dive's rule, default 0.9)
+    #[arg(long = "lowestEfficiency", value_name = "float", requires = "dive")]
+    pub lowest_efficiency: Option<String>,
+    /// Most wasted bytes, such as 20MB, or "disabled" (dive's rule, default disabled)
+    #[arg(long = "highestWastedBytes", value_name = "bytes", requires = "dive")]
+    pub highest_wasted_bytes: Option<String>,
+    /// Most wasted bytes by those above the lowest layer, 0 to 1, or "disabled" (dive's rule, default 0.1)
+    #[arg(
+        long = "highestUserWastedPercent",
+        value_name = "float",
+        requires = "dive"
+    )]
+    pub highest_user_wasted_percent: Option<String>,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}

@@ -1,0 +1,377 @@
+//! `layers`: what each layer of an image weighs, and what of it nobody sees; checks for pipelines.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::format::{Format, Headings, Row};
+use super::image::{check_platform, platform};
+use super::list::Look;
+use super::output::{Out, ellipsis, tabulate};
+use super::report::{Failure, Outcome};
+use super::{Context, args, dive};
+use crate::engine::Engine;
+use crate::engine::model::Cancel;
+use crate::engine::model::layers::rules::{self, Rules, Verdict};
+use crate::engine::model::layers::{Explored, Hidden};
+use crate::engine::model::units;
+
+/// The usual table.
+const TABLE: &str =
+    "{{.Layer}}\t{{.Size}}\t{{.Wasted}}\t{{.Hides}}\t{{.Files}}\t{{.CreatedSince}}\t{{.Command}}";
+const HEADINGS: Headings = &[
+    ("Layer", "LAYER"),
+    ("Size", "SIZE"),
+    ("Wasted", "WASTED"),
+    ("Hides", "HIDES"),
+    ("Files", "FILES"),
+    ("CompressedSize", "COMPRESSED"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("Command", "COMMAND"),
+    ("DiffID", "DIFF ID"),
+    ("Digest", "DIGEST"),
+];
+
+/// So many rows of what is hidden are shown unless all are asked for.
+const SHOWN: usize = 20;
+
+/// Version of the document of `--json` (docs/layers.md).
+const SCHEMA: u32 = 1;
+
+/// What `--ci` allows where no rule is given.
+const USUAL_WASTE: f64 = 10.0;
+
+/// Exit codes of `--ci`.
+const RULE_FAILED: u8 = 1;
+const CANNOT_TELL: u8 = 2;
+
+/// `layers`.
+pub fn layers(context: &Context, args: &args::Layers) -> Outcome {
+    let done = show(context, args);
+    // A pipeline must know an image that is too large from one that could not be looked at.
+    if args.ci {
+        done.map_err(|failure| failure.with_code(CANNOT_TELL))
+    } else {
+        done
+    }
+}
+
+fn show(context: &Context, args: &args::Layers) -> Outcome {
+    let format = Format::parse(args.format.as_deref(), TABLE)?;
+    let rules = rules(args).map_err(Failure::plain)?;
+    let dives_rules = dive::Rules::read(args).map_err(Failure::plain)?;
+    let name = args.operands.first().map_or("", String::as_str);
+    let wanted = platform(args.platform.as_deref())?;
+    let image = match Source::parse(name) {
+        Source::Archive { path, name } => {
+            Engine::explore_archive(&path, name.as_deref(), wanted.as_ref(), &Cancel::new())?
+        }
+        Source::Stored(name) => {
+            let engine = context.engine()?;
+            check_platform(&engine.image(name)?, name, wanted.as_ref())?;
+            engine.explore(name)?
+        }
+    };
+    let mut out = Out::new();
+    let code = if args.dive {
+        let (text, passed) = dive::report(&image, args.ci.then_some(&dives_rules));
+        out.write_all(text.as_bytes())?;
+        if passed { 0 } else { RULE_FAILED }
+    } else if args.json {
+        out.line(format!("{:#}", document(&image)))?;
+        0
+    } else if args.ci {
+        let verdicts = rules.judge(&image);
+        out.write_all(report(&verdicts).as_bytes())?;
+        if verdicts.iter().all(|verdict| verdict.passed) {
+            0
+        } else {
+            RULE_FAILED
+        }
+    } else {
+        let look = Look::new(!args.no_trunc);
+        let rows = rows(&image, &look, format.is_table());
+        format.print(&mut out, HEADINGS, &rows)?;
+        if args.format.is_none() {
+            out.write_all(summary(&image, args.no_trunc).as_bytes())?;
+        }
+        0
+    };
+    out.finish()?;
+    Ok(code)
+}
+
+/// Where an image is.
+#[derive(Debug, PartialEq, Eq)]
+enum Source<'a> {
+    /// In the store.
+    Stored(&'a str),
+    /// In an archive, perhaps as one of several.
+    Archive { path: PathBuf, name: Option<String> },
+}
+
+/// What stands before an archive's path, as dive and skopeo have it. What an archive is, it says itself.
+const TRANSPORTS: &[&str] = &["docker-archive:", "oci-archive:", "oci:"];
+
+impl<'a> Source<'a> {
+    /// `docker-archive:FILE[:NAME]`, the same with `//`, a path that begins with `/` or `.`, or `-`; else a name.
+    fn parse(text: &'a str) -> Self {
+        let archive = |text: &str| {
+            // A name may have a colon, and a path, too: what is there as a file is a path.
+            let whole = PathBuf::from(text);
+            if let Some((path, name)) = text.split_once(':')
+                && !whole.exists()
+            {
+                return Self::Archive {
+                    path: PathBuf::from(path),
+                    name: Some(name.to_owned()),
+                };
+            }
+            Self::Archive {
+                path: whole,
+                name: None,
+            }
+        };
+        if let Some(rest) = TRANSPORTS.iter().find_map(|start| text.strip_prefix(start)) {
+            return archive(rest.strip_prefix("//").unwrap_or(rest));
+        }
+        if text == "-" || text.starts_with(['/', '.']) {
+            return archive(text);
+        }
+        Self::Stored(text)
+    }
+}
+
+fn rules(args: &args::Layers) -> Result<Rules, String> {
+    let bytes = |flag: &str, text: &Option<String>| {
+        let read = |text: &String| {
+            units::parse_size(text).ok_or_else(|| {
+                format!("invalid value for --{flag}: {text:?} is no size such as 200MB")
+            })
+        };
+        text.as_ref().map(read).transpose()
+    };
+    if args
+        .max_waste_percent
+        .is_some_and(|percent| !(0.0..=100.0).contains(&percent))
+    {
+        return Err("invalid value for --max-waste-percent: it is between 0 and 100".to_owned());
+    }
+    let mut rules = Rules {
+        max_size: bytes("max-size", &args.max_size)?,
+        max_layer_size: bytes("max-layer-size", &args.max_layer_size)?,
+        max_layers: args.max_layers,
+        max_waste: bytes("max-waste", &args.max_waste)?,
+        max_waste_percent: args.max_waste_percent,
+        no_setuid: args.no_setuid,
+        no_root: args.no_root,
+    };
+    if !rules.is_empty() && (!args.ci || args.dive) {
+        return Err("rules are checked by --ci, and --dive has rules of its own".to_owned());
+    }
+    if rules.is_empty() {
+        rules.max_waste_percent = Some(USUAL_WASTE);
+    }
+    Ok(rules)
+}
+
+/// The instruction without what a builder puts in front of it, on one line.
+fn instruction(command: &str) -> String {
+    let command = command.trim();
+    let shell = "/bin/sh -c ";
+    let command = command.strip_prefix(shell).unwrap_or(command).trim_start();
+    let command = command
+        .strip_prefix("#(nop) ")
+        .unwrap_or(command)
+        .trim_start();
+    command.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn rows(image: &Explored, look: &Look, is_table: bool) -> Vec<Row> {
+    let size = |bytes: u64| units::human_size_short(bytes);
+    let row = |(number, layer): (usize, &crate::engine::model::layers::LayerFacts)| {
+        let command = instruction(&layer.command);
+        let command = if look.truncate && is_table {
+            ellipsis(&command, 60)
+        } else {
+            command
+        };
+        let at =
+            |show: &dyn Fn(jiff::Timestamp) -> String| layer.created.map_or("N/A".to_owned(), show);
+        Row::default()
+            .with("Layer", number.to_string())
+            .with("Size", size(layer.size))
+            .with("Wasted", size(layer.wasted))
+            .with("Hides", size(layer.hides))
+            .with("Files", layer.files.to_string())
+            .with("CompressedSize", size(layer.blob_size))
+            .with("CreatedSince", at(&|at| look.ago(at)))
+            .with("CreatedAt", at(&|at| look.rfc3339(at)))
+            .with("Command", command)
+            .with("DiffID", layer.diff_id.to_string())
+            .with("Digest", layer.blob.to_string())
+    };
+    image.layers.iter().enumerate().map(row).collect()
+}
+
+/// What follows the table: how much is hidden, and by what.
+fn summary(image: &Explored, all: bool) -> String {
+    let (size, wasted) = (image.size(), image.stack.wasted());
+    if wasted == 0 {
+        return format!(
+            "\n{} in {} layers; all of it is seen\n",
+            units::human_size_short(size),
+            image.layers.len()
+        );
+    }
+    let mut text = format!(
+        "\n{} in {} layers; {} ({:.1} %) are hidden: without them it weighs {}\n\n",
+        units::human_size_short(size),
+        image.layers.len(),
+        units::human_size_short(wasted),
+        rules::percent(wasted, size),
+        units::human_size_short(size - wasted),
+    );
+    let hidden = image.hidden();
+    let shown = if all {
+        hidden.len()
+    } else {
+        SHOWN.min(hidden.len())
+    };
+    let mut lines = vec!["HIDDEN\tFILES\tCAUSE\tFROM\tBY\tPATH".to_owned()];
+    let line = |one: &Hidden| {
+        let path = String::from_utf8_lossy(&one.path).replace(['\t', '\n'], "?");
+        let size = units::human_size_short(one.bytes);
+        format!(
+            "{size}\t{}\t{}\t{}\t{}\t/{path}",
+            one.files,
+            one.cause.as_str(),
+            one.added,
+            one.hidden
+        )
+    };
+    lines.extend(hidden.iter().take(shown).map(line));
+    text += &tabulate(&lines);
+    if shown < hidden.len() {
+        let _ = writeln!(text, "... and {} more (--no-trunc)", hidden.len() - shown);
+    }
+    let mut causes: Vec<_> = hidden.iter().map(|one| one.cause).collect();
+    causes.sort_unstable();
+    causes.dedup();
+    text.push('\n');
+    for cause in causes {
+        let _ = writeln!(text, "{}: {}", cause.as_str(), cause.advice());
+    }
+    text
+}
+
+fn report(verdicts: &[Verdict]) -> String {
+    let line = |verdict: &Verdict| {
+        let word = if verdict.passed { "PASS" } else { "FAIL" };
+        format!("{word}  {}: {}\n", verdict.rule, verdict.found)
+    };
+    verdicts.iter().map(line).collect()
+}
+
+/// Everything, for programs.
+fn document(image: &Explored) -> Value {
+    let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let layers: Vec<Value> = image
+        .layers
+        .iter()
+        .map(|layer| {
+            json!({
+                "diffId": layer.diff_id.to_string(),
+                "digest": layer.blob.to_string(),
+                "compressedBytes": layer.blob_size,
+                "bytes": layer.size,
+                "files": layer.files,
+                "wastedBytes": layer.wasted,
+                "hidesBytes": layer.hides,
+                "created": layer.created.map(|at| at.to_string()),
+                "command": layer.command,
+            })
+        })
+        .collect();
+    let hidden: Vec<Value> = image
+        .hidden()
+        .iter()
+        .map(|one| {
+            json!({
+                "path": format!("/{}", text(&one.path)),
+                "bytes": one.bytes,
+                "files": one.files,
+                "cause": one.cause.as_str(),
+                "addedBy": one.added,
+                "hiddenBy": one.hidden,
+                "advice": one.cause.advice(),
+            })
+        })
+        .collect();
+    let figures = dive::figures(image);
+    json!({
+        "schemaVersion": SCHEMA,
+        "image": {
+            "name": image.about.name,
+            "id": image.about.id,
+            "platform": image.about.platform.to_string(),
+            "bytes": image.size(),
+            "wastedBytes": image.stack.wasted(),
+            "wastedPercent": rules::percent(image.stack.wasted(), image.size()),
+        },
+        "layers": layers,
+        "hidden": hidden,
+        "dive": {
+            "efficiency": figures.efficiency,
+            "wastedBytes": figures.wasted,
+            // Not a number, or infinite, where there is one layer alone: JSON has neither.
+            "userWastedPercent": figures.user_wasted.is_finite().then_some(figures.user_wasted),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_a_name_or_a_path() {
+        let archive = |path: &str, name: Option<&str>| Source::Archive {
+            path: path.into(),
+            name: name.map(str::to_owned),
+        };
+        assert_eq!(
+            Source::parse("host:5000/a:1"),
+            Source::Stored("host:5000/a:1")
+        );
+        assert_eq!(Source::parse("-"), archive("-", None));
+        assert_eq!(Source::parse("./a.tar"), archive("./a.tar", None));
+        assert_eq!(
+            Source::parse("docker-archive:a.tar:b:1"),
+            archive("a.tar", Some("b:1"))
+        );
+        assert_eq!(
+            Source::parse("docker-archive:///a.tar"),
+            archive("/a.tar", None)
+        );
+        assert_eq!(Source::parse("oci:/layout"), archive("/layout", None));
+    }
+
+    #[test]
+    fn an_instruction_is_shown_without_its_shell() {
+        let cases = [
+            ("/bin/sh -c #(nop)  CMD [\"sh\"]", "CMD [\"sh\"]"),
+            (
+                "/bin/sh -c apt-get update &&\n  true",
+                "apt-get update && true",
+            ),
+            ("RUN /bin/sh -c x # buildkit", "RUN /bin/sh -c x # buildkit"),
+        ];
+        for (from, to) in cases {
+            assert_eq!(instruction(from), to);
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! An image's archive as it lies there: its documents, and where its layers are. Nothing is unpacked or copied, but for what
+//! cannot be gone back in: standard input, and an archive that is compressed as a whole.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::engine::error::{Attempt, Error, Result};
+use crate::engine::images::codec::{self, Compression};
+use crate::engine::images::commit::{document_error, parse_config};
+use crate::engine::images::document::{self, ArchivedImage, Config, Descriptor, Document};
+use crate::engine::images::tarball::{self, Kind};
+use crate::engine::images::unpack::{archive_error, clean, join, shown, split, stream_error};
+use crate::engine::images::{load, platform};
+use crate::engine::model::{Digest, Platform};
+use crate::engine::sys::at::Dir;
+use crate::engine::sys::file;
+
+/// Files in an image archive, and links from one to the next.
+const MAX_FILES: usize = 100_000;
+const MAX_LINKS: usize = 8;
+
+/// Where an archive's files are.
+pub(super) struct Archive {
+    place: Place,
+}
+
+enum Place {
+    /// An OCI layout.
+    Directory(Dir),
+    /// A tar: offset and length of each file, and links.
+    Tar {
+        file: File,
+        files: HashMap<Vec<u8>, (u64, u64)>,
+        links: HashMap<Vec<u8>, Vec<u8>>,
+    },
+}
+
+/// An image in an archive.
+#[derive(Debug)]
+pub(super) struct Picked {
+    /// Its configuration, as it is and as it is understood.
+    pub id: Digest,
+    /// The same, read.
+    pub config: Config,
+    /// Names that the archive gives it.
+    pub names: Vec<String>,
+    /// Its layers, the lowest first: file, stated digest and size of the blob, digest of the uncompressed archive.
+    pub layers: Vec<PickedLayer>,
+}
+
+/// A layer in an archive.
+#[derive(Debug, Clone)]
+pub(super) struct PickedLayer {
+    /// Its file in the archive.
+    pub name: Vec<u8>,
+    /// What the manifest states, if there is one.
+    pub stated: Option<(Digest, u64)>,
+    /// What the configuration states.
+    pub diff_id: Digest,
+}
+
+impl Archive {
+    /// Opens a directory, an archive, or standard input (`-`).
+    ///
+    /// # Errors
+    /// What the file system says; `InvalidInput` for what is no archive.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        if path == Path::new("-") {
+            return Self::of_stream(io::stdin());
+        }
+        let what = || format!("open {}", path.display());
+        let file = File::open(path).attempt(what)?;
+        let metadata = file.metadata().attempt(what)?;
+        if metadata.is_dir() {
+            let real = path.canonicalize().attempt(what)?;
+            return Ok(Self {
+                place: Place::Directory(Dir::open(&real)?),
+            });
+        }
+        let mut start = [0; 16];
+        let is_whole = metadata.is_file() && {
+            let read = file.read_at(&mut start, 0).attempt(what)?;
+            matches!(
+                Compression::sniff(start.get(..read).unwrap_or(&[])),
+                Ok(Compression::Plain)
+            )
+        };
+        if is_whole {
+            Self::of_file(file)
+        } else {
+            Self::of_stream(file)
+        }
+    }
+
+    /// What can be read once only is kept in a file without a name.
+    fn of_stream(stream: impl Read + Send + 'static) -> Result<Self> {
+        let mut decoded = codec::decode_archive(stream).map_err(stream_error)?;
+        let mut file = file::unnamed()?;
+        io::copy(&mut decoded, &mut file).map_err(stream_error)?;
+        drop(decoded);
+        Self::of_file(file)
+    }
+
+    fn of_file(file: File) -> Result<Self> {
+        let (mut files, mut links) = (HashMap::new(), HashMap::new());
+        let length = file.metadata().attempt(|| "examine the archive")?.len();
+        let mut offset = 0;
+        loop {
+            // Each entry is read from where it begins: what is in it is passed by.
+            let section = Section {
+                file: &file,
+                position: offset,
+                end: length,
+            };
+            let mut reader = tarball::Reader::new(BufReader::with_capacity(4096, section));
+            let Some(entry) = reader.next_entry().map_err(archive_error)? else {
+                break;
+            };
+            let name = clean(&entry.path).ok_or_else(|| {
+                Error::invalid(format!(
+                    "entry {}: the path leaves the archive",
+                    shown(&entry.path)
+                ))
+            })?;
+            if files.len() + links.len() >= MAX_FILES {
+                return Err(Error::invalid(format!(
+                    "the archive has more than {MAX_FILES} files"
+                )));
+            }
+            let start = offset + reader.position();
+            let stored = reader.remaining();
+            match entry.kind {
+                Kind::File if entry.sparse.is_some() => {
+                    let what = format!(
+                        "entry {}: a sparse file in an image archive",
+                        shown(&entry.path)
+                    );
+                    return Err(Error::unsupported(what));
+                }
+                Kind::File => {
+                    links.remove(&name);
+                    files.insert(name, (start, stored));
+                }
+                Kind::Symlink | Kind::HardLink => {
+                    let (parent, _) = split(&name);
+                    let relative = entry.kind == Kind::Symlink && !entry.link.starts_with(b"/");
+                    let target = if relative {
+                        clean(&join(parent, &entry.link))
+                    } else {
+                        clean(&entry.link)
+                    };
+                    let target = target.ok_or_else(|| {
+                        Error::invalid(format!(
+                            "entry {}: the link leaves the archive",
+                            shown(&entry.path)
+                        ))
+                    })?;
+                    files.remove(&name);
+                    links.insert(name, target);
+                }
+                Kind::Directory | Kind::Char | Kind::Block | Kind::Fifo => {}
+            }
+            offset = start + stored.div_ceil(512) * 512;
+            if offset > length {
+                return Err(Error::invalid(format!(
+                    "the archive is cut short at byte {length}"
+                )));
+            }
+        }
+        Ok(Self {
+            place: Place::Tar { file, files, links },
+        })
+    }
+
+    /// Whether there is such a file.
+    fn has(&self, name: &[u8]) -> Result<bool> {
+        match &self.place {
+            Place::Tar { .. } => Ok(self.locate(name).is_some()),
+            Place::Directory(dir) => {
+                let (parent, base) = split(name);
+                let parent = dir.find_dir(parent)?;
+                Ok(parent
+                    .map(|parent| parent.stat(base))
+                    .transpose()?
+                    .flatten()
+                    .is_some())
+            }
+        }
+    }
+
+    fn locate(&self, name: &[u8]) -> Option<(u64, u64)> {
+        let Place::Tar { files, links, .. } = &self.place else {
+            return None;
+        };
+        let mut name = name;
+        for _ in 0..MAX_LINKS {
+            match links.get(name) {
+                Some(target) => name = target,
+                None => break,
+            }
+        }
+        files.get(name).copied()
+    }
+
+    /// Opens a file of the archive: what it holds, and its length in bytes. Many may be open at once.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is not there; what the file system says.
+    pub(super) fn read(&self, name: &[u8]) -> Result<(Box<dyn Read + Send + '_>, u64)> {
+        let missing = || Error::invalid(format!("the archive has no file {}", shown(name)));
+        match &self.place {
+            Place::Directory(dir) => {
+                if !self.has(name)? {
+                    return Err(missing());
+                }
+                let file = dir.open_file(name)?;
+                let length = file
+                    .metadata()
+                    .attempt(|| format!("examine {}", shown(name)))?
+                    .len();
+                Ok((Box::new(file), length))
+            }
+            Place::Tar { file, .. } => {
+                let (start, length) = self.locate(name).ok_or_else(missing)?;
+                let section = Section {
+                    file,
+                    position: start,
+                    end: start + length,
+                };
+                Ok((Box::new(section), length))
+            }
+        }
+    }
+
+    /// A document, of limited length.
+    fn document(&self, name: &[u8]) -> Result<Vec<u8>> {
+        let what = || format!("read {}", shown(name));
+        let (input, length) = self.read(name)?;
+        let limit = u64::try_from(document::LIMIT).unwrap_or(u64::MAX);
+        if length > limit {
+            return Err(Error::invalid(format!(
+                "{}: {length} bytes are more than the {limit} of a document",
+                what()
+            )));
+        }
+        let mut bytes = Vec::new();
+        input.take(limit).read_to_end(&mut bytes).attempt(what)?;
+        Ok(bytes)
+    }
+
+    /// A document named after its digest.
+    fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let name = blob_name(&descriptor.digest);
+        let bytes = self.document(&name)?;
+        let found = codec::digest_of(&bytes);
+        if found == descriptor.digest {
+            return Ok(bytes);
+        }
+        Err(Error::invalid(format!(
+            "blob {} has the wrong digest: its content is {found}",
+            descriptor.digest
+        )))
+    }
+
+    /// Chooses an image: by name if one is given, for a platform if one is asked for, else the host's.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none such; `InvalidInput` if several fit, or for what is malformed.
+    pub(super) fn pick(&self, name: Option<&str>, asked: Option<&Platform>) -> Result<Picked> {
+        let mut all = if self.has(b"index.json")? {
+            self.layout(asked)?
+        } else if self.has(b"manifest.json")? {
+            self.docker_archive()?
+        } else {
+            return Err(Error::invalid(
+                "not an image archive: it has neither index.json nor manifest.json",
+            ));
+        };
+        if let Some(asked) = asked {
+            let offered: Vec<String> = all
+                .iter()
+                .map(|picked| picked.config.platform().to_string())
+                .collect();
+            all.retain(|picked| asked.rank(&picked.config.platform()).is_some());
+            if all.is_empty() {
+                return Err(load::no_image_for(asked, &offered.join(", ")));
+            }
+        }
+        if let Some(name) = name {
+            let wanted = load::parse_name(name)?.to_string();
+            all.retain(|picked| picked.names.contains(&wanted));
+            if all.is_empty() {
+                return Err(Error::not_found(format!("the archive has no image {name}")));
+            }
+        }
+        match (all.len(), all.pop()) {
+            (1, Some(picked)) => Ok(picked),
+            (0, _) | (_, None) => Err(Error::invalid("the archive holds no image")),
+            (count, Some(last)) => {
+                let mut names: Vec<String> = all
+                    .into_iter()
+                    .chain([last])
+                    .flat_map(|picked| picked.names)
+                    .collect();
+                names.sort();
+                Err(Error::invalid(format!(
+                    "the archive holds {count} images: {}",
+                    names.join(", ")
+                ))
+                .with_hint("name one: ARCHIVE:NAME[:TAG]"))
+            }
+        }
+    }
+
+    fn layout(&self, asked: Option<&Platform>) -> Result<Vec<Picked>> {
+        let bytes = self.document(b"index.json")?;
+        let parsed = document::read(&bytes, "")
+            .map_err(document_error)
+            .attempt(|| "index.json")?;
+        let Document::Index(index) = parsed else {
+            return Err(Error::invalid("index.json is not an index"));
+        };
+        let host = asked.cloned().unwrap_or_else(Platform::host);
+        let images: Vec<&Descriptor> = index
+            .manifests
+            .iter()
+            .filter(|d| !d.is_no_image())
+            .collect();
+        let mut all: Vec<Picked> = Vec::new();
+        for descriptor in &images {
+            let name = load::name_of(descriptor)?;
+            let same_name =
+                |other: &&&Descriptor| load::name_of(other).is_ok_and(|other| other == name);
+            let foreign = descriptor
+                .platform
+                .as_ref()
+                .is_some_and(|platform| host.rank(platform).is_none());
+            if foreign && images.iter().filter(same_name).count() > 1 {
+                continue;
+            }
+            let mut picked = self.image(descriptor, &host, 0)?;
+            picked.names.extend(name.map(|name| name.to_string()));
+            match all.iter_mut().find(|known| known.id == picked.id) {
+                Some(known) => known.names.append(&mut picked.names),
+                None => all.push(picked),
+            }
+        }
+        Ok(all)
+    }
+
+    fn image(&self, descriptor: &Descriptor, host: &Platform, depth: usize) -> Result<Picked> {
+        let what = || format!("manifest {}", descriptor.digest.short());
+        let bytes = self.blob(descriptor)?;
+        let parsed = document::read(&bytes, &descriptor.media_type)
+            .map_err(document_error)
+            .attempt(what)?;
+        let manifest = match parsed {
+            Document::Index(_) if depth >= 4 => {
+                return Err(Error::invalid("indexes are nested too deeply"));
+            }
+            Document::Index(index) => {
+                let chosen = platform::choose(&index.manifests, host).ok_or_else(|| {
+                    load::no_image_for(host, &platform::offered(&index.manifests))
+                })?;
+                return self.image(chosen, host, depth + 1);
+            }
+            Document::Manifest(manifest) => manifest,
+        };
+        let config = parse_config(&self.blob(&manifest.config)?, manifest.layers.len())?;
+        let layers = config
+            .rootfs
+            .diff_ids
+            .iter()
+            .zip(&manifest.layers)
+            .map(|(diff_id, layer)| PickedLayer {
+                name: blob_name(&layer.digest),
+                stated: Some((layer.digest.clone(), layer.size)),
+                diff_id: diff_id.clone(),
+            })
+            .collect();
+        Ok(Picked {
+            id: manifest.config.digest,
+            config,
+            names: Vec::new(),
+            layers,
+        })
+    }
+
+    fn docker_archive(&self) -> Result<Vec<Picked>> {
+        let bytes = self.document(b"manifest.json")?;
+        let images = document::read_archive_manifest(&bytes)
+            .map_err(document_error)
+            .attempt(|| "manifest.json")?;
+        images.iter().map(|image| self.archived(image)).collect()
+    }
+
+    fn archived(&self, image: &ArchivedImage) -> Result<Picked> {
+        let bytes = self.document(&load::archived_name(&image.config)?)?;
+        let id = codec::digest_of(&bytes);
+        let config = parse_config(&bytes, image.layers.len())?;
+        let mut layers = Vec::new();
+        for (name, diff_id) in image.layers.iter().zip(&config.rootfs.diff_ids) {
+            layers.push(PickedLayer {
+                name: load::archived_name(name)?,
+                stated: None,
+                diff_id: diff_id.clone(),
+            });
+        }
+        let names = image
+            .repo_tags
+            .iter()
+            .map(|tag| Ok(load::parse_name(tag)?.to_string()));
+        Ok(Picked {
+            id,
+            config,
+            names: names.collect::<Result<_>>()?,
+            layers,
+        })
+    }
+}
+
+fn blob_name(digest: &Digest) -> Vec<u8> {
+    format!("blobs/sha256/{}", digest.hex()).into_bytes()
+}
+
+/// A part of a file, read without moving anybody's position.
+struct Section<'a> {
+    file: &'a File,
+    position: u64,
+    end: u64,
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let read = self
+            .file
+            .read_at(buffer.get_mut(..wanted).unwrap_or(&mut []), self.position)?;
+        self.position += u64::try_from(read).unwrap_or(0);
+        Ok(read)
+    }
+}

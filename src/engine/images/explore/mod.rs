@@ -1,0 +1,287 @@
+//! Looks into images: from the indexes of the store, or from an archive as it lies there.
+
+mod archive;
+mod paper;
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use archive::{Archive, PickedLayer};
+use paper::Listed;
+
+use super::codec::{self, Compression, Hasher};
+use super::unpack::{shown, stream_error};
+use super::{Images, stored_steps};
+use crate::engine::error::{Attempt, Error, Result};
+use crate::engine::model::image::Image;
+use crate::engine::model::layers::{About, Entry, Explored, Kind, Part};
+use crate::engine::model::{Cancel, Digest, Platform};
+
+/// What may follow the end marker of a layer's archive, in bytes.
+const MAX_TRAILER: u64 = 16 << 20;
+
+/// The entries that unpacking an uncompressed archive would leave, sorted by path, and how many hard links among them need a
+/// layer below and are not there yet.
+///
+/// # Errors
+/// `InvalidInput` naming the entry, for what unpacking would refuse, too.
+pub fn list(input: &mut dyn Read) -> Result<(Vec<Entry>, usize)> {
+    let listed = paper::list(input)?;
+    Ok((listed.entries, listed.wanted.len()))
+}
+
+impl Images {
+    /// An image of the store: its layers' indexes are read, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Images::resolve`]; a damaged index.
+    pub fn explore(&self, name: &str) -> Result<Explored> {
+        let image = self.resolve(name)?;
+        let mut explored = Explored::new(about(name, &image));
+        for layer in &image.layers {
+            let (_, entries) = self.layer_index(&layer.chain_id)?;
+            let part = Part {
+                diff_id: layer.diff_id.clone(),
+                blob: layer.blob.clone(),
+                blob_size: layer.blob_size,
+            };
+            explored.push(part, entries);
+        }
+        Ok(explored)
+    }
+}
+
+fn about(name: &str, image: &Image) -> About {
+    About {
+        name: name.to_owned(),
+        id: image.summary.id.to_string(),
+        platform: image.summary.platform.clone(),
+        user: image.config.user.clone(),
+        has_healthcheck: image.stated.healthcheck.is_some(),
+        history: image.history.clone(),
+    }
+}
+
+/// An image of an archive (an OCI layout as directory or tar, docker-archive; `-` is standard input), chosen by name if one is
+/// given. Its layers are read at the same time, by all processors, and every digest is checked; nothing is written, but for
+/// a file without a name that holds what cannot be read twice.
+///
+/// # Errors
+/// `NotFound` if it holds no such image; `InvalidInput` for what is malformed or has another digest than stated.
+pub fn archive(
+    path: &Path,
+    name: Option<&str>,
+    platform: Option<&Platform>,
+    cancel: &Cancel,
+) -> Result<Explored> {
+    let archive = Archive::open(path)?;
+    let picked = archive.pick(name, platform)?;
+    let listed = list_all(&archive, &picked.layers, cancel)?;
+    let sizes = listed
+        .iter()
+        .map(|(_, list)| list.entries.iter().map(|entry| entry.size).sum())
+        .collect();
+    let mut explored = Explored::new(About {
+        name: picked
+            .names
+            .first()
+            .cloned()
+            .unwrap_or_else(|| path.display().to_string()),
+        id: picked.id.to_string(),
+        platform: picked.config.platform(),
+        user: picked.config.container_config().user,
+        has_healthcheck: picked.config.stated().healthcheck.is_some(),
+        history: stored_steps(&picked.config, sizes),
+    });
+    for (part, list) in listed {
+        let entries = settle(&explored, list)?;
+        explored.push(part, entries);
+    }
+    Ok(explored)
+}
+
+/// What came of a layer.
+type Done = Result<(Part, Listed)>;
+
+/// Lists all layers, several at a time; the order is kept.
+fn list_all(
+    archive: &Archive,
+    layers: &[PickedLayer],
+    cancel: &Cancel,
+) -> Result<Vec<(Part, Listed)>> {
+    // The first error ends all; of several the one of the lowest layer is told.
+    let open: Mutex<VecDeque<usize>> = Mutex::new((0..layers.len()).collect());
+    let done: Mutex<Vec<Option<Done>>> = Mutex::new(layers.iter().map(|_| None).collect());
+    let work = || {
+        loop {
+            let next = open
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop_front();
+            let Some(number) = next else { return };
+            let Some(layer) = layers.get(number) else {
+                return;
+            };
+            let result = list_one(archive, layer, cancel)
+                .attempt(|| format!("layer {number} of {}", layers.len()));
+            if result.is_err() {
+                open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            }
+            if let Some(place) = done
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_mut(number)
+            {
+                *place = Some(result);
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(layers.len());
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut all = Vec::with_capacity(layers.len());
+    let mut failed = None;
+    for result in done {
+        match result {
+            Some(Ok(listed)) => all.push(listed),
+            Some(Err(error)) => failed = failed.or(Some(error)),
+            // Not begun, as another one had failed.
+            None => {}
+        }
+    }
+    failed.map_or(Ok(all), Err)
+}
+
+fn list_one(archive: &Archive, layer: &PickedLayer, cancel: &Cancel) -> Result<(Part, Listed)> {
+    let what = || format!("read {}", shown(&layer.name));
+    let (mut start, length) = archive.read(&layer.name)?;
+    let start = codec::read_start(&mut start, 8).attempt(what)?;
+    let is_plain = matches!(Compression::sniff(&start), Ok(Compression::Plain));
+    let (input, _) = archive.read(&layer.name)?;
+    // A plain layer is its own uncompressed form: one digest is enough.
+    let mut blob = Hashed {
+        input,
+        hasher: (!is_plain).then(Hasher::default),
+        cancel,
+    };
+    let mut inflated = Hashed {
+        input: codec::decode(&mut blob).map_err(stream_error)?,
+        hasher: Some(Hasher::default()),
+        cancel,
+    };
+    let list = paper::list(&mut inflated)?;
+    let rest =
+        io::copy(&mut (&mut inflated).take(MAX_TRAILER), &mut io::sink()).map_err(stream_error)?;
+    if rest == MAX_TRAILER {
+        return Err(Error::invalid("too much follows the end of the archive"));
+    }
+    let diff_id = inflated
+        .hasher
+        .take()
+        .map_or_else(|| layer.diff_id.clone(), Hasher::digest);
+    drop(inflated);
+    io::copy(&mut blob, &mut io::sink()).map_err(stream_error)?;
+    let digest = blob
+        .hasher
+        .take()
+        .map_or_else(|| diff_id.clone(), Hasher::digest);
+    let check = |stated: &Digest, found: &Digest| {
+        if stated == found {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "{stated} is stated, its content is {found}"
+        )))
+    };
+    check(&layer.diff_id, &diff_id)?;
+    if let Some((stated, size)) = &layer.stated {
+        check(stated, &digest)?;
+        if *size != length {
+            return Err(Error::invalid(format!(
+                "blob {stated} has {length} bytes, its descriptor says {size}"
+            )));
+        }
+    }
+    Ok((
+        Part {
+            diff_id,
+            blob: digest,
+            blob_size: length,
+        },
+        list,
+    ))
+}
+
+/// What a layer takes from those below it: files for its hard links, attributes of directories that it does not name.
+fn settle(below: &Explored, list: Listed) -> Result<Vec<Entry>> {
+    let Listed {
+        mut entries,
+        wanted,
+    } = list;
+    let tree = &below.stack.tree;
+    let lower = |path: &[u8]| {
+        let found = tree.current(tree.find(path)?)?;
+        Some((found, below.stack.entry(found)))
+    };
+    for entry in &mut entries {
+        if let Kind::Directory { implied: true, .. } = entry.kind
+            && let Some((_, there)) = lower(&entry.path)
+            && matches!(there.kind, Kind::Directory { .. })
+        {
+            (entry.mode, entry.uid, entry.gid, entry.mtime) =
+                (there.mode, there.uid, there.gid, there.mtime);
+            entry.xattrs.clone_from(&there.xattrs);
+        }
+    }
+    let mut copies: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for (path, target) in wanted {
+        let copied = copies
+            .iter()
+            .find(|(known, _)| *known == target)
+            .map(|(_, copy)| copy.clone());
+        let file = lower(&target)
+            .and_then(|(at, _)| below.stack.file_of(at))
+            .map(|at| below.stack.entry(at));
+        let missing = || Error::invalid(format!("hard link target {} is missing", shown(&target)));
+        let mut entry = file.ok_or_else(missing)?.clone();
+        entry.path.clone_from(&path);
+        if let Some(copy) = copied {
+            (entry.kind, entry.size) = (Kind::HardLink { target: copy }, 0);
+            entry.xattrs.clear();
+        } else {
+            copies.push((target, path));
+        }
+        entries.push(entry);
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+/// Hashes what is read.
+struct Hashed<'a, R> {
+    input: R,
+    hasher: Option<Hasher>,
+    cancel: &'a Cancel,
+}
+
+impl<R: Read> Read for Hashed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(codec::cancelled());
+        }
+        let read = self.input.read(buffer)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(buffer.get(..read).unwrap_or(&[]));
+        }
+        Ok(read)
+    }
+}

@@ -1,0 +1,18 @@
+//! What is in an image, layer by layer: entries, the tree that they make together, and what of it nobody sees.
+//!
+//! Plain data and functions of it: whoever has the entries of all layers has the whole analysis.
+
+pub mod dive;
+mod entry;
+mod explored;
+#[cfg(test)]
+mod oracle;
+pub mod rules;
+pub mod tree;
+mod waste;
+
+pub use entry::{Entry, Kind};
+pub use explored::{About, Explored, Hidden, LayerFacts, Part};
+pub use rules::{Rules, Verdict};
+pub use tree::Tree;
+pub use waste::{Cause, Stack, Waste};

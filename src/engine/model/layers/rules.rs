@@ -1,0 +1,143 @@
+//! What an image must keep to before it ships: limits and things that must not be in it, each with a verdict.
+
+use super::entry::{Entry, Kind};
+use super::explored::Explored;
+
+/// Limits; what is `None`, empty or false is not looked at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules {
+    /// Bytes of all layers' files.
+    pub max_size: Option<u64>,
+    /// Bytes of one layer's files.
+    pub max_layer_size: Option<u64>,
+    /// Layers.
+    pub max_layers: Option<usize>,
+    /// Bytes that are hidden.
+    pub max_waste: Option<u64>,
+    /// Hidden bytes by all bytes, in percent.
+    pub max_waste_percent: Option<f64>,
+    /// No file of any layer may have set-user-ID or set-group-ID.
+    pub no_setuid: bool,
+    /// Its user must not be root.
+    pub no_root: bool,
+}
+
+/// What came of one rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The rule, as the command line calls it.
+    pub rule: &'static str,
+    /// The image keeps to it.
+    pub passed: bool,
+    /// What was found beside what is allowed.
+    pub found: String,
+}
+
+impl Rules {
+    /// No rule at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// A verdict for each rule, in a fixed order.
+    #[must_use]
+    pub fn judge(&self, image: &Explored) -> Vec<Verdict> {
+        let size = image.size();
+        let wasted = image.stack.wasted();
+        let largest = image
+            .layers
+            .iter()
+            .map(|layer| layer.size)
+            .max()
+            .unwrap_or(0);
+        let mut all = Vec::new();
+        let mut at_most = |rule, found: u64, limit: Option<u64>, unit: &str| {
+            if let Some(limit) = limit {
+                all.push(Verdict {
+                    rule,
+                    passed: found <= limit,
+                    found: format!("{found}{unit}, at most {limit}{unit}"),
+                });
+            }
+        };
+        at_most("max-size", size, self.max_size, " bytes");
+        at_most("max-layer-size", largest, self.max_layer_size, " bytes");
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        at_most(
+            "max-layers",
+            count(image.layers.len()),
+            self.max_layers.map(count),
+            "",
+        );
+        at_most("max-waste", wasted, self.max_waste, " bytes");
+        if let Some(limit) = self.max_waste_percent {
+            let percent = percent(wasted, size);
+            all.push(Verdict {
+                rule: "max-waste-percent",
+                passed: percent <= limit,
+                found: format!("{percent:.2} %, at most {limit} %"),
+            });
+        }
+        if self.no_setuid {
+            let found = first_of(image, |entry| {
+                matches!(entry.kind, Kind::File { .. }) && entry.mode & 0o6000 != 0
+            });
+            all.push(nothing("no-setuid", found));
+        }
+        if self.no_root {
+            let user = image.about.user.split(':').next().unwrap_or_default();
+            let is_root = matches!(user, "" | "0" | "root");
+            let found = if is_root {
+                "the image runs as root"
+            } else {
+                user
+            };
+            all.push(Verdict {
+                rule: "no-root",
+                passed: !is_root,
+                found: found.to_owned(),
+            });
+        }
+        all
+    }
+}
+
+/// How much of a whole, in percent; 0 of nothing.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 * 100.0 / whole as f64
+    }
+}
+
+/// How many entries are such, and the first one's path.
+fn first_of(image: &Explored, is_such: impl Fn(&Entry) -> bool) -> (usize, String) {
+    let mut found = image
+        .stack
+        .layers
+        .iter()
+        .flatten()
+        .filter(|entry| is_such(entry));
+    let first = found.next();
+    let path = first.map_or(String::new(), |entry| {
+        String::from_utf8_lossy(&entry.path).into_owned()
+    });
+    (first.map_or(0, |_| 1 + found.count()), path)
+}
+
+fn nothing(rule: &'static str, (count, first): (usize, String)) -> Verdict {
+    let found = match count {
+        0 => "none".to_owned(),
+        1 => format!("/{first}"),
+        more => format!("/{first} and {} more", more - 1),
+    };
+    Verdict {
+        rule,
+        passed: count == 0,
+        found,
+    }
+}

@@ -1,0 +1,120 @@
+//! What a container's connection makes and takes away in the kernel: devices on bridges and parents, rules.
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use super::attach;
+use super::device::{self, DefaultRoutes, Plug};
+use super::endpoints::Shelf;
+use super::firewall::{Bridged, Firewall};
+use crate::engine::error::{Error, Result};
+use crate::engine::model::network::{Attachment, Driver, Endpoint, Network};
+use crate::engine::sys::file;
+
+/// Makes an endpoint's devices, and what they stand on if it is not there.
+pub(super) fn plug(
+    (network, attachment): (&Network, &Attachment),
+    endpoint: &Endpoint,
+    default: DefaultRoutes,
+    namespace: BorrowedFd<'_>,
+) -> Result<()> {
+    let below = match network.driver {
+        Driver::Bridge => {
+            let bridge = attach::bridge_of(network);
+            device::ensure_bridge(network, &bridge)?;
+            bridge
+        }
+        Driver::Macvlan | Driver::Ipvlan => device::ensure_parent(network)?,
+        Driver::Host | Driver::Null => return Ok(()),
+    };
+    let plug = Plug {
+        network,
+        below: &below,
+        endpoint,
+        default,
+        options: &attachment.options,
+    };
+    device::plug(&plug, namespace)
+}
+
+/// The rules of all networks are there, and an endpoint's own.
+pub(super) fn protect(run: &Path, all: &[Network], own: &[(&Network, &Endpoint)]) -> Result<()> {
+    let firewall = Firewall::of(run);
+    let bridged = bridged(all);
+    // Two that find the table missing would both make it.
+    let _lock = file::lock(&run.join("locks").join("firewall"))?;
+    firewall
+        .ensure(&pairs(&bridged), &endpoints(run, &bridged)?)
+        .map_err(advise)?;
+    for (network, endpoint) in own {
+        publish(run, network, endpoint)?;
+    }
+    Ok(())
+}
+
+/// An endpoint's own rules.
+pub(super) fn publish(run: &Path, network: &Network, endpoint: &Endpoint) -> Result<()> {
+    if network.driver == Driver::Bridge {
+        Firewall::of(run).publish(network, endpoint)?;
+    }
+    Ok(())
+}
+
+/// Takes an endpoint's own rules back.
+pub(super) fn withdraw(run: &Path, network: &Network, endpoint: &Endpoint) -> Result<()> {
+    if network.driver == Driver::Bridge {
+        Firewall::of(run).withdraw(network, endpoint)?;
+    }
+    Ok(())
+}
+
+/// Makes rules again where any is missing: which.
+pub(super) fn repair(run: &Path, all: &[Network]) -> Result<Vec<String>> {
+    let bridged = bridged(all);
+    let _lock = file::lock(&run.join("locks").join("firewall"))?;
+    let endpoints = endpoints(run, &bridged)?;
+    let repaired = Firewall::of(run).repair(&pairs(&bridged), &endpoints)?;
+    Ok(repaired.missing)
+}
+
+fn bridged(all: &[Network]) -> Vec<(&Network, String)> {
+    all.iter()
+        .filter(|network| network.driver == Driver::Bridge && !network.config_only)
+        .map(|network| (network, attach::bridge_of(network)))
+        .collect()
+}
+
+fn pairs<'a>(bridged: &'a [(&'a Network, String)]) -> Vec<Bridged<'a>> {
+    bridged
+        .iter()
+        .map(|(network, bridge)| (*network, bridge.as_str()))
+        .collect()
+}
+
+/// All that is known to be on them; who has died since is no harm, and taken out by whoever changes the book next.
+fn endpoints(run: &Path, bridged: &[(&Network, String)]) -> Result<Vec<Endpoint>> {
+    let shelf = Shelf { run };
+    let mut all = Vec::new();
+    for (network, _) in bridged {
+        all.extend(shelf.read(&network.id)?.endpoints);
+    }
+    Ok(all)
+}
+
+/// A host that cannot have a firewall has no bridges either.
+fn advise(error: Error) -> Error {
+    error.with_hint("--network none and --network host need no firewall (nf_tables)")
+}
+
+/// Takes what a network's endpoints stood on away.
+pub(super) fn forget(run: &Path, network: &Network) -> Result<()> {
+    match network.driver {
+        Driver::Bridge => {
+            let bridge = attach::bridge_of(network);
+            Firewall::of(run).remove_network(network, &bridge)?;
+            device::remove_bridge(&bridge)
+        }
+        Driver::Macvlan | Driver::Ipvlan => device::remove_parent(network),
+        Driver::Host | Driver::Null => Ok(()),
+    }
+}

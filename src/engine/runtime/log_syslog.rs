@@ -1,0 +1,132 @@
+//! An entry as a syslog server takes it, in the forms of Docker's driver.
+
+use std::path::Path;
+
+use super::log_file::Stream;
+use crate::engine::error::{Attempt, Error, Result};
+use crate::engine::model::Timestamp;
+use crate::engine::model::log::{About, SyslogAddress, SyslogConfig, SyslogForm};
+use crate::engine::sys::host;
+use crate::engine::sys::outlet::{Address, Outlet};
+
+/// Where the host's own server listens, in the order of looking.
+const HOSTS_OWN: [&str; 3] = ["/dev/log", "/run/log", "/var/run/syslog"];
+
+/// LOG_ERR and LOG_INFO (syslog(3)).
+const ERROR: u8 = 3;
+const INFO: u8 = 6;
+
+/// What all entries of a container have in common.
+#[derive(Debug)]
+pub(super) struct Syslog {
+    form: SyslogForm,
+    facility: u8,
+    hostname: String,
+    tag: String,
+    zone: jiff::tz::TimeZone,
+}
+
+impl Syslog {
+    /// Connects to the server.
+    ///
+    /// # Errors
+    /// What connect(2) says; no server on this host.
+    pub(super) fn open(config: &SyslogConfig, about: &About) -> Result<(Self, Outlet)> {
+        let outlet = match &config.address {
+            Some(address) => Outlet::open(place(address)),
+            None => hosts_own(),
+        };
+        let form = Self {
+            form: config.form,
+            facility: config.facility,
+            hostname: host::uname().node,
+            tag: about.tag.clone(),
+            zone: jiff::tz::TimeZone::system(),
+        };
+        Ok((form, outlet.attempt(|| "open the system log")?))
+    }
+
+    /// One message; `None` for an empty line, which says nothing there.
+    pub(super) fn entry(&self, stream: Stream, text: &[u8], time: Timestamp) -> Option<Vec<u8>> {
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        if text.is_empty() {
+            return None;
+        }
+        let severity = match stream {
+            Stream::Stdout => INFO,
+            Stream::Stderr => ERROR,
+        };
+        let priority = u16::from(self.facility) * 8 + u16::from(severity);
+        let time = time.to_zoned(self.zone.clone());
+        let (tag, host, pid) = (&self.tag, &self.hostname, std::process::id());
+        let head = match self.form {
+            SyslogForm::Local => {
+                let time = time.strftime("%b %e %H:%M:%S");
+                format!("<{priority}>{time} {tag}[{pid}]: ")
+            }
+            SyslogForm::Rfc3164 => {
+                let time = time.strftime("%b %e %H:%M:%S");
+                format!("<{priority}>{time} {host} {tag}[{pid}]: ")
+            }
+            SyslogForm::Rfc5424 => {
+                let time = time.strftime("%Y-%m-%dT%H:%M:%S%:z");
+                format!("<{priority}>1 {time} {host} {tag} {pid} {tag} - ")
+            }
+            SyslogForm::Rfc5424Micro => {
+                let time = time.strftime("%Y-%m-%dT%H:%M:%S.%6f%:z");
+                format!("<{priority}>1 {time} {host} {tag} {pid} {tag} - ")
+            }
+        };
+        Some([head.as_bytes(), text, b"\n"].concat())
+    }
+}
+
+fn place(address: &SyslogAddress) -> Address {
+    match address {
+        SyslogAddress::UnixDatagram(path) => Address::UnixDatagram(path.clone()),
+        SyslogAddress::UnixStream(path) => Address::UnixStream(path.clone()),
+        SyslogAddress::Udp(to) => Address::Udp(*to),
+        SyslogAddress::Tcp(to) => Address::Tcp(*to),
+    }
+}
+
+fn hosts_own() -> Result<Outlet> {
+    let found = HOSTS_OWN.iter().find(|path| Path::new(path).exists());
+    let path = found.ok_or_else(|| {
+        Error::unsupported("no syslog server listens on this host")
+            .with_hint("name one by --log-opt syslog-address=udp://ADDRESS:514")
+    })?;
+    Outlet::datagrams(path).or_else(|_| Outlet::open(Address::UnixStream((*path).to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_as_dockers_driver_writes_them() {
+        let pid = std::process::id();
+        let time = Timestamp::new(1_700_000_000, 123_456_789).unwrap();
+        let check = |form, stream, text: &str, expect: &str| {
+            let syslog = Syslog {
+                form,
+                facility: 3,
+                hostname: "h".to_owned(),
+                tag: "t".to_owned(),
+                zone: jiff::tz::TimeZone::UTC,
+            };
+            let message = syslog.entry(stream, text.as_bytes(), time).unwrap();
+            let expect = expect.replace("PID", &pid.to_string());
+            assert_eq!(String::from_utf8(message).unwrap(), expect);
+        };
+        let (out, err) = (Stream::Stdout, Stream::Stderr);
+        let local = "<30>Nov 14 22:13:20 t[PID]: hi\n";
+        check(SyslogForm::Local, out, "hi\n", local);
+        let old = "<27>Nov 14 22:13:20 h t[PID]: hi\n";
+        check(SyslogForm::Rfc3164, err, "hi", old);
+        let new = "<30>1 2023-11-14T22:13:20+00:00 h t PID t - hi\n";
+        check(SyslogForm::Rfc5424, out, "hi\n", new);
+        let micro = "<30>1 2023-11-14T22:13:20.123456+00:00 h t PID t - hi\n";
+        check(SyslogForm::Rfc5424Micro, out, "hi\n", micro);
+    }
+}

@@ -1,0 +1,199 @@
+//! `layers`: what each layer of a real image weighs, and what of it nobody sees.
+
+use serde_json::Value;
+
+use crate::support::{BUSYBOX, Host, privileged};
+
+/// Runs a command in a container of one image and makes another image of it.
+fn step(host: &Host, from: &str, line: &str, to: &str) {
+    host.ok([
+        "run",
+        "--name",
+        "step",
+        "--network",
+        "none",
+        from,
+        "sh",
+        "-c",
+        line,
+    ]);
+    host.ok(["commit", "step", to]);
+    host.ok(["rm", "step"]);
+}
+
+/// An image whose second layer has 300,000 bytes that the third one removes, and 100,000 whose mode that one changes.
+fn image(host: &Host) {
+    host.busybox_image();
+    let fill = "mkdir /d && head -c 200000 /dev/zero >/d/a && head -c 100000 /dev/zero >/d/b && head -c 100000 /dev/zero >/kept";
+    step(host, BUSYBOX, fill, "one:1");
+    step(host, "one:1", "rm -rf /d && chmod 700 /kept", "two:1");
+}
+
+fn document(host: &Host, name: &str) -> Value {
+    serde_json::from_str(&host.ok(["layers", "--json", name])).unwrap()
+}
+
+#[test]
+fn what_a_later_layer_hides_is_told_to_the_byte() {
+    let Some(host) = privileged() else { return };
+    image(&host);
+    let document = document(&host, "two:1");
+    assert_eq!(document["schemaVersion"], 1);
+    assert_eq!(document["image"]["wastedBytes"], 400_000, "{document:#}");
+    let layers = document["layers"].as_array().unwrap();
+    let [.., filled, emptied] = layers.as_slice() else {
+        panic!("{document:#}")
+    };
+    assert_eq!(filled["bytes"], 400_000);
+    assert_eq!(filled["wastedBytes"], 400_000);
+    assert_eq!(emptied["hidesBytes"], 400_000);
+    let hidden: Vec<_> = document["hidden"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (
+                one["path"].as_str().unwrap(),
+                one["bytes"].as_u64().unwrap(),
+                one["cause"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        hidden,
+        [
+            ("/d", 300_000, "removed"),
+            ("/kept", 100_000, "copied-again")
+        ]
+    );
+    let table = host.ok(["layers", "two:1"]);
+    assert!(
+        table.contains("are hidden: without them it weighs"),
+        "{table}"
+    );
+    let rows = host.ok([
+        "layers",
+        "--format",
+        "{{.Layer}} {{.Wasted}} {{.Hides}}",
+        "two:1",
+    ]);
+    assert!(rows.ends_with("1 400kB 0B\n2 0B 400kB"), "{rows}");
+}
+
+#[test]
+fn a_pipeline_knows_a_failed_rule_from_an_image_that_is_not_there() {
+    let Some(host) = privileged() else { return };
+    image(&host);
+    let code = |args: &[&str]| host.wharf([&["layers", "--ci"], args].concat()).code;
+    assert_eq!(code(&["--max-waste", "400kB", "two:1"]), 0);
+    assert_eq!(code(&["--max-waste", "399999", "two:1"]), 1);
+    assert_eq!(code(&["--max-layers", "3", "--no-setuid", "two:1"]), 0);
+    assert_eq!(code(&["--max-layers", "2", "two:1"]), 1);
+    assert_eq!(code(&["--no-root", "two:1"]), 1);
+    assert_eq!(code(&["nosuch"]), 2);
+    assert_eq!(code(&["--max-waste", "much", "two:1"]), 2);
+    let output = host.wharf([
+        "layers",
+        "--ci",
+        "--dive",
+        "--highestUserWastedPercent",
+        "disabled",
+        "two:1",
+    ]);
+    assert!(
+        output
+            .stdout
+            .contains("  SKIP: highestUserWastedPercent: rule disabled\n"),
+        "{output:?}"
+    );
+    assert!(output.stdout.contains("Result:"), "{output:?}");
+}
+
+/// What is told of an image, but for where it is and how its blobs are compressed there.
+fn told(host: &Host, name: &str) -> Value {
+    let mut document = document(host, name);
+    document["image"]["name"] = Value::Null;
+    for layer in document["layers"].as_array_mut().unwrap() {
+        layer["digest"] = Value::Null;
+        layer["compressedBytes"] = Value::Null;
+    }
+    document
+}
+
+#[test]
+fn every_kind_of_source_gives_the_same_answer() {
+    let Some(host) = privileged() else { return };
+    image(&host);
+    let stored = told(&host, "two:1");
+    let archive = host.dir().join("two.tar");
+    let archive = archive.to_str().unwrap();
+    host.ok(["save", "-o", archive, "two:1"]);
+    assert_eq!(told(&host, archive), stored);
+    assert_eq!(
+        told(&host, &format!("docker-archive://{archive}:two:1")),
+        stored
+    );
+    // As a directory, compressed as a whole, and from standard input.
+    let layout = host.dir().join("layout");
+    std::fs::create_dir(&layout).unwrap();
+    let tar = |args: &[&str]| {
+        let status = std::process::Command::new("tar")
+            .args(args)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    };
+    tar(&["-xf", archive, "-C", layout.to_str().unwrap()]);
+    assert_eq!(told(&host, layout.to_str().unwrap()), stored);
+    let packed = std::process::Command::new("gzip")
+        .arg("-k")
+        .arg(archive)
+        .status()
+        .unwrap();
+    assert!(packed.success());
+    assert_eq!(told(&host, &format!("{archive}.gz")), stored);
+    let output = host
+        .command(["layers", "--json", "-"])
+        .stdin(std::fs::File::open(archive).unwrap())
+        .output()
+        .unwrap();
+    let piped: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(piped["hidden"], stored["hidden"]);
+    // docker-archive without an index, as older tools write it.
+    std::fs::remove_file(layout.join("index.json")).unwrap();
+    let older = host.dir().join("older.tar");
+    tar(&[
+        "-cf",
+        older.to_str().unwrap(),
+        "-C",
+        layout.to_str().unwrap(),
+        ".",
+    ]);
+    assert_eq!(told(&host, older.to_str().unwrap()), stored);
+}
+
+#[test]
+fn an_archive_that_lies_is_refused_by_what_it_lies_about() {
+    let Some(host) = privileged() else { return };
+    image(&host);
+    let archive = host.dir().join("two.tar");
+    host.ok(["save", "-o", archive.to_str().unwrap(), "two:1"]);
+    let mut bytes = std::fs::read(&archive).unwrap();
+    // A byte of busybox: in a layer's file.
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    std::fs::write(&archive, &bytes).unwrap();
+    let output = host.wharf(["layers", archive.to_str().unwrap()]);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{output:?}");
+    assert!(
+        output.stderr.contains("is stated, its content is"),
+        "{output:?}"
+    );
+    let none = host.wharf(["layers", "/dev/null"]);
+    assert!(none.stderr.contains("not an image archive"), "{none:?}");
+    bytes.truncate(at);
+    std::fs::write(&archive, &bytes).unwrap();
+    let cut = host.wharf(["layers", archive.to_str().unwrap()]);
+    assert_eq!(cut.stderr.lines().count(), 1, "{cut:?}");
+    assert!(cut.stderr.contains("cut short"), "{cut:?}");
+}

@@ -1,0 +1,4 @@
+//! Networks.
+
+mod kernel;
+mod world;
