@@ -523,7 +523,7 @@ pub(super) fn kill(engine: &Engine, id: &ContainerId, number: i32) -> Result<()>
         return Ok(());
     }
     // As Docker: whoever killed it finds it ended, and may remove it.
-    match control.wait_at_most(DYING) {
+    match control.watch().and_then(|watch| watch.wait_at_most(DYING)) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::new(
             Kind::Timeout,
@@ -657,7 +657,7 @@ pub(super) fn wait(engine: &Engine, id: &ContainerId, cancel: &Cancel) -> Result
     if summary.state.status.is_live()
         && let Some(control) = Control::connect(&engine.roots().live(id))?
     {
-        match control.wait(cancel) {
+        match control.watch().and_then(|watch| watch.wait(cancel)) {
             Ok(exit) => return Ok(exit),
             // The monitor was killed: recovery knows how it ended.
             Err(error) if error.kind() == Kind::Unavailable => {}

@@ -95,7 +95,7 @@ fn an_export_is_the_root_without_what_is_mounted_in_it() {
     ];
     host.ok([
         &run[..],
-        &["sh", "-c", "echo live >/live; rm /gone; sleep 1000"],
+        &["sh", "-c", "rm /gone; echo live >/live; sleep 1000"],
     ]
     .concat());
     let listed = |path: &str| {

@@ -437,8 +437,8 @@ fn stop_waits_for_the_process_to_end_by_itself() {
     };
     let (mut reader, _writer) = case.run();
     read_until(&mut reader, "ready");
-    let waiting = case.control();
-    let waiter = std::thread::spawn(move || waiting.wait(&Cancel::new()).unwrap());
+    let watch = case.control().watch().unwrap();
+    let waiter = std::thread::spawn(move || watch.wait(&Cancel::new()).unwrap());
     let exit = case.control().stop(None, None, false).unwrap();
     assert_eq!(exit.code, 7);
     // The answer comes when everything is torn down.
@@ -477,7 +477,7 @@ fn a_cancelled_wait_comes_back() {
     let cancel = Cancel::new();
     let control = case.control();
     let other = cancel.clone();
-    let waiter = std::thread::spawn(move || control.wait(&other).unwrap());
+    let waiter = std::thread::spawn(move || control.watch().unwrap().wait(&other).unwrap());
     cancel.cancel();
     assert_eq!(waiter.join().unwrap(), None);
 }

@@ -265,36 +265,13 @@ impl Control {
         })
     }
 
-    /// Waits until it is over and torn down; `None` when cancelled.
+    /// Asks to be told when it is over and torn down: what ends it later is not missed.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`] if the monitor died meanwhile.
-    pub fn wait(mut self, cancel: &Cancel) -> Result<Option<Exit>> {
+    /// [`Kind::Unavailable`] if the monitor ended meanwhile.
+    pub fn watch(mut self) -> Result<Watch> {
         self.request(&Request::Wait)?;
-        while !poll::wait_readable(&self.channel.as_fd(), Some(CANCEL_NOTICED))? {
-            if cancel.is_cancelled() {
-                return Ok(None);
-            }
-        }
-        self.exit().map(Some)
-    }
-
-    /// The same for so long at most; whether it is over.
-    ///
-    /// # Errors
-    /// As [`Self::wait`].
-    pub fn wait_at_most(mut self, patience: Duration) -> Result<bool> {
-        self.request(&Request::Wait)?;
-        let deadline = Instant::now() + patience;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if poll::wait_readable(&self.channel.as_fd(), Some(left))? {
-                return self.exit().map(|_| true);
-            }
-            if left.is_zero() {
-                return Ok(false);
-            }
-        }
+        Ok(Watch(self))
     }
 
     /// Joins its streams.
@@ -334,6 +311,41 @@ impl Control {
                 Report::Started { .. } | Report::Done | Report::Probed(_) | Report::Error { .. },
             ) => Err(unexpected()),
             None => Err(gone()),
+        }
+    }
+}
+
+/// The end of a container that somebody waits for.
+pub struct Watch(Control);
+
+impl Watch {
+    /// Waits until it is over and torn down; `None` when cancelled.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] if the monitor died meanwhile.
+    pub fn wait(mut self, cancel: &Cancel) -> Result<Option<Exit>> {
+        while !poll::wait_readable(&self.0.channel.as_fd(), Some(CANCEL_NOTICED))? {
+            if cancel.is_cancelled() {
+                return Ok(None);
+            }
+        }
+        self.0.exit().map(Some)
+    }
+
+    /// The same for so long at most; whether it is over.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn wait_at_most(mut self, patience: Duration) -> Result<bool> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if poll::wait_readable(&self.0.channel.as_fd(), Some(left))? {
+                return self.0.exit().map(|_| true);
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
         }
     }
 }

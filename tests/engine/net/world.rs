@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde_json::json;
@@ -58,6 +59,9 @@ pub struct Try {
     /// For messages.
     pub what: String,
 }
+
+/// What should have arrived and has not is tried again after this time.
+const AGAIN: Duration = Duration::from_secs(2);
 
 enum Attempt {
     Tcp(OwnedFd),
@@ -275,7 +279,8 @@ impl World {
         let mut attempts: Vec<(&Try, Attempt)> =
             tries.iter().map(|one| (one, self.start(one))).collect();
         let mut reached = BTreeSet::new();
-        let deadline = std::time::Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
+        let mut again = Instant::now() + AGAIN;
         loop {
             for place in self.places.values() {
                 place.answer();
@@ -285,10 +290,18 @@ impl World {
                     reached.insert(at);
                 }
             }
-            let mut wanted = tries.iter().enumerate().filter(|(_, one)| one.expect);
-            let is_done = wanted.all(|(at, _)| reached.contains(&at));
-            if is_done || std::time::Instant::now() > deadline {
+            let is_missing = |at: usize| tries[at].expect && !reached.contains(&at);
+            let missing: Vec<usize> = (0..tries.len()).filter(|at| is_missing(*at)).collect();
+            let now = Instant::now();
+            if missing.is_empty() || now > deadline {
                 break;
+            }
+            // A packet may be lost on a host with much to do, or go out before an address is ready.
+            if now > again {
+                again = now + AGAIN;
+                for at in missing {
+                    attempts[at].1 = self.start(&tries[at]);
+                }
             }
             crate::support::pause();
         }
