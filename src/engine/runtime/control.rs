@@ -316,6 +316,7 @@ impl Control {
 }
 
 /// The end of a container that somebody waits for.
+#[derive(Debug)]
 pub struct Watch(Control);
 
 impl Watch {
