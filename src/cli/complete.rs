@@ -180,13 +180,12 @@ fn verbs() -> Wanted {
 }
 
 fn inside(group: &str) -> Wanted {
-    let names = verb::VERBS.iter().filter_map(|verb| match verb.inside {
-        Some((name, names)) if name == group => {
-            Some((names.first()?.to_string(), verb.about.to_owned()))
-        }
-        _ => None,
-    });
-    Wanted::Words(names.collect())
+    let names = verb::inside(group).into_iter();
+    Wanted::Words(
+        names
+            .map(|(name, about)| (name.to_owned(), about.to_owned()))
+            .collect(),
+    )
 }
 
 fn flags(command: &Command) -> Wanted {
@@ -220,7 +219,10 @@ fn value_of(flag: &str) -> Wanted {
 /// What a verb takes as its next operand: its usage line says so.
 fn operand(verb: &Verb, there: usize) -> Wanted {
     let usage = verb.usage;
-    let takes_more = usage.contains("...") || usage.ends_with("CONTAINER") || there == 0;
+    let takes_more = usage.contains("...")
+        || usage.ends_with("CONTAINER")
+        || usage.ends_with("IMAGE IMAGE")
+        || there == 0;
     let first = usage.split_whitespace().find(|word| *word != "[OPTIONS]");
     let first = first.unwrap_or_default().trim_matches(['[', ']']);
     if first.starts_with("CONTAINER:") || first.contains("file|") {
@@ -238,6 +240,7 @@ fn operand(verb: &Verb, there: usize) -> Wanted {
         _ if !takes_more => Wanted::Free,
         "CONTAINER" => many(Wanted::Container(States::of(verb)), "CONTAINER"),
         "CONTAINER..." => Wanted::Container(States::of(verb)),
+        "IMAGE" if usage.ends_with("IMAGE IMAGE") && there < 2 => Wanted::Image,
         "IMAGE" | "SOURCE_IMAGE[:TAG" | "NAME[:TAG" | "REPOSITORY[:TAG" => {
             many(Wanted::Image, "IMAGE")
         }
@@ -334,6 +337,8 @@ mod tests {
         check("run --name ", &Wanted::Free);
         check("run -v ", &Wanted::File);
         check("rmi ", &Wanted::Image);
+        check("layers ", &Wanted::Image);
+        check("layers diff a ", &Wanted::Image);
         check("volume rm ", &Wanted::Volume);
         check("cp ", &Wanted::File);
         check("network rm ", &Wanted::Network);

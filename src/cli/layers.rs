@@ -1,5 +1,7 @@
 //! `layers`: what each layer of an image weighs, and what of it nobody sees; checks for pipelines.
 
+pub mod diff;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -13,10 +15,10 @@ use super::output::{Out, ellipsis, tabulate};
 use super::report::{Failure, Outcome};
 use super::{Context, args, dive};
 use crate::engine::Engine;
-use crate::engine::model::Cancel;
 use crate::engine::model::layers::rules::{self, Rules, Verdict};
 use crate::engine::model::layers::{Explored, Hidden};
 use crate::engine::model::units;
+use crate::engine::model::{Cancel, Platform};
 
 /// The usual table.
 const TABLE: &str =
@@ -65,16 +67,7 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
     let dives_rules = dive::Rules::read(args).map_err(Failure::plain)?;
     let name = args.operands.first().map_or("", String::as_str);
     let wanted = platform(args.platform.as_deref())?;
-    let image = match Source::parse(name) {
-        Source::Archive { path, name } => {
-            Engine::explore_archive(&path, name.as_deref(), wanted.as_ref(), &Cancel::new())?
-        }
-        Source::Stored(name) => {
-            let engine = context.engine()?;
-            check_platform(&engine.image(name)?, name, wanted.as_ref())?;
-            engine.explore(name)?
-        }
-    };
+    let image = explore(context, name, wanted.as_ref())?;
     let mut out = Out::new();
     let code = if args.dive {
         let (text, passed) = dive::report(&image, args.ci.then_some(&dives_rules));
@@ -102,6 +95,20 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
     };
     out.finish()?;
     Ok(code)
+}
+
+/// An image of the store, or of an archive.
+fn explore(context: &Context, name: &str, wanted: Option<&Platform>) -> Result<Explored, Failure> {
+    Ok(match Source::parse(name) {
+        Source::Archive { path, name } => {
+            Engine::explore_archive(&path, name.as_deref(), wanted, &Cancel::new())?
+        }
+        Source::Stored(name) => {
+            let engine = context.engine()?;
+            check_platform(&engine.image(name)?, name, wanted)?;
+            engine.explore(name)?
+        }
+    })
 }
 
 /// Where an image is.

@@ -233,14 +233,15 @@ fn matches(
 
 fn help_of(context: &Context, verb: &Verb) -> String {
     let command = (verb.build)(Command::new(""));
-    parse::help(
+    let page = parse::help(
         command,
         &context.path,
         verb.usage,
         verb.about,
         &verb.names(),
         terminal_width(),
-    )
+    );
+    page.trim_end().to_owned() + &verb.top.map(verb::inside_page).unwrap_or_default()
 }
 
 fn read_global(arguments: &[String]) -> Result<Option<args::Global>, Failure> {

@@ -104,6 +104,7 @@ pub const VERBS: &[Verb] = &[
     verb!(Some(("image", &["inspect"])), None, "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::InspectImage, NONE, image::inspect, "Display detailed information on one or more images"),
     verb!(Some((FEW, &["kill"])), Some("kill"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Kill, NONE, container::kill, "Kill one or more running containers"),
     verb!(Some(("image", &["layers"])), Some("layers"), "[OPTIONS] IMAGE", Arity::Exactly(1), args::Layers, NONE, layers::layers, "Show what each layer of an image weighs and what of it nobody sees"),
+    verb!(Some(("layers", &["diff"])), None, "[OPTIONS] IMAGE IMAGE", Arity::Exactly(2), args::LayersDiff, NONE, layers::diff::diff, "Show what an image has otherwise than another one"),
     verb!(Some(("image", &["load"])), Some("load"), "[OPTIONS]", Arity::None, args::Load, NONE, image::load, "Load an image from a tar archive or STDIN"),
     verb!(None, Some("login"), "[OPTIONS] [SERVER]", Arity::AtMost(1), args::Login, NONE, login::login, "Authenticate to a registry"),
     verb!(None, Some("logout"), "[SERVER]", Arity::AtMost(1), args::Plain, NONE, login::logout, "Log out from a registry"),
@@ -159,22 +160,40 @@ const COMMON: &[&str] = &[
 /// The verb that these words begin with, and how many of them name it.
 pub fn find(words: &[&str]) -> Option<(&'static Verb, usize)> {
     let first = *words.first()?;
-    if let Some(verb) = VERBS.iter().find(|verb| verb.top == Some(first)) {
-        return Some((verb, 1));
-    }
-    let second = *words.get(1)?;
-    VERBS
-        .iter()
-        .find(|verb| {
+    // `layers` is a verb, and there are verbs inside of it: those go first.
+    let inside = words.get(1).and_then(|second| {
+        VERBS.iter().find(|verb| {
             verb.inside
-                .is_some_and(|(group, names)| group == first && names.contains(&second))
+                .is_some_and(|(group, names)| group == first && names.contains(second))
         })
+    });
+    let top = || VERBS.iter().find(|verb| verb.top == Some(first));
+    inside
         .map(|verb| (verb, 2))
+        .or_else(|| top().map(|verb| (verb, 1)))
 }
 
 /// Management commands with their help line.
 pub fn groups() -> impl Iterator<Item = (&'static str, &'static str)> {
     GROUPS.iter().copied()
+}
+
+/// What else may follow a verb: the verbs inside of it, with their help lines.
+pub fn inside(name: &str) -> Vec<(&'static str, &'static str)> {
+    let row = |verb: &'static Verb| match verb.inside {
+        Some((group, names)) if group == name => Some((*names.first()?, verb.about)),
+        _ => None,
+    };
+    VERBS.iter().filter_map(row).collect()
+}
+
+/// The same as a part of the verb's help page; empty if there are none.
+pub fn inside_page(name: &str) -> String {
+    let rows = inside(name);
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n\nCommands:\n{}", table(&rows))
 }
 
 /// A management command's help line.
@@ -188,13 +207,7 @@ pub fn group(name: &str) -> Option<&'static str> {
 /// A management command's help page.
 pub fn group_page(name: &str) -> String {
     let about = group(name).unwrap_or_default();
-    let mut rows: Vec<(&str, &str)> = VERBS
-        .iter()
-        .filter_map(|verb| match verb.inside {
-            Some((group, names)) if group == name => Some((*names.first()?, verb.about)),
-            _ => None,
-        })
-        .collect();
+    let mut rows = inside(name);
     rows.sort_unstable();
     format!(
         "Usage:  wharf {name} COMMAND\n\n{about}\n\nCommands:\n{}\nRun 'wharf {name} COMMAND --help' for more information on a command.\n",
@@ -272,13 +285,19 @@ pub fn tree() -> Command {
         );
         command.disable_help_flag(true)
     };
-    let tops = VERBS.iter().filter_map(|verb| Some(leaf(verb, verb.top?)));
-    let groups = GROUPS.iter().map(|(group, about)| {
-        let leaves = VERBS.iter().filter_map(|verb| match verb.inside {
-            Some((inside, names)) if inside == *group => Some(leaf(verb, names.first()?)),
+    let leaves = |group: &'static str| {
+        VERBS.iter().filter_map(move |verb| match verb.inside {
+            Some((inside, names)) if inside == group => Some(leaf(verb, names.first()?)),
             _ => None,
-        });
-        Command::new(*group).about(*about).subcommands(leaves)
+        })
+    };
+    let tops = VERBS
+        .iter()
+        .filter_map(|verb| Some(leaf(verb, verb.top?).subcommands(leaves(verb.top?))));
+    let groups = GROUPS.iter().map(|(group, about)| {
+        Command::new(*group)
+            .about(*about)
+            .subcommands(leaves(group))
     });
     let global = args::Global::augment_args(Command::new(""));
     Command::new("wharf")
@@ -308,6 +327,16 @@ mod tests {
             (&["container", "remove"], 2, "Remove one or more containers"),
             (&["image", "rm"], 2, "Remove one or more images"),
             (&["rmi"], 1, "Remove one or more images"),
+            (
+                &["layers", "diff", "a", "b"],
+                2,
+                "Show what an image has otherwise than another one",
+            ),
+            (
+                &["layers", "diff:1"],
+                1,
+                "Show what each layer of an image weighs and what of it nobody sees",
+            ),
         ] {
             let (verb, n) = find(words).unwrap();
             assert_eq!((n, verb.about), (used, about), "{words:?}");

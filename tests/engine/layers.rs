@@ -197,3 +197,53 @@ fn an_archive_that_lies_is_refused_by_what_it_lies_about() {
     assert_eq!(cut.stderr.lines().count(), 1, "{cut:?}");
     assert!(cut.stderr.contains("cut short"), "{cut:?}");
 }
+
+#[test]
+fn two_images_are_told_apart_by_layer_and_by_path() {
+    let Some(host) = privileged() else { return };
+    image(&host);
+    let diff = |args: &[&str]| -> Value {
+        serde_json::from_str(&host.ok([&["layers", "diff", "--json"], args].concat())).unwrap()
+    };
+    let document = diff(&["one:1", "two:1"]);
+    assert_eq!(document["verdict"], "larger", "{document:#}");
+    assert_eq!(
+        document["after"]["bytes"],
+        document["before"]["bytes"].as_u64().unwrap() + 100_000
+    );
+    assert_eq!(document["after"]["wastedBytes"], 400_000);
+    let layers = document["layers"].as_array().unwrap();
+    let fates: Vec<_> = layers
+        .iter()
+        .map(|layer| layer["change"].as_str().unwrap())
+        .collect();
+    assert_eq!(fates, ["shared", "shared", "added"]);
+    let find = |path: &str| {
+        let paths = document["paths"].as_array().unwrap();
+        paths
+            .iter()
+            .find(|change| change["path"] == path)
+            .unwrap_or_else(|| panic!("{document:#}"))
+            .clone()
+    };
+    assert_eq!(find("/d/a")["change"], "removed");
+    let kept = find("/kept");
+    assert_eq!(
+        (
+            &kept["change"],
+            &kept["before"]["mode"],
+            &kept["after"]["mode"]
+        ),
+        (&"attributes".into(), &"0644".into(), &"0700".into())
+    );
+    assert_eq!(diff(&["two:1", "two:1"])["verdict"], "same");
+    // An archive beside the store.
+    let archive = host.dir().join("one.tar");
+    let archive = archive.to_str().unwrap();
+    host.ok(["save", "-o", archive, "one:1"]);
+    assert_eq!(diff(&[archive, "one:1"])["verdict"], "same");
+    let table = host.ok(["layers", "diff", "one:1", "two:1"]);
+    for line in ["/d", "mode 644 -> 700", "two:1 is 100kB", "3 removed"] {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+}

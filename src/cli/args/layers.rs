@@ -1,4 +1,4 @@
-//! Flags of `layers`.
+//! Flags of `layers` and what is below it.
 
 use clap::Args;
 
@@ -57,6 +57,22 @@ pub struct Layers {
         requires = "dive"
     )]
     pub highest_user_wasted_percent: Option<String>,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
+/// `layers diff`.
+#[derive(Debug, Args)]
+pub struct LayersDiff {
+    /// Print everything as one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Which platform of archives, as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "string")]
+    pub platform: Option<String>,
+    /// Don't truncate output, show all paths, and those whose time alone is different
+    #[arg(long)]
+    pub no_trunc: bool,
     #[arg(hide = true)]
     pub operands: Vec<String>,
 }

@@ -2,6 +2,7 @@
 //!
 //! Plain data and functions of it: whoever has the entries of all layers has the whole analysis.
 
+pub mod diff;
 pub mod dive;
 mod entry;
 mod explored;
@@ -11,6 +12,7 @@ pub mod rules;
 pub mod tree;
 mod waste;
 
+pub use diff::Diff;
 pub use entry::{Entry, Kind};
 pub use explored::{About, Explored, Hidden, LayerFacts, Part};
 pub use rules::{Rules, Verdict};

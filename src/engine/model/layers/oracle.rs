@@ -98,7 +98,7 @@ fn entry(path: Vec<u8>, kind: Kind, size: u64) -> Entry {
     }
 }
 
-fn a_layer() -> impl Strategy<Value = Vec<Entry>> {
+pub(super) fn a_layer() -> impl Strategy<Value = Vec<Entry>> {
     let part = prop::sample::select(vec!["a", "b", "c", "a-b"]);
     let path = prop::collection::vec(part, 1..4).prop_map(|parts| parts.join("/").into_bytes());
     let other = prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..3)

@@ -194,6 +194,13 @@ impl Tree {
         })
     }
 
+    /// What is in it under a name.
+    #[must_use]
+    pub fn child(&self, node: NodeId, name: &[u8]) -> Option<NodeId> {
+        let name = self.known.get(name)?;
+        self.children.get(&(node, *name)).copied()
+    }
+
     /// What happened to it, lowest layer first.
     pub fn events(&self, node: NodeId) -> impl Iterator<Item = Event> + '_ {
         let at = |number: u32| (number != NONE).then(|| self.events[number as usize]);

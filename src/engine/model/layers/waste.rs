@@ -89,6 +89,24 @@ impl Stack {
         }
     }
 
+    /// The entry that says what is there: an entry itself, or what it is another name of.
+    #[must_use]
+    pub fn inode_of(&self, at: (LayerId, u32)) -> (LayerId, u32) {
+        let entries = &self.layers[usize::from(at.0)];
+        let mut found = at;
+        // As in `note_links`.
+        for _ in 0..16 {
+            let Kind::HardLink { target } = &self.entry(found).kind else {
+                return found;
+            };
+            let Ok(number) = entries.binary_search_by(|other| other.path.cmp(target)) else {
+                return found;
+            };
+            found.1 = u32::try_from(number).unwrap_or(u32::MAX);
+        }
+        found
+    }
+
     /// Remembers which names are those of one file. A link leads to a name of the same layer (whatever leads elsewhere
     /// was copied when the layer was unpacked).
     fn note_links(&mut self, layer: LayerId) {
