@@ -1,6 +1,7 @@
 //! `layers`: what each layer of an image weighs, and what of it nobody sees; checks for pipelines.
 
 pub mod diff;
+pub mod squash;
 
 use std::fmt::Write as _;
 use std::io::Write as _;

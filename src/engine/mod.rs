@@ -57,6 +57,7 @@ use model::copy::{Sort, Source as CopySource};
 use model::digest::ImageId;
 use model::image::{Image, Loaded, Removed};
 use model::layers::Explored;
+use model::layers::squash::Squashed;
 use model::manifest::{Listed, PushedList, Trust};
 use model::network::{Attachment, Endpoint, Network};
 use model::process::Process;
@@ -343,6 +344,24 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<Explored> {
         images::explore::archive(path, name, platform, cancel)
+    }
+
+    /// Makes an image of another one whose upper layers are one, without what nobody sees in them, and shows that its file
+    /// system is the same.
+    ///
+    /// # Errors
+    /// As [`Self::image`]; [`Kind::InvalidInput`] for a layer that is not there; a damaged layer. Nothing is left then.
+    pub fn squash_layers(
+        &self,
+        name: &str,
+        request: &request::Squash,
+        report: Report<'_>,
+        cancel: &Cancel,
+    ) -> Result<Squashed> {
+        let made = self.inner.images.squash(name, request, report, cancel)?;
+        let reference = request.reference.clone().with_default_tag();
+        self.note_image("tag", &reference.familiar());
+        Ok(made)
     }
 
     /// Media type and bytes of an image's manifest.

@@ -71,6 +71,7 @@ mod seccomp;
 mod selinux;
 mod soak;
 mod spaces;
+mod squash;
 mod unified;
 mod unpack;
 mod users;

@@ -76,3 +76,22 @@ pub struct LayersDiff {
     #[arg(hide = true)]
     pub operands: Vec<String>,
 }
+
+/// `layers squash`.
+#[derive(Debug, Args)]
+pub struct LayersSquash {
+    /// Name and optionally a tag (format: "name:tag") of the new image
+    #[arg(short, long, value_name = "string")]
+    pub tag: Option<String>,
+    /// Lowest layer that is merged: its number, or the beginning of its digest
+    #[arg(long, value_name = "layer", default_value = "0")]
+    pub from: String,
+    /// Print the result as a JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Print the new image's ID only
+    #[arg(short, long)]
+    pub quiet: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}

@@ -35,6 +35,7 @@ pub mod registry;
 pub mod removal;
 mod save;
 pub mod snapshot;
+mod squash;
 pub mod tarball;
 pub mod unpack;
 mod usage;

@@ -101,7 +101,7 @@ impl Images {
     }
 
     /// The error of a snapshot whose base was removed under it says that.
-    fn base_went(&self, base: &ImageId, error: Error) -> Error {
+    pub(super) fn base_went(&self, base: &ImageId, error: Error) -> Error {
         if !matches!(error.kind(), Kind::NotFound | Kind::Unavailable) {
             return error;
         }
@@ -142,7 +142,11 @@ impl Images {
 }
 
 /// Runs what writes the layer on a thread of its own, into a pipe that the workspace reads.
-fn spool(work: &Workspace, layer: Box<WriteLayer<'_>>, cancel: &Cancel) -> Result<(Spooled, u64)> {
+pub(super) fn spool(
+    work: &Workspace,
+    layer: Box<WriteLayer<'_>>,
+    cancel: &Cancel,
+) -> Result<(Spooled, u64)> {
     let (mut reader, writer) = std::io::pipe().attempt(|| "make a pipe")?;
     std::thread::scope(|scope| {
         let written = scope.spawn(move || {

@@ -319,6 +319,15 @@ pub struct Import {
     pub platform: Option<Platform>,
 }
 
+/// `layers squash`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Squash {
+    /// Tag to give the new image.
+    pub reference: Reference,
+    /// The lowest layer that is merged; those below it stay.
+    pub from: u16,
+}
+
 /// `pull`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pull {

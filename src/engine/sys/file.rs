@@ -234,6 +234,20 @@ pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// Where the next bytes of a file are that are no hole; `None` if only holes follow. A file system that does not tell has
+/// none (lseek(2), `SEEK_DATA`). The file's position is not kept.
+///
+/// # Errors
+/// What lseek(2) says.
+pub fn next_data(file: &File, from: u64) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(from)) {
+        Ok(position) => Ok(Some(position)),
+        Err(Errno::NXIO) => Ok(None),
+        Err(Errno::INVAL) => Ok(Some(from)),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The content of a regular file of somebody else's, or `None` if there is nothing. Never waits for a writer, and opens no
 /// device: that could have effects of its own.
 ///

@@ -32,6 +32,14 @@ pub fn list(input: &mut dyn Read) -> Result<(Vec<Entry>, usize)> {
     Ok((listed.entries, listed.wanted.len()))
 }
 
+/// The entries of a layer's uncompressed archive on top of the layers of `below`.
+///
+/// # Errors
+/// As [`list`]; a hard link to a file that is nowhere.
+pub(super) fn on_top_of(below: &Explored, input: &mut dyn Read) -> Result<Vec<Entry>> {
+    settle(below, paper::list(input)?)
+}
+
 impl Images {
     /// An image of the store: its layers' indexes are read, and nothing else.
     ///

@@ -9,6 +9,7 @@ mod explored;
 #[cfg(test)]
 mod oracle;
 pub mod rules;
+pub mod squash;
 pub mod tree;
 mod waste;
 
