@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 
 use super::Settings;
+use super::explorer::Target;
 use super::keymap::Keymap;
 use super::role::Glyphs;
 use super::terminal::Multiplexer;
@@ -12,8 +13,10 @@ use crate::engine::error::{Error, Kind, Result};
 use crate::views::theme::{Depth, Theme};
 
 /// What the caller wants of the program.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
+    /// An image to look into; whoever leaves that leaves the program.
+    pub explore: Option<Target>,
     /// Nothing may be changed.
     pub read_only: bool,
     /// The mouse is left to the terminal from the start.
@@ -32,6 +35,8 @@ pub(super) struct Config {
     pub(super) history: Option<PathBuf>,
     /// Those names, the newest first.
     pub(super) pulled: Vec<String>,
+    /// What to look into.
+    pub(super) explore: Option<Target>,
 }
 
 /// Reads variables through `variable` and files through `file` (`None` if there is none).
@@ -102,6 +107,7 @@ pub(super) fn read(
         multiplexer,
         problems,
         history,
+        explore: options.explore,
         pulled: pulled.lines().map(ToOwned::to_owned).collect(),
     })
 }

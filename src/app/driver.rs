@@ -56,7 +56,7 @@ struct Driver {
 
 /// Runs until the user leaves.
 pub(super) async fn run(
-    engine: Engine,
+    engine: Option<Engine>,
     credentials: Store,
     commands: Commands,
     config: Config,
@@ -70,6 +70,7 @@ pub(super) async fn run(
         // What the emulator understands.
         term: "xterm-256color".to_owned(),
     };
+    let detached = engine.is_none();
     let performer = Performer::new(
         engine,
         tokio::runtime::Handle::current(),
@@ -82,6 +83,10 @@ pub(super) async fn run(
     let mut state = State::new(config.settings.clone(), width, height, Timestamp::now());
     state.mouse = config.mouse;
     state.pulled.clone_from(&config.pulled);
+    state.detached = detached;
+    if let Some(target) = config.explore.clone() {
+        state.explore(target, true);
+    }
     // The engine reads while the terminal is set up.
     let first = state.start();
     for effect in first {

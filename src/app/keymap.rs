@@ -26,6 +26,11 @@ const PRESETS: &[(&str, &str)] = &[
          \"ctrl+k\" = \"kill\"\n\"x\" = \"stop\"\n[images]\n\"ctrl+d\" = \"remove\"\n\"d\" = \"inspect\"\n[volumes]\n\"ctrl+d\" = \"remove\"\n\"d\" = \"inspect\"\n[networks]\n\"ctrl+d\" = \"remove\"\n\"d\" = \"inspect\"\n[logs]\n\"s\" = \"follow\"\n\
          \"t\" = \"timestamps\"\n\"C\" = \"clear\"\n",
     ),
+    (
+        "dive",
+        "[explorer]\n\"ctrl+a\" = \"added\"\n\"ctrl+r\" = \"removed\"\n\"ctrl+u\" = \"unmodified\"\n\"ctrl+space\" = \"fold-all\"\n\
+         \"ctrl+b\" = \"attributes\"\n\"ctrl+o\" = \"sort\"\n\"ctrl+f\" = \"filter\"\n\"ctrl+l\" = \"whole\"\n\"u\" = \"page-up\"\n\"d\" = \"page-down\"\n",
+    ),
 ];
 
 /// Where a file's text came from and what it said.
@@ -180,6 +185,7 @@ fn reaches(outer: Scope, inner: Scope) -> bool {
         | Scope::Images
         | Scope::Volumes
         | Scope::Networks
+        | Scope::Explorer
         | Scope::Logs
         | Scope::Shell => false,
     }
@@ -197,7 +203,7 @@ fn preset_of(user: &str) -> Result<&'static str, Problem> {
         Some((_, changes)) => Ok(changes),
         None => Err(Problem {
             line: line_of(user, key.span().start),
-            text: format!("there is no preset {name:?} (default, lazydocker, k9s)"),
+            text: format!("there is no preset {name:?} (default, lazydocker, k9s, dive)"),
         }),
     }
 }
@@ -309,7 +315,7 @@ mod tests {
                 "preset = \"vi\"\n[containers]\n\"G\" = \"kill\"\n\"shift+g\" = \"stop\"\n\"blah\" = \"kill\"\n\"v\" = \"fly\"\n[moon]\n"
             ),
             [
-                "line 1: there is no preset \"vi\" (default, lazydocker, k9s)",
+                "line 1: there is no preset \"vi\" (default, lazydocker, k9s, dive)",
                 "line 4: G is already bound in line 3",
                 "line 5: \"blah\" is not a key (a character, or a name such as ctrl+d, shift+tab, enter, f5)",
                 "line 6: there is no action \"fly\" in [containers]",

@@ -13,6 +13,7 @@ pub mod ansi;
 pub mod command;
 pub mod containers;
 pub mod document;
+pub mod explorer;
 pub mod figures;
 pub mod form;
 pub mod images;
@@ -63,6 +64,7 @@ use crate::engine::model::{
 use action::{Action, Scope};
 use containers::ContainerRow;
 use document::Document;
+use explorer::{Explorer, News, Target};
 use images::ImageRow;
 use jobs::{Failure, JobId, Jobs, Report, Request};
 use key::Key;
@@ -78,14 +80,14 @@ use volumes::VolumeRow;
 pub use config::Options;
 pub use update::update;
 
-/// Runs the full-screen program until the user leaves it. What registries want to know of the user is in `credentials`;
+/// Runs the full-screen program until the user leaves it; without an engine it can look into an archive. What registries want to know of the user is in `credentials`;
 /// `commands` reads the command lines that dialogs make.
 ///
 /// # Errors
 /// [`crate::engine::error::Kind::Unsupported`] if there is no terminal to draw on; what the system says if the terminal
 /// breaks. The terminal is given back in any case, and containers go on running.
 pub fn run(
-    engine: Engine,
+    engine: Option<Engine>,
     credentials: Store,
     commands: command::Commands,
     options: Options,
@@ -161,6 +163,13 @@ pub enum Msg {
         generation: u64,
         /// Its exit code; `None` if the connection broke.
         result: Result<Option<i32>, Failure>,
+    },
+    /// Something of an image that is looked into became known.
+    Explored {
+        /// By which explorer.
+        generation: u64,
+        /// What.
+        news: News,
     },
     /// Text went to the clipboard: so many characters; or could not.
     Copied(Result<usize, String>),
@@ -351,6 +360,13 @@ pub enum Sub {
         generation: u64,
         /// Size of its screen at the start.
         size: TerminalSize,
+    },
+    /// An image is looked into.
+    Explore {
+        /// For which explorer.
+        generation: u64,
+        /// Which image.
+        target: Target,
     },
     /// A tick every so many seconds.
     Clock {
@@ -671,6 +687,10 @@ pub struct State {
     pub image: Option<Image>,
     /// Open shells, at most one per container.
     pub shells: Vec<Shell>,
+    /// The layer explorer, which has the whole screen.
+    pub explorer: Option<Box<Explorer>>,
+    /// There is no engine: only the explorer is there, for an archive.
+    pub detached: bool,
     /// What lies over the panes; the last is on top.
     pub overlays: Vec<Overlay>,
     /// Running work.
@@ -734,6 +754,8 @@ impl State {
             document: Document::default(),
             image: None,
             shells: Vec::new(),
+            explorer: None,
+            detached: false,
             overlays: Vec::new(),
             jobs: Jobs::default(),
             commands: Vec::new(),
@@ -861,12 +883,15 @@ impl State {
     /// A shell has the keys.
     #[must_use]
     pub fn in_shell(&self) -> bool {
-        self.focus == Focus::Detail && self.tab() == Tab::Shell
+        self.explorer.is_none() && self.focus == Focus::Detail && self.tab() == Tab::Shell
     }
 
     /// Where a key is looked up, innermost first.
     #[must_use]
     pub fn scopes(&self) -> Vec<Scope> {
+        if self.explorer.is_some() {
+            return vec![Scope::Explorer, Scope::Global];
+        }
         let object = match self.pane {
             Pane::Containers => Scope::Containers,
             Pane::Images => Scope::Images,
@@ -905,7 +930,17 @@ impl State {
 /// The streams that this state wants. The driver starts the missing and ends the rest.
 #[must_use]
 pub fn subscriptions(state: &State) -> Vec<Sub> {
-    let mut subs = vec![Sub::Events];
+    let mut subs = Vec::new();
+    let reading = state.explorer.as_ref().filter(|e| e.is_reading());
+    if let Some(explorer) = reading {
+        subs.push(Sub::Explore {
+            generation: explorer.generation,
+            target: explorer.target.clone(),
+        });
+    }
+    if !state.detached {
+        subs.push(Sub::Events);
+    }
     let mut ids: Vec<_> = state
         .containers
         .rows()

@@ -201,6 +201,11 @@ pub enum Purpose {
         /// The filter before.
         before: String,
     },
+    /// Filter of the layer explorer's tree; the one before is in force again when it is left with esc.
+    Explorer {
+        /// The filter before.
+        before: String,
+    },
     /// Search in the details.
     Search,
 }

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::command::{Command, Commands};
+use super::explorer::{News, Shared, Target};
 use super::jobs::{Failure, JobId, Outcome, Report, Request};
 use super::overlay::{Plan, Unused};
 use super::throttle::Throttle;
@@ -21,6 +22,7 @@ use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::events::EventReader;
 use crate::engine::logs::Log;
 use crate::engine::model::image::{Loaded, Removed};
+use crate::engine::model::layers::Step;
 use crate::engine::model::registry::{Prunable, PrunableContainer};
 use crate::engine::model::request::{Exec, Logs, TerminalSize};
 use crate::engine::model::volume::VolumeUsage;
@@ -33,7 +35,8 @@ use crate::engine::{
 /// Runs what `update` asks for, on threads where it may block.
 #[derive(Debug)]
 pub(super) struct Performer {
-    engine: Engine,
+    /// `None` where only an archive is looked into.
+    engine: Option<Engine>,
     credentials: Store,
     handle: Handle,
     reports: Sender<Msg>,
@@ -58,7 +61,7 @@ pub(super) const THREADS: usize = JOBS + 16;
 
 impl Performer {
     pub(super) fn new(
-        engine: Engine,
+        engine: Option<Engine>,
         handle: Handle,
         reports: Sender<Msg>,
         credentials: Store,
@@ -97,12 +100,15 @@ impl Performer {
                     reports.try_send(message).is_ok()
                 });
             };
-            let doors = Doors {
-                engine: &engine,
-                credentials: &credentials,
-                commands,
+            let work = || {
+                let doors = Doors {
+                    engine: present(engine.as_ref())?,
+                    credentials: &credentials,
+                    commands,
+                };
+                run(&doors, &request, &report, &cancel)
             };
-            let outcome = match guarded(|| run(&doors, &request, &report, &cancel)) {
+            let outcome = match guarded(work) {
                 Ok(lines) if lines.is_empty() => Outcome::Done,
                 Ok(lines) => Outcome::Told(lines),
                 Err(failure) if failure.kind == Kind::Cancelled && cancel.is_cancelled() => {
@@ -166,7 +172,7 @@ impl Performer {
         let handle = self.handle.clone();
         let commands = self.commands;
         let ask = move || {
-            let answer = guarded(|| ask(&engine, commands, query));
+            let answer = guarded(|| ask(present(engine.as_ref())?, commands, query));
             let _ = reports.blocking_send(Msg::Answer(id, answer));
         };
         if after.is_zero() {
@@ -618,7 +624,46 @@ pub(super) fn failure(error: &Error) -> Failure {
     }
 }
 
+/// The engine, if there is one.
+pub(super) fn present(engine: Option<&Engine>) -> Result<&Engine> {
+    engine.ok_or_else(|| {
+        Error::new(
+            Kind::Unsupported,
+            "only the layers of an archive are looked at here",
+        )
+    })
+}
+
 // Streams: what `subscribe` reads from.
+
+/// Reads an image; what becomes known on the way is told.
+pub(super) fn explore(
+    engine: Option<&Engine>,
+    target: &Target,
+    tell: &dyn Fn(News),
+    cancel: &Cancel,
+) -> Result<Shared> {
+    let mut watch = |step: Step<'_>| match step {
+        Step::Outline(about, layers) => tell(News::Outline(Box::new(about.clone()), layers)),
+        // The last one comes with everything.
+        Step::Layer(image) => tell(News::Layers(image.layers.clone())),
+    };
+    let image = match target {
+        Target::Stored(name) => present(engine)?.explore_step_by_step(name, &mut watch, cancel)?,
+        Target::Archive {
+            path,
+            name,
+            platform,
+        } => Engine::explore_archive_step_by_step(
+            path,
+            name.as_deref(),
+            platform.as_ref(),
+            &mut watch,
+            cancel,
+        )?,
+    };
+    Ok(Shared::new(image))
+}
 
 pub(super) fn open_events(engine: &Engine) -> Result<EventReader> {
     engine.events()

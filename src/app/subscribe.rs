@@ -10,10 +10,12 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 
 use super::ansi;
+use super::explorer::{News, Target};
 use super::jobs::Failure;
 use super::logs::{self, LogLine, Stream};
 use super::perform::{self, failure, guarded};
 use super::{Msg, Sub};
+use crate::engine::error::Result;
 use crate::engine::model::request::TerminalSize;
 use crate::engine::model::{Cancel, ContainerId};
 use crate::engine::{Engine, Output, SessionWriter};
@@ -28,12 +30,19 @@ const SHELL_BOX: usize = 256 << 10;
 /// What the driver gives to streams.
 #[derive(Debug, Clone)]
 pub(super) struct Context {
-    pub(super) engine: Engine,
+    /// `None` where only an archive is looked into.
+    pub(super) engine: Option<Engine>,
     pub(super) reports: Sender<Msg>,
     /// Something lies in a box.
     pub(super) wake: Arc<Notify>,
     /// `TERM` for shells.
     pub(super) term: String,
+}
+
+impl Context {
+    fn engine(&self) -> Result<&Engine> {
+        perform::present(self.engine.as_ref())
+    }
 }
 
 /// The streams that run.
@@ -62,6 +71,9 @@ enum Handle {
         _cancel: CancelOnDrop,
     },
     Shell(Arc<Inbox<u8>>, u64, mpsc::Sender<ToShell>),
+    Explore {
+        _cancel: CancelOnDrop,
+    },
 }
 
 #[derive(Debug)]
@@ -118,6 +130,7 @@ impl Streams {
                     generation,
                     size,
                 } => self.shell(id.clone(), *generation, *size),
+                Sub::Explore { generation, target } => self.explore(*generation, target.clone()),
                 Sub::Clock { .. } => continue,
             };
             self.running.push(Running {
@@ -158,7 +171,7 @@ impl Streams {
                         messages.push(Msg::ShellEnded { generation, result });
                     }
                 }
-                Handle::Events { .. } | Handle::Stats(_) => {}
+                Handle::Events { .. } | Handle::Stats(_) | Handle::Explore { .. } => {}
             }
         }
         messages
@@ -191,7 +204,7 @@ impl Streams {
         let (context, token) = (self.context.clone(), cancel.clone());
         spawn("events", move || {
             let result = guarded(|| {
-                let mut reader = perform::open_events(&context.engine)?;
+                let mut reader = perform::open_events(context.engine()?)?;
                 // The program has ended when nobody receives.
                 if context.reports.blocking_send(Msg::Watching).is_err() {
                     return Ok(());
@@ -215,12 +228,36 @@ impl Streams {
         }
     }
 
+    fn explore(&self, generation: u64, target: Target) -> Handle {
+        let cancel = Cancel::new();
+        let (context, token) = (self.context.clone(), cancel.clone());
+        spawn("explore", move || {
+            let tell = |news| {
+                // It fails only when the program has ended.
+                let _ = context
+                    .reports
+                    .blocking_send(Msg::Explored { generation, news });
+            };
+            let engine = context.engine.as_ref();
+            let result = guarded(|| perform::explore(engine, &target, &tell, &token));
+            match result {
+                Ok(image) => tell(News::Whole(image)),
+                // Nobody waits for it any more.
+                Err(_) if token.is_cancelled() => {}
+                Err(failure) => tell(News::Failed(failure)),
+            }
+        });
+        Handle::Explore {
+            _cancel: CancelOnDrop(cancel),
+        }
+    }
+
     fn stats(&self, ids: Vec<ContainerId>) -> Handle {
         let (control, orders) = mpsc::channel();
         let context = self.context.clone();
         spawn("stats", move || {
             let result = guarded(|| {
-                let mut sampler = perform::open_sampler(&context.engine)?;
+                let mut sampler = perform::open_sampler(context.engine()?)?;
                 let mut ids: Vec<ContainerId> = ids;
                 let mut due = Instant::now();
                 loop {
@@ -257,7 +294,7 @@ impl Streams {
         spawn("log", move || {
             let mut parsers = [ansi::Parser::default(), ansi::Parser::default()];
             let result = guarded(|| {
-                let mut reader = perform::open_log(&context.engine, &id, tail)?;
+                let mut reader = perform::open_log(context.engine()?, &id, tail)?;
                 while let Some(entry) = reader.next(&token)? {
                     let index = match entry.stream {
                         Stream::Stdout => 0,
@@ -295,7 +332,7 @@ impl Streams {
         let shared = Arc::clone(&inbox);
         spawn("shell", move || {
             let result = guarded(|| {
-                let session = perform::open_shell(&context.engine, &id, size, &context.term)?;
+                let session = perform::open_shell(context.engine()?, &id, size, &context.term)?;
                 let (mut reader, writer) = session.split()?;
                 spawn("shell input", move || type_into(writer, &orders));
                 loop {

@@ -14,12 +14,13 @@ use super::image::{check_platform, platform};
 use super::list::Look;
 use super::output::{Out, ellipsis, tabulate};
 use super::report::{Failure, Outcome};
-use super::{Context, args, dive};
+use super::{Context, args, dialogs, dive};
+use crate::app::Options;
+use crate::app::explorer::Target;
 use crate::engine::Engine;
 use crate::engine::model::layers::rules::{self, Rules, Verdict};
-use crate::engine::model::layers::{Explored, Hidden};
-use crate::engine::model::units;
-use crate::engine::model::{Cancel, Platform};
+use crate::engine::model::layers::{Explored, Hidden, instruction};
+use crate::engine::model::{Cancel, Platform, units};
 
 /// The usual table.
 const TABLE: &str =
@@ -68,6 +69,9 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
     let dives_rules = dive::Rules::read(args).map_err(Failure::plain)?;
     let name = args.operands.first().map_or("", String::as_str);
     let wanted = platform(args.platform.as_deref())?;
+    if args.tui || (is_for_a_person(args) && super::has_screen()) {
+        return open_explorer(context, name, wanted);
+    }
     let image = explore(context, name, wanted.as_ref())?;
     let mut out = Out::new();
     let code = if args.dive {
@@ -110,6 +114,45 @@ fn explore(context: &Context, name: &str, wanted: Option<&Platform>) -> Result<E
             engine.explore(name)?
         }
     })
+}
+
+/// Nothing says that a program reads the output (nor is this a pipeline, which sets `CI`).
+fn is_for_a_person(args: &args::Layers) -> bool {
+    let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let output = args.format.is_some() || args.json || args.ci || args.dive || args.no_trunc;
+    !output && !args.plain && !ci && !dumb
+}
+
+/// The explorer on the whole screen. An archive needs no store, and no root.
+fn open_explorer(context: &Context, name: &str, platform: Option<Platform>) -> Outcome {
+    if !super::has_screen() {
+        return Err(Failure::Usage {
+            text: "wharf: layers --tui needs a terminal".to_owned(),
+            code: 2,
+        });
+    }
+    let (engine, target) = match Source::parse(name) {
+        Source::Archive { path, name } => {
+            let target = Target::Archive {
+                path,
+                name,
+                platform,
+            };
+            (None, target)
+        }
+        Source::Stored(name) => {
+            let engine = context.engine()?;
+            check_platform(&engine.image(name)?, name, platform.as_ref())?;
+            (Some(engine), Target::Stored(name.to_owned()))
+        }
+    };
+    let options = Options {
+        explore: Some(target),
+        ..Options::default()
+    };
+    crate::app::run(engine, context.credentials(), dialogs::COMMANDS, options)?;
+    Ok(0)
 }
 
 /// Where an image is.
@@ -184,18 +227,6 @@ fn rules(args: &args::Layers) -> Result<Rules, String> {
         rules.max_waste_percent = Some(USUAL_WASTE);
     }
     Ok(rules)
-}
-
-/// The instruction without what a builder puts in front of it, on one line.
-fn instruction(command: &str) -> String {
-    let command = command.trim();
-    let shell = "/bin/sh -c ";
-    let command = command.strip_prefix(shell).unwrap_or(command).trim_start();
-    let command = command
-        .strip_prefix("#(nop) ")
-        .unwrap_or(command)
-        .trim_start();
-    command.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn rows(image: &Explored, look: &Look, is_table: bool) -> Vec<Row> {
@@ -366,20 +397,5 @@ mod tests {
             archive("/a.tar", None)
         );
         assert_eq!(Source::parse("oci:/layout"), archive("/layout", None));
-    }
-
-    #[test]
-    fn an_instruction_is_shown_without_its_shell() {
-        let cases = [
-            ("/bin/sh -c #(nop)  CMD [\"sh\"]", "CMD [\"sh\"]"),
-            (
-                "/bin/sh -c apt-get update &&\n  true",
-                "apt-get update && true",
-            ),
-            ("RUN /bin/sh -c x # buildkit", "RUN /bin/sh -c x # buildkit"),
-        ];
-        for (from, to) in cases {
-            assert_eq!(instruction(from), to);
-        }
     }
 }

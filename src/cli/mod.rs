@@ -356,7 +356,7 @@ fn start_log(global: Option<&args::Global>) -> Result<(), Failure> {
 
 /// No verb: the full-screen workstation, if there is a screen.
 fn workstation(context: &Context) -> Outcome {
-    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+    if !has_screen() {
         return Err(Failure::Usage {
             text: "wharf: the workstation needs a terminal; 'wharf --help' lists the commands that do not"
                 .to_owned(),
@@ -364,12 +364,17 @@ fn workstation(context: &Context) -> Outcome {
         });
     }
     crate::app::run(
-        context.engine()?,
+        Some(context.engine()?),
         context.credentials(),
         dialogs::COMMANDS,
         crate::app::Options::default(),
     )?;
     Ok(0)
+}
+
+/// Somebody reads and types.
+fn has_screen() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
 fn help_page() -> Outcome {

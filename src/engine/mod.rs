@@ -56,8 +56,8 @@ use model::container::{Change, Sizes};
 use model::copy::{Sort, Source as CopySource};
 use model::digest::ImageId;
 use model::image::{Image, Loaded, Removed};
-use model::layers::Explored;
 use model::layers::squash::Squashed;
+use model::layers::{Explored, Step};
 use model::manifest::{Listed, PushedList, Trust};
 use model::network::{Attachment, Endpoint, Network};
 use model::process::Process;
@@ -330,7 +330,20 @@ impl Engine {
     /// # Errors
     /// As [`Self::image`]; a damaged index.
     pub fn explore(&self, name: &str) -> Result<Explored> {
-        self.inner.images.explore(name)
+        self.explore_step_by_step(name, &mut |_| (), &Cancel::new())
+    }
+
+    /// The same, with each step told.
+    ///
+    /// # Errors
+    /// As [`Self::explore`]; [`Kind::Cancelled`].
+    pub fn explore_step_by_step(
+        &self,
+        name: &str,
+        watch: &mut dyn FnMut(Step<'_>),
+        cancel: &Cancel,
+    ) -> Result<Explored> {
+        self.inner.images.explore(name, watch, cancel)
     }
 
     /// The same of an archive: an OCI layout as directory or tar, docker-archive; `-` is standard input. It needs no store.
@@ -343,7 +356,21 @@ impl Engine {
         platform: Option<&model::Platform>,
         cancel: &Cancel,
     ) -> Result<Explored> {
-        images::explore::archive(path, name, platform, cancel)
+        Self::explore_archive_step_by_step(path, name, platform, &mut |_| (), cancel)
+    }
+
+    /// The same, with each step told.
+    ///
+    /// # Errors
+    /// As [`Self::explore_archive`].
+    pub fn explore_archive_step_by_step(
+        path: &Path,
+        name: Option<&str>,
+        platform: Option<&model::Platform>,
+        watch: &mut dyn FnMut(Step<'_>),
+        cancel: &Cancel,
+    ) -> Result<Explored> {
+        images::explore::archive(path, name, platform, watch, cancel)
     }
 
     /// Makes an image of another one whose upper layers are one, without what nobody sees in them, and shows that its file

@@ -2,6 +2,7 @@
 
 mod canvas;
 mod detail;
+mod explorer;
 mod forms;
 mod graph;
 mod jobs;
@@ -34,7 +35,13 @@ pub fn draw(state: &State, theme: &Theme, buffer: &mut Buffer) -> Option<Positio
         canvas.text(area.x, area.y, area.width, "too small", Role::Warning);
         return None;
     }
-    let mut cursor = panes(state, &found, &mut canvas);
+    let mut cursor = match &state.explorer {
+        Some(explorer) => {
+            explorer::draw(state, explorer, &mut canvas);
+            None
+        }
+        None => panes(state, &found, &mut canvas),
+    };
     for overlay in &state.overlays {
         cursor = overlays::draw(state, overlay, &found, &mut canvas);
     }

@@ -134,7 +134,7 @@ pub(super) fn draw_field(
 fn draw_prompt(prompt: &Prompt, footer: Rect, canvas: &mut Canvas<'_>) -> Option<Position> {
     canvas.clear(footer);
     let label = match prompt.purpose {
-        Purpose::Filter { .. } => "filter /",
+        Purpose::Filter { .. } | Purpose::Explorer { .. } => "filter /",
         Purpose::Search => "search /",
     };
     draw_field(footer, label, &prompt.field, canvas)

@@ -141,7 +141,7 @@ fn an_archive_is_saved_loaded_and_what_is_unused_is_pruned() {
     terminal.wait_text("2 Images 0");
     assert!(host.ok(["images", "-q"]).is_empty());
 
-    terminal.send("l");
+    terminal.send("L");
     terminal.wait_text("Load an archive");
     // The rest of the name is completed.
     terminal.send(file.strip_suffix("x.tar").unwrap());

@@ -171,7 +171,7 @@ fn details_of_an_image_have_their_tabs() {
     ui.assert_shows("2   262kB   100kB 0c0c0c0c0c0c COPY app /app");
     ui.assert_shows("ENV A=b");
     ui.play("]");
-    ui.play("enter G");
+    ui.play("right G");
     ui.assert_shows("blob size: 100000");
     ui.play("esc ]");
     assert_eq!(ui.state.tab(), Tab::Users);
@@ -363,7 +363,7 @@ fn saving_over_a_file_asks_first() {
 #[test]
 fn paths_are_completed() {
     let mut ui = Ui::usual(80, 24);
-    ui.play("2 l");
+    ui.play("2 L");
     ui.assert_shows("archives/");
     ui.type_text("b");
     ui.play("tab");
@@ -373,7 +373,7 @@ fn paths_are_completed() {
         panic!("{effects:?}");
     };
     assert_eq!(path.to_str(), Some("/home/me/busybox_latest.tar"));
-    ui.play("l");
+    ui.play("L");
     ui.type_text("nothing");
     assert_eq!(ui.play("<cr>"), []);
     ui.assert_shows("/home/me/nothing: no such file");
@@ -383,7 +383,7 @@ fn paths_are_completed() {
 fn a_late_listing_of_another_directory_is_dropped() {
     let mut ui = Ui::usual(80, 24);
     ui.play("2");
-    let first = update(&mut ui.state, Msg::Key("l".parse().unwrap()));
+    let first = update(&mut ui.state, Msg::Key("L".parse().unwrap()));
     let [Effect::Query { id, .. }] = first.as_slice() else {
         panic!("{first:?}");
     };
@@ -491,7 +491,7 @@ fn read_only_opens_no_dialog_that_would_change_something() {
     let mut ui = Ui::usual(80, 24);
     ui.state.settings.read_only = true;
     ui.play("2");
-    for key in ["p", "P", "t", "l", "d", "D"] {
+    for key in ["p", "P", "t", "L", "d", "D"] {
         assert_eq!(ui.play(key), []);
         assert!(ui.state.overlays.is_empty(), "{key}");
     }

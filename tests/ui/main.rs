@@ -9,6 +9,7 @@ mod columns;
 mod details;
 mod dialogs;
 mod draw;
+mod explorer;
 mod images;
 mod keys;
 mod networks;

@@ -11,6 +11,7 @@ use super::super::overlay::{Cursor, Field, Finder, Overlay, Prompt, Purpose};
 use super::super::{Effect, Focus, Pane, Severity, State, Tab, View, networks, volumes};
 use super::containers::{on_containers, open_shell, request_for};
 use super::dialogs::open_dialog;
+use super::explorer;
 use super::images::{on_images, open_usage};
 use super::jobs::quit;
 use super::messages::open_notice;
@@ -27,6 +28,9 @@ const MAX_COPY: usize = 74_000;
     reason = "a list: each action and what it does"
 )]
 pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
+    if explorer::act(state, action, effects) {
+        return;
+    }
     match action {
         Action::Help => state.overlays.push(Overlay::Help(Finder::default())),
         Action::Palette => state.overlays.push(Overlay::Palette(Finder::default())),
@@ -123,6 +127,28 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         | Action::LoadImages
         | Action::RemoveImage
         | Action::PruneImages => on_images(state, action, effects),
+        Action::ExploreImage => explorer::open(state),
+        Action::ExploreOpen
+        | Action::ExploreFold
+        | Action::ExploreFoldAll
+        | Action::ExploreLeft
+        | Action::ExploreRight
+        | Action::ExploreWhole
+        | Action::ExploreLayerNext
+        | Action::ExploreLayerPrevious
+        | Action::ExploreFilter
+        | Action::ExploreSort
+        | Action::ExploreAdded
+        | Action::ExploreModified
+        | Action::ExploreRemoved
+        | Action::ExploreUnmodified
+        | Action::ExploreWastedOnly
+        | Action::ExploreAttributes
+        | Action::ExploreWaste
+        | Action::ExploreFacts
+        | Action::ExploreCopyPath
+        | Action::ExploreCopyDigest
+        | Action::ExploreClose => {}
         Action::ShowVolume => show_tab(state, Tab::Volume),
         Action::ShowNetwork => show_tab(state, Tab::Network),
         Action::ShowNetworkMap => show_tab(state, Tab::NetworkMap),
@@ -551,6 +577,7 @@ impl State {
             | Action::CommitContainer
             | Action::ExportContainer => self.containers.selected().is_some(),
             Action::RunImage
+            | Action::ExploreImage
             | Action::CreateContainer
             | Action::RemoveImage
             | Action::PushImages

@@ -4,6 +4,7 @@ mod actions;
 mod containers;
 mod dialogs;
 mod documents;
+mod explorer;
 mod forms;
 mod images;
 mod jobs;
@@ -45,6 +46,10 @@ impl State {
     /// The first effects: ask for everything that the first frame shows.
     pub fn start(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
+        if self.detached {
+            self.loaded = true;
+            return effects;
+        }
         self.ask_containers(Duration::ZERO, &mut effects);
         self.ask_images(Duration::ZERO, &mut effects);
         self.ask_volumes(Duration::ZERO, &mut effects);
@@ -188,6 +193,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             }
         }
         Msg::ShellEnded { generation, result } => on_shell_ended(state, generation, result),
+        Msg::Explored { generation, news } => explorer::take(state, generation, news),
         Msg::Copied(Ok(count)) => state.tell(Severity::Good, format!("copied {count} characters")),
         Msg::Copied(Err(why)) => state.tell(Severity::Error, why),
         Msg::Terminate => effects.push(Effect::Quit),
@@ -406,6 +412,11 @@ fn refuse_if_read_only(state: &mut State) -> bool {
 
 /// Brings what depends on size and choice up to date: page heights, the log and the text of the chosen object, shell sizes.
 fn settle(state: &mut State, effects: &mut Vec<Effect>) {
+    if state.explorer.is_some() {
+        // The panes are not seen.
+        explorer::settle(state);
+        return settle_form(state, effects);
+    }
     let found = layout::regions(state.area(), state);
     for (pane, rect) in &found.lists {
         let rows = usize::from(layout::list_parts(*rect).1.height);

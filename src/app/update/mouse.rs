@@ -5,6 +5,7 @@ use super::super::layout;
 use super::super::overlay::{Cursor, Overlay};
 use super::super::{Effect, Focus, Mouse, MouseKind, State, Tab};
 use super::actions::{go_to, move_detail, set_tab};
+use super::explorer;
 use super::overlays::on_overlay_key;
 
 pub(super) fn on_mouse(state: &mut State, mouse: Mouse, effects: &mut Vec<Effect>) {
@@ -21,6 +22,9 @@ pub(super) fn on_mouse(state: &mut State, mouse: Mouse, effects: &mut Vec<Effect
             }
         };
         return on_overlay_key(state, Key::plain(step), effects);
+    }
+    if state.explorer.is_some() {
+        return explorer::on_mouse(state, mouse, effects);
     }
     let found = layout::regions(state.area(), state);
     let at = ratatui::layout::Position::new(mouse.x, mouse.y);

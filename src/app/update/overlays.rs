@@ -7,6 +7,7 @@ use super::super::key::{Key, KeyCode};
 use super::super::overlay::{self, Confirm, Cursor, Overlay, Purpose, Then, Unused};
 use super::super::{Effect, State};
 use super::actions::{act, move_list, set_filter, set_search};
+use super::explorer;
 use super::forms::{Left, on_form_key};
 use super::jobs::{cancel, run};
 use super::prune::{on_prune_key, open_prune};
@@ -118,18 +119,20 @@ pub(super) fn on_overlay_key(state: &mut State, key: Key, effects: &mut Vec<Effe
         },
         Overlay::Prompt(prompt) => {
             if closes {
-                if let Purpose::Filter { before } = &prompt.purpose {
-                    set_filter(state, before);
-                } else {
-                    set_search(state, "");
+                match &prompt.purpose {
+                    Purpose::Filter { before } => set_filter(state, before),
+                    Purpose::Explorer { before } => explorer::set_filter(state, before),
+                    Purpose::Search => set_search(state, ""),
                 }
                 false
             } else if key.code == KeyCode::Enter {
                 false
             } else if let Some(step @ (-1 | 1)) = step {
                 // The list can be walked while one types.
-                if matches!(prompt.purpose, Purpose::Filter { .. }) {
-                    move_list(state, step);
+                match prompt.purpose {
+                    Purpose::Filter { .. } => move_list(state, step),
+                    Purpose::Explorer { .. } => explorer::step(state, step),
+                    Purpose::Search => {}
                 }
                 true
             } else {
@@ -244,6 +247,7 @@ pub(super) fn prompt_changed(state: &mut State) {
     let text = prompt.field.text().to_owned();
     match prompt.purpose {
         Purpose::Filter { .. } => set_filter(state, &text),
+        Purpose::Explorer { .. } => explorer::set_filter(state, &text),
         Purpose::Search => set_search(state, &text),
     }
 }

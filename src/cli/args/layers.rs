@@ -8,6 +8,12 @@ pub struct Layers {
     /// Format output: 'table', 'table TEMPLATE', 'json' or a Go template, one row for each layer
     #[arg(long, value_name = "string")]
     pub format: Option<String>,
+    /// Look into it on the whole screen: the default on a terminal where no other output is asked for
+    #[arg(long, conflicts_with_all = ["format", "json", "ci", "dive", "plain"])]
+    pub tui: bool,
+    /// Print the table, also on a terminal
+    #[arg(long)]
+    pub plain: bool,
     /// Print everything as one JSON document
     #[arg(long, conflicts_with_all = ["format", "ci", "dive"])]
     pub json: bool,

@@ -56,7 +56,7 @@ impl Images {
             ));
         }
         let image = self.resolve(name)?;
-        let before = self.explore(name)?;
+        let before = self.explore(name, &mut |_| (), cancel)?;
         let from = usize::from(request.from);
         let count = image.layers.len();
         if from >= count {

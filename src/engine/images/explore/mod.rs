@@ -3,10 +3,10 @@
 mod archive;
 mod paper;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use archive::{Archive, PickedLayer};
 use paper::Listed;
@@ -14,9 +14,9 @@ use paper::Listed;
 use super::codec::{self, Compression, Hasher};
 use super::unpack::{shown, stream_error};
 use super::{Images, stored_steps};
-use crate::engine::error::{Attempt, Error, Result};
-use crate::engine::model::image::Image;
-use crate::engine::model::layers::{About, Entry, Explored, Kind, Part};
+use crate::engine::error::{Attempt, Error, Kind as ErrorKind, Result};
+use crate::engine::model::image::{Image, Layer};
+use crate::engine::model::layers::{About, Entry, Explored, Kind, LayerFacts, Part, Step};
 use crate::engine::model::{Cancel, Digest, Platform};
 
 /// What may follow the end marker of a layer's archive, in bytes.
@@ -41,21 +41,36 @@ pub(super) fn on_top_of(below: &Explored, input: &mut dyn Read) -> Result<Vec<En
 }
 
 impl Images {
-    /// An image of the store: its layers' indexes are read, and nothing else.
+    /// An image of the store: its layers' indexes are read, and nothing else. `watch` is told each step.
     ///
     /// # Errors
-    /// As [`Images::resolve`]; a damaged index.
-    pub fn explore(&self, name: &str) -> Result<Explored> {
+    /// As [`Images::resolve`]; a damaged index; `Cancelled` between two layers.
+    pub fn explore(
+        &self,
+        name: &str,
+        watch: &mut dyn FnMut(Step<'_>),
+        cancel: &Cancel,
+    ) -> Result<Explored> {
         let image = self.resolve(name)?;
         let mut explored = Explored::new(about(name, &image));
+        let part = |layer: &Layer| Part {
+            diff_id: layer.diff_id.clone(),
+            blob: layer.blob.clone(),
+            blob_size: layer.blob_size,
+        };
+        let facts = |(number, layer): (usize, &Layer)| LayerFacts {
+            size: layer.size,
+            ..explored.about.layer(number, part(layer))
+        };
+        let outline = image.layers.iter().enumerate().map(facts).collect();
+        watch(Step::Outline(&explored.about, outline));
         for layer in &image.layers {
+            if cancel.is_cancelled() {
+                return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
+            }
             let (_, entries) = self.layer_index(&layer.chain_id)?;
-            let part = Part {
-                diff_id: layer.diff_id.clone(),
-                blob: layer.blob.clone(),
-                blob_size: layer.blob_size,
-            };
-            explored.push(part, entries);
+            explored.push(part(layer), entries);
+            watch(Step::Layer(&explored));
         }
         Ok(explored)
     }
@@ -82,16 +97,12 @@ pub fn archive(
     path: &Path,
     name: Option<&str>,
     platform: Option<&Platform>,
+    watch: &mut dyn FnMut(Step<'_>),
     cancel: &Cancel,
 ) -> Result<Explored> {
     let archive = Archive::open(path)?;
     let picked = archive.pick(name, platform)?;
-    let listed = list_all(&archive, &picked.layers, cancel)?;
-    let sizes = listed
-        .iter()
-        .map(|(_, list)| list.entries.iter().map(|entry| entry.size).sum())
-        .collect();
-    let mut explored = Explored::new(About {
+    let about = About {
         name: picked
             .names
             .first()
@@ -101,28 +112,46 @@ pub fn archive(
         platform: picked.config.platform(),
         user: picked.config.container_config().user,
         has_healthcheck: picked.config.stated().healthcheck.is_some(),
-        history: stored_steps(&picked.config, sizes),
-    });
-    for (part, list) in listed {
+        history: stored_steps(&picked.config, vec![0; picked.layers.len()]),
+    };
+    let facts = |(number, layer): (usize, &PickedLayer)| {
+        let stated = layer.stated.clone();
+        let (blob, blob_size) = stated.unwrap_or_else(|| (layer.diff_id.clone(), 0));
+        let part = Part {
+            diff_id: layer.diff_id.clone(),
+            blob,
+            blob_size,
+        };
+        about.layer(number, part)
+    };
+    let outline = picked.layers.iter().enumerate().map(facts).collect();
+    watch(Step::Outline(&about, outline));
+    let mut explored = Explored::new(about);
+    list_all(&archive, &picked.layers, cancel, &mut |part, list| {
         let entries = settle(&explored, list)?;
         explored.push(part, entries);
-    }
+        watch(Step::Layer(&explored));
+        Ok(())
+    })?;
+    let sizes = explored.layers.iter().map(|layer| layer.size).collect();
+    explored.about.history = stored_steps(&picked.config, sizes);
     Ok(explored)
 }
 
 /// What came of a layer.
 type Done = Result<(Part, Listed)>;
 
-/// Lists all layers, several at a time; the order is kept.
+/// Lists all layers, several at a time, and hands them on in their order as soon as all below are there.
 fn list_all(
     archive: &Archive,
     layers: &[PickedLayer],
     cancel: &Cancel,
-) -> Result<Vec<(Part, Listed)>> {
-    // The first error ends all; of several the one of the lowest layer is told.
+    take: &mut dyn FnMut(Part, Listed) -> Result<()>,
+) -> Result<()> {
     let open: Mutex<VecDeque<usize>> = Mutex::new((0..layers.len()).collect());
-    let done: Mutex<Vec<Option<Done>>> = Mutex::new(layers.iter().map(|_| None).collect());
-    let work = || {
+    let stop = || open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    let (sender, done) = mpsc::channel::<(usize, Done)>();
+    let work = |sender: mpsc::Sender<(usize, Done)>| {
         loop {
             let next = open
                 .lock()
@@ -135,14 +164,11 @@ fn list_all(
             let result = list_one(archive, layer, cancel)
                 .attempt(|| format!("layer {number} of {}", layers.len()));
             if result.is_err() {
-                open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                stop();
             }
-            if let Some(place) = done
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_mut(number)
-            {
-                *place = Some(result);
+            // Nobody receives any more after an error.
+            if sender.send((number, result)).is_err() {
+                return;
             }
         }
     };
@@ -150,23 +176,30 @@ fn list_all(
         .map_or(1, usize::from)
         .min(layers.len());
     std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
+        for _ in 0..threads {
+            let sender = sender.clone();
+            scope.spawn(move || work(sender));
         }
-        work();
-    });
-    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut all = Vec::with_capacity(layers.len());
-    let mut failed = None;
-    for result in done {
-        match result {
-            Some(Ok(listed)) => all.push(listed),
-            Some(Err(error)) => failed = failed.or(Some(error)),
-            // Not begun, as another one had failed.
-            None => {}
+        drop(sender);
+        let mut waiting: BTreeMap<usize, Done> = BTreeMap::new();
+        let mut next = 0;
+        for (number, result) in done {
+            waiting.insert(number, result);
+            while let Some(result) = waiting.remove(&next) {
+                next += 1;
+                let taken = result.and_then(|(part, list)| take(part, list));
+                if taken.is_err() {
+                    stop();
+                    return taken;
+                }
+            }
         }
-    }
-    failed.map_or(Ok(all), Err)
+        // After a gap there is an error: of several the one of the lowest layer is told.
+        waiting
+            .into_values()
+            .find_map(Result::err)
+            .map_or(Ok(()), Err)
+    })
 }
 
 fn list_one(archive: &Archive, layer: &PickedLayer, cancel: &Cancel) -> Result<(Part, Listed)> {

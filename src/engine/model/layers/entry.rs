@@ -61,3 +61,28 @@ pub struct Entry {
     /// Extended attributes.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
+
+impl Entry {
+    /// Everybody may write to it; directories whose files only their owners may remove (the sticky bit) do not count.
+    #[must_use]
+    pub fn is_world_writable(&self) -> bool {
+        let sticky = matches!(self.kind, Kind::Directory { .. }) && self.mode & 0o1000 != 0;
+        let has_mode = !matches!(self.kind, Kind::Symlink { .. } | Kind::Whiteout);
+        has_mode && !sticky && self.mode & 0o002 != 0
+    }
+
+    /// It is the same to whoever uses it: all but its time.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let kinds = match (&self.kind, &other.kind) {
+            (Kind::Directory { .. }, Kind::Directory { .. }) => true,
+            // Of what was not hashed nothing is known.
+            (Kind::File { content: None }, _) => false,
+            (a, b) => a == b,
+        };
+        kinds
+            && (self.mode, self.uid, self.gid, self.size)
+                == (other.mode, other.uid, other.gid, other.size)
+            && self.xattrs == other.xattrs
+    }
+}

@@ -42,6 +42,15 @@ pub struct Part {
     pub blob_size: u64,
 }
 
+/// What looking into an image has come to: it is told step by step, as archives take their time.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// What its documents say: all its layers, the lowest first, whose files are not known yet.
+    Outline(&'a About, Vec<LayerFacts>),
+    /// One more layer has been read: this is the image up to it.
+    Layer(&'a Explored),
+}
+
 /// What is known of an image besides its layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct About {
@@ -87,6 +96,60 @@ pub struct Hidden {
     pub cause: Cause,
 }
 
+impl About {
+    /// What the history says of a layer whose files are not known yet.
+    #[must_use]
+    pub fn layer(&self, number: usize, part: Part) -> LayerFacts {
+        let mut made_by = self.history.iter().filter(|entry| !entry.empty);
+        let instruction = made_by.nth(number);
+        LayerFacts {
+            diff_id: part.diff_id,
+            blob: part.blob,
+            blob_size: part.blob_size,
+            size: 0,
+            files: 0,
+            wasted: 0,
+            hides: 0,
+            command: instruction.map_or(String::new(), |entry| entry.created_by.clone()),
+            created: instruction.and_then(|entry| entry.created),
+        }
+    }
+
+    /// How many layers, from the lowest, most likely came with the image that this one was built on: those before the last
+    /// instruction that says what to run and is followed by layers (nobody says so in the middle of a build). 0 if nothing
+    /// tells.
+    #[must_use]
+    pub fn base_layers(&self) -> usize {
+        let ends = |entry: &HistoryEntry| {
+            let command = instruction(&entry.created_by);
+            entry.empty && (command.starts_with("CMD") || command.starts_with("ENTRYPOINT"))
+        };
+        let total = self.history.iter().filter(|entry| !entry.empty).count();
+        let mut layers = 0;
+        let mut base = 0;
+        for entry in &self.history {
+            layers += usize::from(!entry.empty);
+            if ends(entry) && layers < total {
+                base = layers;
+            }
+        }
+        base
+    }
+}
+
+/// An instruction of the history without what a builder puts in front of it, on one line.
+#[must_use]
+pub fn instruction(command: &str) -> String {
+    let command = command.trim();
+    let shell = "/bin/sh -c ";
+    let command = command.strip_prefix(shell).unwrap_or(command).trim_start();
+    let command = command
+        .strip_prefix("#(nop) ")
+        .unwrap_or(command)
+        .trim_start();
+    command.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 impl Explored {
     /// An image without layers.
     #[must_use]
@@ -100,20 +163,11 @@ impl Explored {
 
     /// Puts a layer on top: entries sorted by path, each path once, as an index has them.
     pub fn push(&mut self, part: Part, entries: Vec<Entry>) {
-        let mut made_by = self.about.history.iter().filter(|entry| !entry.empty);
-        let instruction = made_by.nth(self.layers.len());
         let is_file = |entry: &&Entry| matches!(entry.kind, Kind::File { .. });
-        self.layers.push(LayerFacts {
-            diff_id: part.diff_id,
-            blob: part.blob,
-            blob_size: part.blob_size,
-            size: entries.iter().map(|entry| entry.size).sum(),
-            files: entries.iter().filter(is_file).count(),
-            wasted: 0,
-            hides: 0,
-            command: instruction.map_or(String::new(), |entry| entry.created_by.clone()),
-            created: instruction.and_then(|entry| entry.created),
-        });
+        let mut facts = self.about.layer(self.layers.len(), part);
+        facts.size = entries.iter().map(|entry| entry.size).sum();
+        facts.files = entries.iter().filter(is_file).count();
+        self.layers.push(facts);
         let known = self.stack.waste.len();
         self.stack.add(entries);
         for waste in &self.stack.waste[known..] {
@@ -178,6 +232,62 @@ impl Cause {
                 "set owner and mode where it is made: COPY --chown, --chmod, or in the same RUN"
             }
             Self::Replaced => "leave it out where it is made",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(history: &[(&str, bool)]) -> About {
+        let entry = |(by, empty): &(&str, bool)| HistoryEntry {
+            created: None,
+            created_by: (*by).to_owned(),
+            comment: String::new(),
+            size: 0,
+            empty: *empty,
+        };
+        About {
+            name: String::new(),
+            id: String::new(),
+            platform: Platform::default(),
+            user: String::new(),
+            has_healthcheck: false,
+            history: history.iter().map(entry).collect(),
+        }
+    }
+
+    #[test]
+    fn the_base_ends_where_its_command_is_said() {
+        let debian = ("/bin/sh -c #(nop) ADD file:1 in / ", false);
+        let bash = ("/bin/sh -c #(nop)  CMD [\"bash\"]", true);
+        let run = ("RUN /bin/sh -c make # buildkit", false);
+        let copy = ("COPY app /app # buildkit", false);
+        let cmd = ("CMD [\"/app\"]", true);
+        assert_eq!(about(&[]).base_layers(), 0);
+        assert_eq!(
+            about(&[debian, bash]).base_layers(),
+            0,
+            "it is its own base"
+        );
+        assert_eq!(about(&[debian, bash, run, copy, cmd]).base_layers(), 1);
+        assert_eq!(about(&[debian, bash, run, cmd, copy, cmd]).base_layers(), 2);
+        assert_eq!(about(&[debian, run, cmd]).base_layers(), 0);
+    }
+
+    #[test]
+    fn an_instruction_is_shown_without_its_shell() {
+        let cases = [
+            ("/bin/sh -c #(nop)  CMD [\"sh\"]", "CMD [\"sh\"]"),
+            (
+                "/bin/sh -c apt-get update &&\n  true",
+                "apt-get update && true",
+            ),
+            ("RUN /bin/sh -c x # buildkit", "RUN /bin/sh -c x # buildkit"),
+        ];
+        for (from, to) in cases {
+            assert_eq!(instruction(from), to);
         }
     }
 }

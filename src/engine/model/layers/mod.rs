@@ -6,6 +6,8 @@ pub mod diff;
 pub mod dive;
 mod entry;
 mod explored;
+pub mod filter;
+pub mod listing;
 #[cfg(test)]
 mod oracle;
 pub mod rules;
@@ -15,7 +17,7 @@ mod waste;
 
 pub use diff::Diff;
 pub use entry::{Entry, Kind};
-pub use explored::{About, Explored, Hidden, LayerFacts, Part};
+pub use explored::{About, Explored, Hidden, LayerFacts, Part, Step, instruction};
 pub use rules::{Rules, Verdict};
 pub use tree::Tree;
 pub use waste::{Cause, Stack, Waste};

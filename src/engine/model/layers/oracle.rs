@@ -98,6 +98,23 @@ fn entry(path: Vec<u8>, kind: Kind, size: u64) -> Entry {
     }
 }
 
+pub(super) fn file(path: &str, size: u64, content: u8) -> Entry {
+    let content = Some([content; 32]);
+    entry(path.into(), Kind::File { content }, size)
+}
+
+pub(super) fn directory(path: &str) -> Entry {
+    let kind = Kind::Directory {
+        opaque: false,
+        implied: false,
+    };
+    entry(path.into(), kind, 0)
+}
+
+pub(super) fn whiteout(path: &str) -> Entry {
+    entry(path.into(), Kind::Whiteout, 0)
+}
+
 pub(super) fn a_layer() -> impl Strategy<Value = Vec<Entry>> {
     let part = prop::sample::select(vec!["a", "b", "c", "a-b"]);
     let path = prop::collection::vec(part, 1..4).prop_map(|parts| parts.join("/").into_bytes());
@@ -185,29 +202,12 @@ mod defects {
     use super::*;
     use crate::engine::model::layers::{Cause, dive};
 
-    fn file(path: &str, size: u64, content: u8) -> Entry {
-        let content = Some([content; 32]);
-        entry(path.into(), Kind::File { content }, size)
-    }
-
-    fn directory(path: &str) -> Entry {
-        let kind = Kind::Directory {
-            opaque: false,
-            implied: false,
-        };
-        entry(path.into(), kind, 0)
-    }
-
     fn opaque(path: &str) -> Entry {
         let kind = Kind::Directory {
             opaque: true,
             implied: false,
         };
         entry(path.into(), kind, 0)
-    }
-
-    fn whiteout(path: &str) -> Entry {
-        entry(path.into(), Kind::Whiteout, 0)
     }
 
     /// `etc/a` of 1,000 bytes, `var/big/{1,2}` of 500,000 each.

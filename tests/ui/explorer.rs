@@ -1,0 +1,340 @@
+//! The layer explorer: from the first news to jumps between layers, on every size of screen.
+
+use wharf::app::explorer::{News, Shared, Target};
+use wharf::app::{Effect, Msg, Sub, subscriptions};
+use wharf::engine::model::image::HistoryEntry;
+use wharf::engine::model::layers::{About, Entry, Explored, Kind, Part};
+use wharf::engine::model::{Digest, Platform};
+
+use crate::support::{Ui, ago, failure};
+
+const SIZES: [(u16, u16); 4] = [(160, 48), (80, 24), (60, 20), (40, 10)];
+
+fn entry(path: &str, kind: Kind, size: u64, mode: u32) -> Entry {
+    Entry {
+        path: path.into(),
+        kind,
+        mode,
+        uid: 0,
+        gid: 0,
+        size,
+        mtime: (1_700_000_000, 0),
+        xattrs: Vec::new(),
+    }
+}
+
+fn file(path: &str, size: u64, content: u8) -> Entry {
+    let content = Some([content; 32]);
+    entry(path, Kind::File { content }, size, 0o644)
+}
+
+fn directory(path: &str) -> Entry {
+    let kind = Kind::Directory {
+        opaque: false,
+        implied: false,
+    };
+    entry(path, kind, 0, 0o755)
+}
+
+fn about() -> About {
+    let step = |by: &str, empty| HistoryEntry {
+        created: Some(ago(86_400 * 3)),
+        created_by: by.to_owned(),
+        comment: String::new(),
+        size: 0,
+        empty,
+    };
+    About {
+        name: "shop/api:1.4".to_owned(),
+        id: format!("sha256:{}", "ab".repeat(32)),
+        platform: Platform {
+            os: "linux".to_owned(),
+            architecture: "amd64".to_owned(),
+            ..Platform::default()
+        },
+        user: String::new(),
+        has_healthcheck: false,
+        history: vec![
+            step("/bin/sh -c #(nop) ADD file:9f3b in / ", false),
+            step("/bin/sh -c #(nop)  CMD [\"sh\"]", true),
+            step(
+                "RUN apt-get update && apt-get install -y build-essential curl # buildkit",
+                false,
+            ),
+            step("COPY --chown=app . /srv/app # buildkit", false),
+            step("RUN rm -rf /var/lib/apt/lists # buildkit", false),
+            step("CMD [\"/srv/app/run\"]", true),
+        ],
+    }
+}
+
+fn part(n: u8) -> Part {
+    Part {
+        diff_id: Digest::from_sha256(&[n; 32]),
+        blob: Digest::from_sha256(&[n + 100; 32]),
+        blob_size: 1_000_000 * u64::from(n),
+    }
+}
+
+fn layers() -> Vec<Vec<Entry>> {
+    let mut su = file("bin/su", 70_000, 3);
+    su.mode = 0o4755;
+    let link = Kind::Symlink {
+        target: b"busybox".to_vec(),
+    };
+    vec![
+        vec![
+            directory("bin"),
+            file("bin/busybox", 1_100_000, 1),
+            entry("bin/sh", link, 0, 0o777),
+            su,
+            directory("etc"),
+            file("etc/passwd", 900, 2),
+            directory("tmp"),
+        ],
+        vec![
+            directory("etc"),
+            file("etc/passwd", 950, 4),
+            directory("usr"),
+            directory("usr/bin"),
+            file("usr/bin/gcc", 24_000_000, 5),
+            directory("var"),
+            directory("var/lib"),
+            directory("var/lib/apt"),
+            directory("var/lib/apt/lists"),
+            file("var/lib/apt/lists/main", 17_000_000, 6),
+            file("var/lib/apt/lists/security", 3_000_000, 7),
+        ],
+        vec![
+            directory("srv"),
+            directory("srv/app"),
+            file("srv/app/.env", 120, 8),
+            file("srv/app/run", 5_000_000, 9),
+            file("srv/app/bad\u{1b}[31mname", 5, 10),
+        ],
+        vec![
+            directory("var"),
+            directory("var/lib"),
+            directory("var/lib/apt"),
+            entry("var/lib/apt/lists", Kind::Whiteout, 0, 0),
+        ],
+    ]
+}
+
+fn image() -> Shared {
+    let mut image = Explored::new(about());
+    for (number, entries) in (1..).zip(layers()) {
+        image.push(part(number), entries);
+    }
+    Shared::new(image)
+}
+
+fn generation(ui: &Ui) -> u64 {
+    let sub = subscriptions(&ui.state)
+        .into_iter()
+        .find_map(|sub| match sub {
+            Sub::Explore { generation, .. } => Some(generation),
+            _ => None,
+        });
+    sub.unwrap()
+}
+
+fn tell(ui: &mut Ui, news: News) {
+    let generation = ui.state.explorer.as_ref().unwrap().generation;
+    ui.send(Msg::Explored { generation, news });
+}
+
+/// An image that is looked into, and read.
+pub(crate) fn opened(width: u16, height: u16) -> Ui {
+    let mut ui = Ui::usual(width, height);
+    ui.play("2 l");
+    let _ = generation(&ui);
+    tell(&mut ui, News::Whole(image()));
+    let mut outline = image().image.layers.clone();
+    outline.truncate(4);
+    let explorer = ui.state.explorer.as_mut().unwrap();
+    explorer.take(News::Outline(Box::new(about()), outline));
+    tell(&mut ui, News::Whole(image()));
+    ui
+}
+
+fn check(name: &str, script: &str, typed: &str) {
+    let prepared = |width, height| {
+        let mut ui = opened(width, height);
+        ui.play(script);
+        ui.type_text(typed);
+        ui
+    };
+    for (width, height) in SIZES {
+        let screen = prepared(width, height).screen();
+        insta::assert_snapshot!(format!("{name}_{width}x{height}"), screen);
+    }
+    let ascii = prepared(80, 24).ascii().screen();
+    insta::assert_snapshot!(format!("{name}_ascii"), ascii);
+    let mono = prepared(80, 24).mono().screen();
+    assert_eq!(mono, prepared(80, 24).screen());
+}
+
+#[test]
+fn layers_and_the_change_of_one() {
+    check("layers", "j", "");
+}
+
+#[test]
+fn the_image_up_to_a_layer() {
+    check("whole", "G a i tab", "");
+}
+
+#[test]
+fn hidden_bytes() {
+    check("waste", "w", "");
+}
+
+#[test]
+fn a_filter_that_is_typed() {
+    check("filter", "a G /", "is:secret");
+}
+
+#[test]
+fn layers_are_there_before_their_files() {
+    let mut ui = Ui::usual(80, 24);
+    ui.play("2 l");
+    ui.assert_shows("reading");
+    let facts = |number: usize, n| about().layer(number, part(n));
+    let outline = vec![facts(0, 1), facts(1, 2), facts(2, 3), facts(3, 4)];
+    tell(&mut ui, News::Outline(Box::new(about()), outline));
+    ui.assert_shows("reading layer 1 of 4");
+    ui.assert_shows("COPY --chown=app");
+    let mut read = image().image.layers.clone();
+    read.truncate(2);
+    tell(&mut ui, News::Layers(read));
+    ui.assert_shows("reading layer 3 of 4");
+    ui.assert_shows("42M");
+    assert!(ui.play("j j").is_empty());
+    tell(&mut ui, News::Whole(image()));
+    ui.assert_hides("reading");
+    ui.assert_shows("Change of layer 2");
+    ui.assert_shows("bad·[31mname");
+    // Nobody needs the reader any more.
+    let subs = subscriptions(&ui.state);
+    assert!(!subs.iter().any(|sub| matches!(sub, Sub::Explore { .. })));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_left() {
+    let mut ui = Ui::usual(80, 24);
+    ui.play("2 l");
+    tell(&mut ui, News::Failed(failure("explore: layer 2: damaged")));
+    ui.assert_shows("layer 2: damaged");
+    ui.assert_shows("it cannot be read");
+    ui.play("esc esc");
+    assert!(ui.state.explorer.is_none());
+}
+
+#[test]
+fn news_for_another_explorer_are_dropped() {
+    let mut ui = Ui::usual(80, 24);
+    ui.play("2 l");
+    let old = generation(&ui);
+    ui.play("q l");
+    let news = News::Whole(image());
+    ui.send(Msg::Explored {
+        generation: old,
+        news,
+    });
+    assert!(ui.state.explorer.as_ref().unwrap().image.is_none());
+}
+
+#[test]
+fn hidden_bytes_lead_to_both_layers() {
+    let mut ui = opened(160, 48);
+    ui.play("w");
+    ui.assert_shows("19M (39.9 %) hidden");
+    ui.assert_shows("remove it in the instruction that makes it");
+    ui.play("enter");
+    ui.assert_shows("Change of layer 1");
+    let chosen = |ui: &mut Ui| match ui.play("y").as_slice() {
+        [Effect::Copy(text)] => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(chosen(&mut ui), "/var/lib/apt/lists");
+    ui.play("w");
+    ui.play("right");
+    ui.assert_shows("Change of layer 3");
+    assert_eq!(chosen(&mut ui), "/var/lib/apt/lists");
+    assert_eq!(
+        ui.play("Y"),
+        [Effect::Copy(Digest::from_sha256(&[4; 32]).to_string())]
+    );
+}
+
+#[test]
+fn one_goes_back_step_by_step() {
+    let mut ui = opened(80, 24);
+    ui.play("tab w /");
+    ui.type_text("apt");
+    ui.play("<cr>");
+    ui.assert_shows("/apt");
+    ui.play("esc");
+    ui.assert_hides("/apt ");
+    ui.play("esc");
+    ui.assert_shows("Change of layer");
+    ui.play("esc esc");
+    assert!(ui.state.explorer.is_none());
+    ui.assert_shows("busybox:latest");
+    // A filter that is not wanted after all.
+    let mut ui = opened(80, 24);
+    ui.play("/");
+    ui.type_text("passwd");
+    ui.play("esc");
+    ui.assert_hides("/passwd");
+}
+
+#[test]
+fn started_for_one_image_it_ends_with_it() {
+    let mut ui = Ui::usual(80, 24);
+    let target = Target::Stored("a".to_owned());
+    ui.state.explore(target, true);
+    tell(&mut ui, News::Whole(image()));
+    assert_eq!(ui.play("2"), [], "there are no panes below it");
+    assert!(ui.state.explorer.is_some());
+    assert_eq!(ui.play("q"), [Effect::Quit]);
+    assert_eq!(ui.play("esc"), [Effect::Quit]);
+}
+
+#[test]
+fn a_click_chooses_and_a_second_one_folds() {
+    let mut ui = opened(160, 48);
+    let click = |ui: &mut Ui, wanted: &str| {
+        let screen = ui.screen();
+        let (y, line) = (0_u16..)
+            .zip(screen.lines())
+            .find(|(_, line)| line.contains(wanted))
+            .unwrap();
+        let x = line.split(wanted).next().unwrap().chars().count();
+        let mouse = wharf::app::Mouse {
+            kind: wharf::app::MouseKind::Press,
+            x: u16::try_from(x).unwrap(),
+            y,
+        };
+        ui.send(Msg::Mouse(mouse));
+    };
+    click(&mut ui, "RUN apt-get");
+    ui.assert_shows("Change of layer 1");
+    click(&mut ui, "▾usr/");
+    ui.assert_shows("gcc");
+    click(&mut ui, "▾usr/");
+    ui.assert_hides("gcc");
+}
+
+#[test]
+fn an_image_of_nothing_has_an_explorer_too() {
+    let mut ui = Ui::usual(80, 24);
+    ui.play("2 l");
+    let mut about = about();
+    about.history.clear();
+    tell(&mut ui, News::Outline(Box::new(about.clone()), Vec::new()));
+    tell(&mut ui, News::Whole(Shared::new(Explored::new(about))));
+    ui.play("j G tab j enter space - a s w W i f esc / x <cr>");
+    ui.assert_shows("Layers 0");
+}
