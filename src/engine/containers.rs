@@ -33,7 +33,7 @@ use super::{
 /// Exit code of a container whose monitor was killed: its init got SIGKILL (128 + 9).
 const EXIT_KILLED: i32 = 137;
 
-const SIGKILL: i32 = 9;
+pub(super) const SIGKILL: i32 = 9;
 
 /// How long a process that was killed may take to end, as with Docker.
 const DYING: Duration = Duration::from_secs(10);
@@ -138,8 +138,10 @@ fn state_of(engine: &Engine, container: &Arc<Container>) -> Result<State> {
 
 /// A removal that was cut off half-way is finished, unless somebody is at it right now.
 fn finish_removal(engine: &Engine, container: &Container, state: State) -> Result<State> {
-    let path = lock_path(engine, &container.id);
-    let Some(_lock) = file::try_lock(&path)? else {
+    let lock = file::try_lock(&lock_path(engine, &container.id));
+    // Somebody has just finished it.
+    let lock = lock.map_err(|error| no_such_if_gone(&container.id, error))?;
+    let Some(_lock) = lock else {
         return Ok(state);
     };
     let errors = teardown::remove(engine.roots(), container);
@@ -441,28 +443,45 @@ pub(super) fn stop(
     request: &request::Stop,
     keep: Keep,
 ) -> Result<()> {
-    let mut summary = get(engine, id)?;
+    let summary = get(engine, id)?;
     let number = request.signal.as_ref().map(|text| {
         signal::parse(text).ok_or_else(|| Error::invalid(format!("invalid signal: {text}")))
     });
     let number = number.transpose()?;
-    let deadline = Instant::now() + leftovers::PATIENCE;
+    stop_by(engine, summary, |control| {
+        control
+            .stop(number, request.timeout, keep == Keep::ForRestart)
+            .map(|_exit| ())
+    })
+}
+
+/// Asks the monitor of the day until the container is over.
+fn stop_by(
+    engine: &Engine,
+    mut summary: ContainerSummary,
+    ask: impl Fn(Control) -> Result<()>,
+) -> Result<()> {
+    let id = summary.container.id.clone();
+    let mut deadline = Instant::now() + leftovers::PATIENCE;
     while Instant::now() < deadline {
         if !summary.state.status.is_live() {
             return Ok(());
         }
-        if let Some(control) = Control::connect(&engine.roots().live(id))? {
-            match control.stop(number, request.timeout, keep == Keep::ForRestart) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == Kind::Unavailable => {}
+        if let Some(control) = Control::connect(&engine.roots().live(&id))? {
+            match ask(control) {
+                Ok(()) => return Ok(()),
+                // However long that took: it is over, or one monitor later.
+                Err(error) if error.kind() == Kind::Unavailable => {
+                    deadline = Instant::now() + leftovers::PATIENCE;
+                }
                 Err(error) => {
                     return Err(error.attempting(format!("stop {}", summary.container.name)));
                 }
             }
         }
         // Over already, or its monitor was killed: a look settles which, and may start it again by its policy.
-        leftovers::await_monitor(engine, id)?;
-        summary = match get(engine, id) {
+        leftovers::await_monitor(engine, &id)?;
+        summary = match get(engine, &id) {
             Err(error) if error.kind() == Kind::NotFound => return Ok(()),
             other => other?,
         };
@@ -585,14 +604,13 @@ pub(super) fn remove(engine: &Engine, id: &ContainerId, request: request::Remove
     }
     for _ in 0..TURNS {
         if live {
-            let now = request::Stop {
-                signal: Some("KILL".to_owned()),
-                timeout: Some(0),
-            };
-            match stop(engine, id, &now, Keep::AsConfigured) {
+            let summary = match get(engine, id) {
                 Err(error) if error.kind() == Kind::NotFound => return Ok(()),
                 other => other?,
-            }
+            };
+            stop_by(engine, summary, |control| {
+                leftovers::end(engine, id, control)
+            })?;
         }
         if remove_at_rest(engine, id, request)? {
             return Ok(());
@@ -762,13 +780,18 @@ pub(super) fn lock_path(engine: &Engine, id: &ContainerId) -> std::path::PathBuf
 
 /// Waits for a container's lock; `NotFound` in Docker's words if it is gone.
 pub(super) fn lock(engine: &Engine, id: &ContainerId) -> Result<Lock> {
-    let lock = file::lock(&lock_path(engine, id)).map_err(|error| match error.kind() {
-        Kind::NotFound => records::no_such(id.as_str()),
-        _ => error,
-    })?;
+    let lock = file::lock(&lock_path(engine, id)).map_err(|error| no_such_if_gone(id, error))?;
     // It may have been removed while we waited.
     records::expect(engine.roots(), id)?;
     Ok(lock)
+}
+
+/// A lock that is not there is that of a container that went meanwhile.
+fn no_such_if_gone(id: &ContainerId, error: Error) -> Error {
+    match error.kind() {
+        Kind::NotFound => records::no_such(id.as_str()),
+        _ => error,
+    }
 }
 
 /// Records of containers that do not outlive their exit need not survive a power cut either.

@@ -3,6 +3,7 @@
 //! for the one after.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,9 @@ const STAGE: &str = ".new-";
 
 /// How long a monitor may take to come or to go. Its teardown kills what does not end by itself.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a monitor may take to kill its container and to clear up, before it is killed itself.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// How soon a look sees that a monitor has spoken.
 const NOTICED: Duration = Duration::from_millis(10);
@@ -169,6 +173,26 @@ pub(super) fn at_rest(engine: &Engine, container: &Arc<Container>) -> Result<Sta
     }
 }
 
+/// Ends a container at once, whatever its monitor does: one that does not answer (somebody has stopped it, it hangs) is killed
+/// after ten seconds. What it leaves is cleared away by the next look.
+///
+/// # Errors
+/// [`Kind::Unavailable`] if the monitor was killed, or died meanwhile.
+pub(super) fn end(engine: &Engine, id: &ContainerId, control: control::Control) -> Result<()> {
+    if control.kill()?.wait_at_most(SILENCE)? {
+        return Ok(());
+    }
+    let live = engine.roots().live(id);
+    if let Some(pid) = control::monitor_alive(&live)? {
+        // By a descriptor, and only if it still holds the lock: the number may be somebody else's by now.
+        let monitor = process::open_pidfd(pid)?;
+        if control::monitor_alive(&live)? == Some(pid) {
+            process::send_signal(monitor.as_fd(), containers::SIGKILL)?;
+        }
+    }
+    Err(control::gone())
+}
+
 /// Until a monitor that does not answer has ended, or for a moment.
 ///
 /// # Errors
@@ -183,10 +207,7 @@ pub(super) fn await_monitor(engine: &Engine, id: &ContainerId) -> Result<()> {
 /// Until a process ends, or for a moment.
 fn await_end(pid: i32) -> Result<()> {
     match process::open_pidfd(pid) {
-        Ok(pidfd) => {
-            use std::os::fd::AsFd;
-            process::wait_ended(pidfd.as_fd(), NOTICED).map(|_| ())
-        }
+        Ok(pidfd) => process::wait_ended(pidfd.as_fd(), NOTICED).map(|_| ()),
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
         Err(error) => Err(error),
     }

@@ -724,7 +724,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::Conflict`] when it does not run or is paused already.
     pub fn pause(&self, id: &ContainerId) -> Result<()> {
-        containers::pause(self, id)
+        self.explained(id, containers::pause(self, id))
     }
 
     /// Thaws them.
@@ -732,7 +732,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::Conflict`] when it is not paused.
     pub fn unpause(&self, id: &ContainerId) -> Result<()> {
-        containers::unpause(self, id)
+        self.explained(id, containers::unpause(self, id))
     }
 
     /// Removes a container and everything of it.
@@ -748,7 +748,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::Conflict`] if it is taken; [`Kind::InvalidInput`] for what is no name. The old one stays then.
     pub fn rename(&self, id: &ContainerId, name: &str) -> Result<()> {
-        alter::rename(self, id, name)
+        self.explained(id, alter::rename(self, id, name))
     }
 
     /// Changes limits and restart policy, at once where it runs, and for the next start.
@@ -756,7 +756,7 @@ impl Engine {
     /// # Errors
     /// A limit that cannot be, or that the kernel refuses: then everything is as it was.
     pub fn update(&self, id: &ContainerId, request: &request::Update) -> Result<()> {
-        alter::update(self, id, request)
+        self.explained(id, alter::update(self, id, request))
     }
 
     /// What differs from the image in a container's files, sorted by path.

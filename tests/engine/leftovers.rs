@@ -2,10 +2,13 @@
 //! clears it away, and nobody is told of system calls that failed for it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use wharf::engine::runtime::channel::{Channel, Report, Request};
 
 use crate::support::{
     BUSYBOX, Host, PATIENCE, cgroup_mounts, cgroups_of, names_in, privileged, wait_until,
@@ -224,4 +227,114 @@ fn an_exec_into_a_container_whose_process_is_just_ending_says_that_it_does_not_r
     assert_eq!(output.code, 1, "{output:#?}");
     assert!(output.stderr.contains("not running"), "{output:#?}");
     assert!(!output.stderr.contains("process"), "{output:#?}");
+}
+
+#[test]
+fn a_removal_that_somebody_else_finishes_meanwhile_is_told_as_a_container_that_is_gone() {
+    let Some(host) = host() else { return };
+    host.ok(["run", "--network", "none", BUSYBOX, "true"]);
+    let id = host.container_ids().remove(0);
+    let dir = host.data().join("containers").join(&id);
+    let state = fs::read_to_string(dir.join("state.json")).unwrap();
+    let removing = state.replace("\"exited\"", "\"removing\"");
+    assert_ne!(state, removing);
+    fs::write(dir.join("state.json"), removing).unwrap();
+    // As when its directory goes between the look at its state and that at its lock.
+    let _ = fs::remove_file(dir.join("lock"));
+    symlink("/nonexistent/lock", dir.join("lock")).unwrap();
+    let output = host.wharf(["restart", &id]);
+    fs::remove_file(dir.join("lock")).unwrap();
+    assert_eq!(output.code, 1, "{output:#?}");
+    let told = format!("No such container: {id}");
+    assert!(output.stderr.contains(&told), "{output:#?}");
+}
+
+#[test]
+fn a_change_of_a_container_that_goes_by_itself_meanwhile_is_told_in_words() {
+    let Some(host) = host() else { return };
+    // Chance decides how far each change comes before the container is gone.
+    for round in 0..12 {
+        let id = run(&host, &["--rm", "--name", "goes"]);
+        let mut stop = host.command(["stop", "-t", "0", &id]);
+        let mut stop = stop.stdout(Stdio::null()).spawn().unwrap();
+        let changes: [&[&str]; 3] = [
+            &["update", "--memory", "64m", &id],
+            &["rename", &id, "other"],
+            &["pause", &id],
+        ];
+        let change = changes.into_iter().cycle().nth(round).unwrap();
+        let output = host.wharf(change.iter().copied());
+        assert!(stop.wait().unwrap().success());
+        let told = output.stderr.to_lowercase();
+        assert!(!told.contains("no such file"), "{change:?}: {output:#?}");
+    }
+}
+
+/// A conversation with a container's monitor.
+fn front(host: &Host, id: &str) -> Channel {
+    let socket = host.run().join("containers").join(id).join("ctl.sock");
+    let stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    Channel::new(stream.into())
+}
+
+#[test]
+fn what_is_being_killed_cannot_be_paused() {
+    let Some(host) = host() else { return };
+    let id = run(&host, &[]);
+    let mut front = front(&host, &id);
+    let stopped = Stopped::stop(monitor_of(&host, &id));
+    // It hears both at once, so that the process has not ended in between.
+    let kill = Request::Stop {
+        signal: Some(libc::SIGKILL),
+        timeout: Some(0),
+        keep: true,
+    };
+    front.request(&kill).unwrap();
+    front.request(&Request::Pause).unwrap();
+    drop(stopped);
+    front.report().unwrap_err();
+    let over = front.report().unwrap();
+    assert!(matches!(over, Some(Report::Exit(_))), "{over:?}");
+}
+
+/// Whether a process has ended and its parent has not seen it yet.
+fn is_zombie(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')')
+        .next()
+        .is_some_and(|rest| rest.starts_with(" Z"))
+}
+
+#[test]
+fn a_process_that_ends_while_it_is_paused_is_started_again_thawed() {
+    let Some(host) = host() else { return };
+    let id = run(&host, &["--restart", "always"]);
+    let pid = host.ok(["inspect", "-f", "{{.State.Pid}}", &id]);
+    let mut front = front(&host, &id);
+    // Once it has refused this, it listens to this front.
+    front.request(&Request::Unpause).unwrap();
+    front.report().unwrap_err();
+    let stopped = Stopped::stop(monitor_of(&host, &id));
+    // When it goes on, it sees the request first, and then the end of the process.
+    front.request(&Request::Pause).unwrap();
+    kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    wait_until("the end of the process", PATIENCE, || is_zombie(&pid));
+    drop(stopped);
+    front.report().unwrap();
+    wait_until("the next process", PATIENCE, || {
+        let told = "{{.State.Status}} {{.RestartCount}}";
+        host.ok(["inspect", "-f", told, &id]) == "running 1"
+    });
+    host.ok(["exec", &id, "true"]);
+}
+
+#[test]
+fn a_removal_by_force_does_not_wait_for_a_monitor_that_is_stopped() {
+    let Some(host) = host() else { return };
+    let id = run(&host, &[]);
+    let _stopped = Stopped::stop(monitor_of(&host, &id));
+    host.ok(["rm", "-f", &id]);
+    assert_eq!(host.container_ids(), Vec::<String>::new());
+    assert!(cgroups_of(&[id]).is_empty());
 }

@@ -274,6 +274,19 @@ impl Control {
         Ok(Watch(self))
     }
 
+    /// Kills it; the end is told as to [`Self::watch`].
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] if the monitor ended meanwhile.
+    pub fn kill(mut self) -> Result<Watch> {
+        self.request(&Request::Stop {
+            signal: Some(libc::SIGKILL),
+            timeout: Some(0),
+            keep: false,
+        })?;
+        Ok(Watch(self))
+    }
+
     /// Joins its streams.
     ///
     /// # Errors
@@ -351,7 +364,7 @@ impl Watch {
     }
 }
 
-fn gone() -> Error {
+pub(crate) fn gone() -> Error {
     Error::new(Kind::Unavailable, "the container's monitor is gone")
 }
 

@@ -68,7 +68,7 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
     if !is_rootless {
         process::hide_from_tracers()?;
         if namespaces & process::NEWPID != 0 {
-            namespace::enter(target.as_fd(), process::NEWPID)?;
+            namespace::enter(target.as_fd(), process::NEWPID).map_err(unless_ended)?;
         }
     }
     let group = match join.cgroup.unified() {
@@ -128,8 +128,18 @@ pub fn start_attended(join: &Join<'_>, attendant: &mut dyn Attendant) -> Result<
                 timeline: Vec::new(),
                 terms: join.terms,
             };
-            started.finish(attached, init::JOIN, attendant)
+            started
+                .finish(attached, init::JOIN, attendant)
+                .map_err(unless_ended)
         }
+    }
+}
+
+/// A process that is just ending has no namespaces any more (setns(2), `ESRCH`).
+fn unless_ended(error: Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::ESRCH) => Error::conflict("the container is not running"),
+        _ => error,
     }
 }
 

@@ -36,6 +36,9 @@ const OTHERS_KILLED: u64 = 10;
 /// Longer than anything that comes to an end takes, on a machine that is slow and busy.
 const HANGS: Duration = Duration::from_mins(3);
 
+/// So many problems end a long one early.
+const ENOUGH: usize = 12;
+
 /// After so long, paused containers go on.
 const THAW: Duration = Duration::from_secs(4);
 
@@ -99,10 +102,11 @@ fn a_store_outlives_eight_processes_that_are_killed_at_random() {
     if long.is_some() {
         soak.tell_answers();
     }
-    let problems = soak.problems.lock().unwrap().clone();
-    assert!(problems.is_empty(), "seed {seed}:\n{}", problems.join("\n"));
     checker::assert_consistent(&host, seed);
     checker::assert_nothing_is_left(&host, seed);
+    // Last: a store may be damaged by more than what an answer tells, and that has to be seen, too.
+    let problems = soak.problems.lock().unwrap().clone();
+    assert!(problems.is_empty(), "seed {seed}:\n{}", problems.join("\n"));
 }
 
 impl Soak<'_> {
@@ -125,7 +129,7 @@ impl Soak<'_> {
 
     fn goes_on(&self) -> bool {
         if let Some(deadline) = self.deadline {
-            return Instant::now() < deadline && self.problems.lock().unwrap().is_empty();
+            return Instant::now() < deadline && self.problems.lock().unwrap().len() < ENOUGH;
         }
         let more = |left: u64| left.checked_sub(1);
         self.left

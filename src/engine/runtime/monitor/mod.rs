@@ -205,6 +205,8 @@ struct Monitor {
     pulse: Option<Pulse>,
     /// When a stop has lasted too long.
     kill_at: Option<Instant>,
+    /// SIGKILL is on its way to what runs.
+    killed: bool,
     /// A front or the host wants it to end: no restart.
     stopping: bool,
     /// That was `stop`, which has an event of its own.
@@ -262,6 +264,7 @@ impl Monitor {
             phase: Phase::Over,
             pulse: Pulse::of(plan),
             kill_at: None,
+            killed: false,
             stopping: false,
             stop_asked: false,
             fate: Fate::AsPlanned,
@@ -625,6 +628,7 @@ impl Monitor {
     }
 
     fn kill_now(&mut self) {
+        self.killed = true;
         if let Phase::Running(run) = &self.phase {
             let _ = run.process.signal(SIGKILL);
         }
@@ -651,6 +655,7 @@ impl Monitor {
                     self.state.stopped_by_user = true;
                 }
                 if number == SIGKILL {
+                    self.killed = true;
                     self.thaw();
                 }
                 let _ = self.write_live_state();
@@ -668,6 +673,8 @@ impl Monitor {
 
     fn pause(&mut self) -> Result<()> {
         match self.state.status {
+            // Frozen now, it would never end (cgroup-v1/freezer-subsystem.rst), nor would whoever waits for that.
+            Status::Running if self.killed => return Err(self.conflict("is not running")),
             Status::Running => {}
             Status::Paused => return Err(self.conflict("is already paused")),
             Status::Restarting => return Err(self.conflict("is restarting")),
@@ -738,11 +745,14 @@ impl Monitor {
         self.state.oom_killed = self.count_oom_kills();
         self.phase = Phase::Over;
         self.kill_at = None;
+        self.killed = false;
         self.halt_health();
         self.state.end_health();
         self.end_streams();
         // Nobody is to find it at its addresses any more; what fails here is tried again by the teardown.
         let _ = self.networks.detach(&self.plan, &self.live);
+        // It ended just when it was paused, or was killed while it was: the next process must not be born frozen.
+        self.thaw();
         self.state.status = Status::Exited;
         self.state.pid = None;
         self.state.pid_start = 0;
