@@ -40,6 +40,10 @@ snap:
 docs:
     WHARF_UPDATE=1 cargo test --locked --test tidy
 
+# Manual pages, one for each verb: man -l target/man/wharf-run.1
+man dir="target/man":
+    cargo run --locked --quiet -- system man {{dir}}
+
 # Benchmarks (needs root), with an optional name.
 bench name="":
     cargo bench --locked {{ if name == "" { "--bench run --bench verbs --bench oci --bench start --bench memory --bench tui --bench images" } else { "--bench " + name } }}

@@ -25,6 +25,7 @@ pub mod layers;
 pub mod list;
 pub mod log;
 pub mod login;
+mod man;
 pub mod manifest;
 pub mod missing;
 pub mod modes;

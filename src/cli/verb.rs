@@ -9,9 +9,9 @@ use super::missing::{self, Flag};
 use super::parse::Arity;
 use super::report::Outcome;
 use super::{
-    Context, args, boot, complete, container, cp, demo, disk, files, image, layers, login,
-    manifest, network, prune, published, registry, run, search, stats, system, top, typed, update,
-    volume,
+    Context, args, boot, complete, container, cp, demo, disk, files, image, layers, login, man,
+    manifest, network, oci, prune, published, registry, run, search, stats, system, top, typed,
+    update, volume,
 };
 
 /// One verb.
@@ -113,6 +113,7 @@ pub const VERBS: &[Verb] = &[
     verb!(Some(("image", &["prune"])), None, "[OPTIONS]", Arity::None, args::Prune, NONE, prune::images, "Remove unused images"),
     verb!(Some(("system", &["check"])), None, "[OPTIONS]", Arity::None, args::Check, NONE, disk::check, "Verify everything that is stored, and repair it"),
     verb!(Some(("system", &["df"])), None, "[OPTIONS]", Arity::None, args::Df, NONE, disk::df, "Show disk usage"),
+    verb!(Some(("system", &["man"])), None, "DIRECTORY", Arity::Exactly(1), args::Plain, NONE, man::write, "Write the manual pages into a directory"),
     verb!(Some(("system", &["prune"])), None, "[OPTIONS]", Arity::None, args::PruneSystem, NONE, prune::system, "Remove unused data"),
     verb!(Some(("manifest", &["annotate"])), None, "[OPTIONS] MANIFEST_LIST MANIFEST", Arity::Exactly(2), args::ManifestAnnotate, NONE, manifest::annotate, "Add additional information to a local image manifest"),
     verb!(Some(("manifest", &["create"])), None, "[OPTIONS] MANIFEST_LIST MANIFEST [MANIFEST...]", Arity::AtLeast(2), args::ManifestCreate, NONE, manifest::create, "Create a local manifest list for annotating and pushing to a registry"),
@@ -227,7 +228,7 @@ pub fn overview() -> String {
         .iter()
         .filter_map(row)
         .filter(|(name, _)| !COMMON.contains(name))
-        .chain([("oci", "An OCI runtime with runc's commands and flags")])
+        .chain([("oci", oci::ABOUT)])
         .collect();
     others.sort_unstable();
     format!(
@@ -277,7 +278,7 @@ fn distance(left: &str, right: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-/// The whole tree as clap sees it: for completion scripts and manual pages, never for parsing.
+/// The whole tree as clap sees it: for completion scripts, never for parsing.
 pub fn tree() -> Command {
     let leaf = |verb: &Verb, name: &'static str| {
         let command = missing::accept(

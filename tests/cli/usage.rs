@@ -222,6 +222,81 @@ fn bash_completes_verbs_flags_and_values() {
     assert_eq!(completed_by_bash("wharf completion f"), ["fish"]);
 }
 
+/// What a shell with its own line editor or its own command for it offers at the end of each line; `None` where it is not.
+fn completed_by(shell: &str, args: &[&str], lines: &[&str]) -> Option<String> {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_wharf"));
+    let dir = program.parent().unwrap().to_str().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(shell)
+        .args(args)
+        .args(lines)
+        .env("PATH", format!("{dir}:{}", std::env::var("PATH").unwrap()))
+        .env("HOME", home.path())
+        .env("WHARF_ROOT", "/nonexistent/root")
+        .stdin(std::process::Stdio::null())
+        .output();
+    match output {
+        Ok(output) => Some(String::from_utf8(output.stdout).unwrap()),
+        Err(error) => {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{shell}");
+            None
+        }
+    }
+}
+
+/// A zsh at a terminal of zpty's: each line is typed, completed by the tabulator, and printed instead of run.
+const TYPED_IN_ZSH: &str = r#"
+zmodload zsh/zpty
+zpty z 'zsh -f -i'
+zpty -w z 'PS1=; autoload -Uz compinit; compinit -u -D; eval "$(wharf completion zsh)"; bindkey "^I" complete-word; print -r -- "<""ready>"'
+shown() {
+    local out
+    while zpty -r z out; do
+        out=${out//[$'\r\n']/}
+        [[ $out == '<'*'>' ]] && { print -r -- "${${out#<}%>}"; return }
+    done
+}
+shown >/dev/null
+for line in "$@"; do
+    zpty -w -n z $'\C-u'"$line"$'\t\C-a'"print -r -- '<"$'\C-e'">'"$'\n'
+    shown
+done
+zpty -d z
+"#;
+
+#[test]
+fn zsh_completes_at_a_terminal_where_it_is() {
+    let lines = [
+        "wharf unp",
+        "wharf volume pr",
+        "wharf run --volumes",
+        "wharf run --restart unl",
+    ];
+    let Some(shown) = completed_by("zsh", &["-f", "-c", TYPED_IN_ZSH, "zsh"], &lines) else {
+        return;
+    };
+    let expect = "wharf unpause\nwharf volume prune\nwharf run --volumes-from\nwharf run --restart unless-stopped\n";
+    assert_eq!(shown, expect);
+}
+
+#[test]
+fn fish_completes_with_descriptions_where_it_is() {
+    for (line, expect) in [
+        (
+            "wharf unp",
+            "unpause\tUnpause all processes within one or more containers\n",
+        ),
+        ("wharf volume pr", "prune\tRemove unused local volumes\n"),
+        ("wharf run --restart unl", "unless-stopped\n"),
+    ] {
+        let asked = "wharf completion fish | source; complete -C $argv[1]";
+        let Some(shown) = completed_by("fish", &["--no-config", "-c", asked], &[line]) else {
+            return;
+        };
+        assert_eq!(shown, expect, "{line}");
+    }
+}
+
 #[test]
 fn the_scripts_of_other_shells_are_read_by_them_where_they_are() {
     for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
@@ -235,6 +310,44 @@ fn the_scripts_of_other_shells_are_read_by_them_where_they_are() {
         {
             Ok(output) => assert!(output.status.success(), "{shell}: {output:?}"),
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{shell}"),
+        }
+    }
+}
+
+#[test]
+fn manual_pages_are_read_by_man_without_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let pages = dir.path().join("man1");
+    let ran = wharf(&["system", "man", pages.to_str().unwrap()]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+        (0, "", "")
+    );
+    for (page, part) in [
+        ("wharf.1", "wharf-run(1)"),
+        ("wharf-run.1", "--volumes-from"),
+        ("wharf-container-run.1", "--volumes-from"),
+        ("wharf-volume.1", "wharf-volume-prune(1)"),
+        ("wharf-system-df.1", "wharf system df [OPTIONS]"),
+        ("wharf-oci.1", "delete"),
+    ] {
+        let read = std::process::Command::new("man")
+            .args(["--warnings", "-P", "cat", "-l"])
+            .arg(pages.join(page))
+            .current_dir(dir.path())
+            .envs([("MANWIDTH", "120"), ("MANROFFOPT", "-c"), ("LC_ALL", "C")])
+            .output();
+        match read {
+            Ok(output) => {
+                // Bold letters are struck twice where a terminal is old.
+                let text = String::from_utf8_lossy(&output.stdout).replace('\u{2010}', "-");
+                assert!(
+                    output.status.success() && text.contains(part),
+                    "{page}: {text}"
+                );
+                assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{page}");
+            }
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{page}"),
         }
     }
 }

@@ -23,6 +23,14 @@ use grammar::Parsed;
 use report::{Failure, Log};
 use table::{Command, GLOBAL};
 
+/// What it is, in one line.
+pub(super) const ABOUT: &str = "An OCI runtime with runc's commands and flags";
+
+/// Its commands with their help line.
+pub(super) fn commands() -> impl Iterator<Item = (&'static str, &'static str)> {
+    table::names()
+}
+
 /// What a command returns: the exit code.
 type Outcome = Result<u8, Failure>;
 

@@ -417,6 +417,11 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
+/// All commands with their help line.
+pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    COMMANDS.iter().map(|command| (command.name, command.about))
+}
+
 /// Commands of runc that need CRIU (Checkpoint/Restore In Userspace), which is another program.
 const NEED_CRIU: &[&str] = &["checkpoint", "restore"];
 
