@@ -8,7 +8,7 @@ use regex::Regex;
 
 use super::value;
 use crate::engine::model::LogConfig;
-use crate::engine::model::log::{Driver, SyslogAddress, SyslogForm, Tag};
+use crate::engine::model::log::{Driver, SyslogAddress, SyslogForm, SyslogTls, Tag};
 
 /// Docker's default of `max-buffer-size`.
 const BUFFER: u64 = 1_000_000;
@@ -58,6 +58,7 @@ pub fn config(driver: Option<&str>, options: &[String]) -> Result<LogConfig, Str
         }
         config.given.insert(key.to_owned(), value.to_owned());
     }
+    check_tls(&config)?;
     if size.is_some() && is_blocking {
         return Err("logging opt 'max-buffer-size' is for mode=non-blocking".to_owned());
     }
@@ -171,10 +172,40 @@ fn of_syslog(config: &mut LogConfig, key: &str, value: &str) -> Result<(), Strin
         "syslog-address" => config.syslog.address = address(value)?,
         "syslog-facility" => config.syslog.facility = facility(value)?,
         "syslog-format" => config.syslog.form = form(value)?,
-        "syslog-tls-ca-cert" | "syslog-tls-cert" | "syslog-tls-key" | "syslog-tls-skip-verify" => {
-            return Err(format!("log opt '{key}' is not supported yet"));
+        "syslog-tls-ca-cert" => config.syslog.tls.authority = file(key, value)?,
+        "syslog-tls-cert" => config.syslog.tls.certificate = file(key, value)?,
+        "syslog-tls-key" => config.syslog.tls.key = file(key, value)?,
+        // Docker: said at all is said. But who says `false` means it.
+        "syslog-tls-skip-verify" => {
+            config.syslog.tls.anyhow = value.is_empty() || boolean(key, value)?;
         }
         _ => return Err(unknown(config.driver, key)),
+    }
+    Ok(())
+}
+
+/// Monitors read it, who have another working directory.
+fn file(key: &str, path: &str) -> Result<Option<String>, String> {
+    if path.is_empty() {
+        return Ok(None);
+    }
+    if !path.starts_with('/') {
+        return Err(format!(
+            "invalid value for {key}: {path}: the path is not absolute"
+        ));
+    }
+    Ok(Some(path.to_owned()))
+}
+
+/// Options of TLS are for a server that speaks it, and a certificate has a key.
+fn check_tls(config: &LogConfig) -> Result<(), String> {
+    let tls = &config.syslog.tls;
+    if tls.certificate.is_some() != tls.key.is_some() {
+        return Err("syslog-tls-cert and syslog-tls-key belong together".to_owned());
+    }
+    let is_tls = matches!(config.syslog.address, Some(SyslogAddress::Tls(_)));
+    if !is_tls && *tls != SyslogTls::default() {
+        return Err("syslog-tls-* options are for syslog-address=tcp+tls://ADDRESS".to_owned());
     }
     Ok(())
 }
@@ -184,24 +215,24 @@ fn address(text: &str) -> Result<Option<SyslogAddress>, String> {
         return Ok(None);
     }
     let wrong = |why: &str| format!("invalid value for syslog-address: {text}: {why}");
-    let (scheme, rest) = text
-        .split_once("://")
-        .ok_or_else(|| wrong("it is none of udp://, tcp://, unix:// and unixgram://"))?;
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| {
+        wrong("it is none of udp://, tcp://, tcp+tls://, unix:// and unixgram://")
+    })?;
     Ok(Some(match scheme {
         "unix" | "unixgram" if !rest.starts_with('/') => {
             return Err(wrong("the path is not absolute"));
         }
         "unix" => SyslogAddress::UnixStream(rest.to_owned()),
         "unixgram" => SyslogAddress::UnixDatagram(rest.to_owned()),
-        "udp" | "tcp" => {
+        "udp" | "tcp" | "tcp+tls" => {
             let to = socket_address(rest)
                 .ok_or_else(|| wrong("give the address in numbers, such as 192.0.2.1:514"))?;
             match scheme {
                 "udp" => SyslogAddress::Udp(to),
+                "tcp+tls" => SyslogAddress::Tls(to),
                 _ => SyslogAddress::Tcp(to),
             }
         }
-        "tcp+tls" => return Err(wrong("tcp+tls is not supported yet")),
         _ => return Err(wrong("unsupported scheme")),
     }))
 }
@@ -374,7 +405,7 @@ mod tests {
         check("", None);
         for bad in [
             "udp://name:514",
-            "tcp+tls://192.0.2.1",
+            "tcp+tls://name:6514",
             "http://x",
             "192.0.2.1",
             "unix://x",
@@ -390,5 +421,28 @@ mod tests {
         let config = read("syslog", &["syslog-format=rfc5424"]).unwrap();
         assert_eq!(config.syslog.form, SyslogForm::Rfc5424);
         refused("syslog", "syslog-format=x", "rfc5424micro");
+    }
+
+    #[test]
+    fn a_server_that_speaks_tls_has_certificates_by_absolute_paths() {
+        let at = "syslog-address=tcp+tls://192.0.2.1:6514";
+        let config = read(
+            "syslog",
+            &[at, "syslog-tls-ca-cert=/ca", "syslog-tls-skip-verify="],
+        );
+        let syslog = config.unwrap().syslog;
+        let to: SocketAddr = ([192, 0, 2, 1], 6514).into();
+        assert_eq!(syslog.address, Some(SyslogAddress::Tls(to)));
+        assert_eq!(syslog.tls.authority.as_deref(), Some("/ca"));
+        assert!(syslog.tls.anyhow);
+        for (options, part) in [
+            (&["syslog-tls-ca-cert=/ca"][..], "tcp+tls"),
+            (&[at, "syslog-tls-ca-cert=ca"], "not absolute"),
+            (&[at, "syslog-tls-key=/key"], "belong together"),
+            (&[at, "syslog-tls-skip-verify=perhaps"], "true or false"),
+        ] {
+            let error = read("syslog", options).unwrap_err();
+            assert!(error.contains(part), "{options:?}: {error}");
+        }
     }
 }

@@ -6,9 +6,10 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::registry::certificates::Certificates;
 use crate::support::{
     BUSYBOX, Host, Output, PATIENCE, WHARF, collect, has_peer, privileged, wait_until,
 };
@@ -341,6 +342,98 @@ fn syslog_servers_get_dockers_messages() {
         assert!(line.starts_with("<30>"), "{line}");
         assert!(line.ends_with(&format!("]: {number}")), "{line}");
     }
+}
+
+/// Free a moment ago, and nobody else on this host asks for it by number.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A syslog server that speaks TLS: openssl's own, with what it hears on its standard output.
+fn secure_server(made: &Certificates, port: u16) -> Child {
+    let mut command = Command::new("openssl");
+    command.args(["s_server", "-quiet", "-naccept", "1", "-Verify", "1"]);
+    command.args([
+        "-verify_return_error",
+        "-accept",
+        &format!("127.0.0.1:{port}"),
+    ]);
+    for (flag, file) in [
+        ("-cert", "server.pem"),
+        ("-key", "server.key"),
+        ("-CAfile", "ca.pem"),
+    ] {
+        command.arg(flag).arg(made.file(file));
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn a_syslog_server_that_speaks_tls_gets_everything_from_whom_it_trusts() {
+    let Some(host) = host() else { return };
+    if !has_peer("openssl") {
+        return;
+    }
+    let made = Certificates::make(&host.dir().join("certificates"));
+    let port = free_port();
+    let mut server = secure_server(&made, port);
+    wait_until("the server", PATIENCE, || listens(port));
+    let address = format!("syslog-address=tcp+tls://127.0.0.1:{port}");
+    let file = |option: &str, name: &str| format!("{option}={}", made.file(name).display());
+    let [ca, certificate, key] = [
+        file("syslog-tls-ca-cert", "ca.pem"),
+        file("syslog-tls-cert", "client.pem"),
+        file("syslog-tls-key", "client.key"),
+    ];
+    let all = [&address, &ca, &certificate, &key];
+    let mut options = vec!["--log-driver", "syslog"];
+    options.extend(all.iter().flat_map(|option| ["--log-opt", option.as_str()]));
+    let heard = std::thread::scope(|scope| {
+        let run = scope.spawn(|| host.ok(with(&options, "seq 20000")));
+        let mut heard = String::new();
+        let mut said = server.stdout.take().unwrap();
+        said.read_to_string(&mut heard).unwrap();
+        run.join().unwrap();
+        heard
+    });
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let lines: Vec<&str> = heard.lines().collect();
+    assert_eq!(lines.len(), 20_000);
+    for (number, line) in (1..).zip(lines) {
+        assert!(line.ends_with(&format!("]: {number}")), "{line}");
+    }
+}
+
+#[test]
+fn a_syslog_server_that_nobody_vouches_for_gets_nothing() {
+    let Some(host) = host() else { return };
+    if !has_peer("openssl") {
+        return;
+    }
+    let made = Certificates::make(&host.dir().join("certificates"));
+    let port = free_port();
+    let mut server = secure_server(&made, port);
+    wait_until("the server", PATIENCE, || listens(port));
+    let address = format!("syslog-address=tcp+tls://127.0.0.1:{port}");
+    let ran = host.wharf(with(
+        &["--log-driver", "syslog", "--log-opt", &address],
+        "echo secret",
+    ));
+    server.kill().unwrap();
+    let heard = server.wait_with_output().unwrap();
+    assert_eq!(ran.code, 125, "{ran:#?}");
+    assert!(ran.stderr.contains("certificate"), "{ran:#?}");
+    assert_eq!(String::from_utf8_lossy(&heard.stdout), "");
+}
+
+/// Whether somebody listens there, without a connection that would count (proc_net_tcp(5)).
+fn listens(port: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let own = format!("0100007F:{port:04X} 00000000:0000 0A");
+    table.lines().any(|line| line.contains(&own))
 }
 
 #[test]

@@ -106,6 +106,22 @@ pub struct SyslogConfig {
     pub facility: u8,
     /// What a message looks like.
     pub form: SyslogForm,
+    /// For [`SyslogAddress::Tls`].
+    pub tls: SyslogTls,
+}
+
+/// Whom to trust, and as whom to come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct SyslogTls {
+    /// Authorities besides the system's: a PEM file.
+    pub authority: Option<String>,
+    /// The client's certificate: a PEM file.
+    pub certificate: Option<String>,
+    /// Its key: a PEM file.
+    pub key: Option<String>,
+    /// Any certificate will do.
+    pub anyhow: bool,
 }
 
 /// LOG_DAEMON (syslog(3)).
@@ -117,6 +133,7 @@ impl Default for SyslogConfig {
             address: None,
             facility: DAEMON,
             form: SyslogForm::default(),
+            tls: SyslogTls::default(),
         }
     }
 }
@@ -133,6 +150,8 @@ pub enum SyslogAddress {
     Udp(SocketAddr),
     /// A connection over the network.
     Tcp(SocketAddr),
+    /// One that speaks TLS.
+    Tls(SocketAddr),
 }
 
 /// What a message of syslog looks like.

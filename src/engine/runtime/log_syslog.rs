@@ -1,13 +1,17 @@
 //! An entry as a syslog server takes it, in the forms of Docker's driver.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore};
 
 use super::log_file::Stream;
 use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::model::Timestamp;
-use crate::engine::model::log::{About, SyslogAddress, SyslogConfig, SyslogForm};
+use crate::engine::model::log::{About, SyslogAddress, SyslogConfig, SyslogForm, SyslogTls};
 use crate::engine::sys::host;
 use crate::engine::sys::outlet::{Address, Outlet};
+use crate::engine::sys::tls::{AnyCertificate, read_certificates, read_key};
 
 /// Where the host's own server listens, in the order of looking.
 const HOSTS_OWN: [&str; 3] = ["/dev/log", "/run/log", "/var/run/syslog"];
@@ -33,7 +37,7 @@ impl Syslog {
     /// What connect(2) says; no server on this host.
     pub(super) fn open(config: &SyslogConfig, about: &About) -> Result<(Self, Outlet)> {
         let outlet = match &config.address {
-            Some(address) => Outlet::open(place(address)),
+            Some(address) => Outlet::open(place(address, &config.tls)?),
             None => hosts_own(),
         };
         let form = Self {
@@ -81,12 +85,49 @@ impl Syslog {
     }
 }
 
-fn place(address: &SyslogAddress) -> Address {
-    match address {
+fn place(address: &SyslogAddress, tls: &SyslogTls) -> Result<Address> {
+    Ok(match address {
         SyslogAddress::UnixDatagram(path) => Address::UnixDatagram(path.clone()),
         SyslogAddress::UnixStream(path) => Address::UnixStream(path.clone()),
         SyslogAddress::Udp(to) => Address::Udp(*to),
         SyslogAddress::Tcp(to) => Address::Tcp(*to),
+        SyslogAddress::Tls(to) => Address::Tls(*to, Arc::new(secure(tls)?)),
+    })
+}
+
+/// How to speak TLS with the server.
+fn secure(wanted: &SyslogTls) -> Result<ClientConfig> {
+    let wrong = |error: rustls::Error| Error::invalid("set TLS up").caused_by(error);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(wrong)?;
+    let builder = if wanted.anyhow {
+        let any = Arc::new(AnyCertificate(provider));
+        builder.dangerous().with_custom_certificate_verifier(any)
+    } else {
+        let mut roots = RootCertStore::empty();
+        // What cannot be read of the system's is left out: without any root no server is trusted, and that error says so.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for certificate in wanted
+            .authority
+            .iter()
+            .map(|path| read_certificates(Path::new(path)))
+        {
+            for one in certificate? {
+                roots.add(one).map_err(wrong)?;
+            }
+        }
+        builder.with_root_certificates(roots)
+    };
+    match (&wanted.certificate, &wanted.key) {
+        (Some(certificate), Some(key)) => {
+            let chain = read_certificates(Path::new(certificate))?;
+            builder
+                .with_client_auth_cert(chain, read_key(Path::new(key))?)
+                .map_err(wrong)
+        }
+        _ => Ok(builder.with_no_client_auth()),
     }
 }
 

@@ -27,6 +27,7 @@ pub mod signal;
 pub mod socket;
 pub mod stdio;
 pub mod stream;
+pub mod tls;
 
 pub mod bpf;
 pub mod cred;

@@ -5,12 +5,14 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::SendFlags;
+use rustls::ClientConfig;
 
-use super::{memory_file, process};
+use super::{memory_file, process, tls};
 use crate::engine::error::{Attempt, Result};
 
 /// How long a connection over the network may take to be made.
@@ -21,7 +23,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(1);
 
 /// Where entries go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Address {
     /// A datagram socket in the file system.
     UnixDatagram(String),
@@ -31,6 +33,8 @@ pub enum Address {
     Udp(SocketAddr),
     /// A connection over the network.
     Tcp(SocketAddr),
+    /// One that speaks TLS.
+    Tls(SocketAddr, Arc<ClientConfig>),
 }
 
 /// What became of an entry.
@@ -44,11 +48,21 @@ pub enum Put {
     Lost,
 }
 
+#[derive(Debug)]
+enum Socket {
+    Plain(OwnedFd),
+    Tls {
+        stream: Box<tls::Stream>,
+        /// The same connection.
+        descriptor: OwnedFd,
+    },
+}
+
 /// The sending end.
 #[derive(Debug)]
 pub struct Outlet {
     address: Address,
-    socket: OwnedFd,
+    socket: Socket,
     /// Since when nobody is there.
     gone: Option<Instant>,
     /// How long they are left alone then.
@@ -84,7 +98,10 @@ impl Outlet {
     /// For waiting until there is room.
     #[must_use]
     pub fn descriptor(&self) -> &OwnedFd {
-        &self.socket
+        match &self.socket {
+            Socket::Plain(socket) => socket,
+            Socket::Tls { descriptor, .. } => descriptor,
+        }
     }
 
     /// Whether anybody is there, as far as is known.
@@ -129,14 +146,20 @@ impl Outlet {
 
     fn is_stream(&self) -> bool {
         match self.address {
-            Address::UnixStream(_) | Address::Tcp(_) => true,
+            Address::UnixStream(_) | Address::Tcp(_) | Address::Tls(..) => true,
             Address::UnixDatagram(_) | Address::Udp(_) => false,
         }
     }
 
     fn offer(&mut self, message: &mut Vec<u8>) -> io::Result<Put> {
+        if let Socket::Tls { stream, .. } = &mut self.socket {
+            // An entry that was taken is all in the session; what is not sent goes with it.
+            return stream
+                .send(message)
+                .map(|all| if all { Put::Done } else { Put::Full });
+        }
         loop {
-            match rustix::net::send(&self.socket, message, SendFlags::NOSIGNAL) {
+            match rustix::net::send(self.descriptor(), message, SendFlags::NOSIGNAL) {
                 Ok(sent) if self.is_stream() && sent < message.len() => {
                     message.drain(..sent);
                     self.is_torn = true;
@@ -161,7 +184,7 @@ impl Outlet {
         let Ok(file) = memory_file::sealed("wharf-log", message) else {
             return Ok(Put::Lost);
         };
-        match process::send_message(self.socket.as_fd(), b"", Some(file.as_fd())) {
+        match process::send_message(self.descriptor().as_fd(), b"", Some(file.as_fd())) {
             Ok(()) => Ok(Put::Done),
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(Put::Full),
             Err(_) => Ok(Put::Lost),
@@ -173,23 +196,23 @@ impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::UnixDatagram(path) | Self::UnixStream(path) => f.write_str(path),
-            Self::Udp(address) | Self::Tcp(address) => address.fmt(f),
+            Self::Udp(address) | Self::Tcp(address) | Self::Tls(address, _) => address.fmt(f),
         }
     }
 }
 
-fn connect(address: &Address) -> io::Result<OwnedFd> {
-    match address {
+fn connect(address: &Address) -> io::Result<Socket> {
+    let plain: OwnedFd = match address {
         Address::UnixDatagram(path) => {
             let socket = UnixDatagram::unbound()?;
             socket.connect(path)?;
             socket.set_nonblocking(true)?;
-            Ok(socket.into())
+            socket.into()
         }
         Address::UnixStream(path) => {
             let socket = UnixStream::connect(path)?;
             socket.set_nonblocking(true)?;
-            Ok(socket.into())
+            socket.into()
         }
         Address::Udp(to) => {
             let any: SocketAddr = match to {
@@ -199,15 +222,22 @@ fn connect(address: &Address) -> io::Result<OwnedFd> {
             let socket = UdpSocket::bind(any)?;
             socket.connect(to)?;
             socket.set_nonblocking(true)?;
-            Ok(socket.into())
+            socket.into()
         }
         Address::Tcp(to) => {
             let mut socket = TcpStream::connect_timeout(to, CONNECT)?;
             socket.flush()?;
             socket.set_nonblocking(true)?;
-            Ok(socket.into())
+            socket.into()
         }
-    }
+        Address::Tls(to, config) => {
+            let socket = TcpStream::connect_timeout(to, CONNECT)?;
+            let stream = Box::new(tls::Stream::begin(socket, config, CONNECT)?);
+            let descriptor = stream.socket().try_clone()?.into();
+            return Ok(Socket::Tls { stream, descriptor });
+        }
+    };
+    Ok(Socket::Plain(plain))
 }
 
 #[cfg(test)]

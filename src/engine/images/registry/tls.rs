@@ -5,16 +5,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 
 use super::endpoint::{self, Trust};
-use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::reference::DEFAULT_DOMAIN;
 use crate::engine::sys::file;
+use crate::engine::sys::tls::{AnyCertificate, read_certificates, read_key};
 
 /// Certificates: the system's are read once, when the first host wants them.
 #[derive(Debug)]
@@ -152,70 +151,6 @@ fn half(there: &Path, missing: &Path) -> Error {
     .with_hint("a certificate authority's own certificate ends in .crt")
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    file::read_optional(path)?
-        .ok_or_else(|| Error::not_found(format!("{} is gone", path.display())))
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
-        .collect::<Result<_, _>>()
-        .map_err(|error| Error::invalid("not PEM").caused_by(error))
-        .attempt(|| format!("read the certificate {}", path.display()))?;
-    if certificates.is_empty() {
-        let path = path.display();
-        return Err(Error::invalid(format!("{path} has no certificate (PEM)")));
-    }
-    Ok(certificates)
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
-    // The cause could quote the file: it stays out.
-    PrivateKeyDer::from_pem_slice(&read(path)?)
-        .map_err(|_cause| Error::invalid(format!("{} has no private key (PEM)", path.display())))
-}
-
 fn tls_error(what: &str, error: rustls::Error) -> Error {
     Error::new(Kind::InvalidInput, what).caused_by(error)
-}
-
-/// Takes any certificate, but wants the handshake itself to be right.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
