@@ -11,6 +11,9 @@ use wharf::engine::images::document::{self, Document};
 use wharf::engine::images::tarball::Reader;
 use wharf::engine::images::{explore, platform as platforms, unpack};
 use wharf::engine::model::layers::Entry;
+use wharf::engine::model::layers::findings::allow::Allowed;
+use wharf::engine::model::layers::findings::nature::Nature;
+use wharf::engine::model::layers::findings::secrets;
 use wharf::engine::model::{Platform, Reference};
 use wharf::engine::net::dns::message::{self, Incoming, Transport};
 use wharf::engine::net::names::Directory;
@@ -95,6 +98,36 @@ pub fn words(bytes: &[u8]) {
     if let Ok(found) = words::split(text) {
         let line = words::join(found.iter().map(String::as_str));
         assert_eq!(words::split(&line), Ok(found));
+    }
+}
+
+/// A path, a line's end, and what the file holds: secrets are in lines that are there, few, and never shown whole. The same
+/// as an instruction, and as what may be a finding.
+pub fn secrets(bytes: &[u8]) {
+    let end = bytes.iter().position(|b| *b == b'\n').unwrap_or(0);
+    let (path, content) = bytes.split_at(end);
+    let lines = content.split(|b| *b == b'\n').count();
+    let hits = secrets::in_content(path, content);
+    assert!(hits.len() <= 20);
+    for hit in &hits {
+        assert!(usize::try_from(hit.line).is_ok_and(|line| (1..=lines).contains(&line)));
+        assert!(hit.shown.contains("characters)"), "{}", hit.shown);
+    }
+    if !hits.is_empty() && content.len() < 1 << 18 {
+        let size = u64::try_from(content.len()).expect("a length");
+        assert!(
+            secrets::wanted(path, size),
+            "what is not read has no secrets"
+        );
+    }
+    if let Ok(text) = std::str::from_utf8(content) {
+        for hit in secrets::in_words(text) {
+            assert!(hit.shown.contains("characters)"), "{}", hit.shown);
+        }
+        let _ = Allowed::parse(text);
+    }
+    if let Some((_, end)) = Nature::of(path) {
+        assert!(end > 0 && end <= path.len());
     }
 }
 

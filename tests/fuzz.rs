@@ -122,6 +122,11 @@ fn words_of_a_line() {
 }
 
 #[test]
+fn secrets_of_files() {
+    replay("secrets", CHANGES, bodies::secrets);
+}
+
+#[test]
 fn platforms() {
     replay("platform", CHANGES, bodies::platform);
 }

@@ -1,6 +1,7 @@
 //! `layers`: what each layer of an image weighs, and what of it nobody sees; checks for pipelines.
 
 pub mod diff;
+pub mod findings;
 pub mod squash;
 
 use std::fmt::Write as _;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::format::{Format, Headings, Row};
 use super::image::{check_platform, platform};
+use super::interrupt::Interrupt;
 use super::list::Look;
 use super::output::{Out, ellipsis, tabulate};
 use super::report::{Failure, Outcome};
@@ -18,6 +20,8 @@ use super::{Context, args, dialogs, dive};
 use crate::app::Options;
 use crate::app::explorer::Target;
 use crate::engine::Engine;
+use crate::engine::model::layers::findings::nature::Nature;
+use crate::engine::model::layers::findings::{self as model_findings, Evidence};
 use crate::engine::model::layers::rules::{self, Rules, Verdict};
 use crate::engine::model::layers::{Explored, Hidden, instruction};
 use crate::engine::model::{Cancel, Platform, units};
@@ -72,7 +76,12 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
     if args.tui || (is_for_a_person(args) && super::has_screen()) {
         return open_explorer(context, name, wanted);
     }
-    let image = explore(context, name, wanted.as_ref())?;
+    let (image, evidence) = if rules.needs_findings() {
+        let (image, evidence) = explore_whole(context, name, wanted.as_ref())?;
+        (image, Some(evidence))
+    } else {
+        (explore(context, name, wanted.as_ref())?, None)
+    };
     let mut out = Out::new();
     let code = if args.dive {
         let (text, passed) = dive::report(&image, args.ci.then_some(&dives_rules));
@@ -82,7 +91,17 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
         out.line(format!("{:#}", document(&image)))?;
         0
     } else if args.ci {
-        let verdicts = rules.judge(&image);
+        let mut verdicts = rules.judge(&image);
+        if let Some(base) = &args.base {
+            let base = explore(context, base, wanted.as_ref())?;
+            verdicts.push(rules::stands_on(&image, &base));
+        }
+        if let Some(evidence) = evidence {
+            let allowed = findings::allowed(args.allow.as_deref())?;
+            let mut found = model_findings::findings(&image, &evidence);
+            found.retain(|finding| !allowed.allows(finding));
+            verdicts.extend(rules.judge_findings(&found));
+        }
         out.write_all(report(&verdicts).as_bytes())?;
         if verdicts.iter().all(|verdict| verdict.passed) {
             0
@@ -155,6 +174,25 @@ fn open_explorer(context: &Context, name: &str, platform: Option<Platform>) -> O
     Ok(0)
 }
 
+/// The same, with what its files say.
+fn explore_whole(
+    context: &Context,
+    name: &str,
+    wanted: Option<&Platform>,
+) -> Result<(Explored, Evidence), Failure> {
+    let interrupt = Interrupt::watch()?;
+    let cancel = interrupt.cancel();
+    if let Source::Archive { path, name } = Source::parse(name) {
+        let whole = Engine::explore_archive_whole(&path, name.as_deref(), wanted, cancel);
+        return whole.map_err(|error| interrupt.explain(error.into(), "layers: cancelled"));
+    }
+    let image = explore(context, name, wanted)?;
+    let evidence = context.engine()?.evidence(&image, cancel);
+    let evidence =
+        evidence.map_err(|error| interrupt.explain(error.into(), "layers: cancelled"))?;
+    Ok((image, evidence))
+}
+
 /// Where an image is.
 #[derive(Debug, PartialEq, Eq)]
 enum Source<'a> {
@@ -219,11 +257,17 @@ fn rules(args: &args::Layers) -> Result<Rules, String> {
         max_waste_percent: args.max_waste_percent,
         no_setuid: args.no_setuid,
         no_root: args.no_root,
+        no_secrets: args.no_secrets,
+        no_world_writable: args.no_world_writable,
     };
-    if !rules.is_empty() && (!args.ci || args.dive) {
+    let is_ours = args.base.is_some() || args.allow.is_some() || !rules.is_empty();
+    if is_ours && (!args.ci || args.dive) {
         return Err("rules are checked by --ci, and --dive has rules of its own".to_owned());
     }
-    if rules.is_empty() {
+    if args.allow.is_some() && !rules.needs_findings() {
+        return Err("--allow is for rules about findings, such as --no-secrets".to_owned());
+    }
+    if rules.is_empty() && args.base.is_none() {
         rules.max_waste_percent = Some(USUAL_WASTE);
     }
     Ok(rules)
@@ -284,12 +328,13 @@ fn summary(image: &Explored, all: bool) -> String {
     let line = |one: &Hidden| {
         let path = String::from_utf8_lossy(&one.path).replace(['\t', '\n'], "?");
         let size = units::human_size_short(one.bytes);
+        let cause = match one.nature {
+            Some(nature) => format!("{} ({})", one.cause.as_str(), nature.as_str()),
+            None => one.cause.as_str().to_owned(),
+        };
         format!(
-            "{size}\t{}\t{}\t{}\t{}\t/{path}",
-            one.files,
-            one.cause.as_str(),
-            one.added,
-            one.hidden
+            "{size}\t{}\t{cause}\t{}\t{}\t/{path}",
+            one.files, one.added, one.hidden
         )
     };
     lines.extend(hidden.iter().take(shown).map(line));
@@ -297,12 +342,19 @@ fn summary(image: &Explored, all: bool) -> String {
     if shown < hidden.len() {
         let _ = writeln!(text, "... and {} more (--no-trunc)", hidden.len() - shown);
     }
-    let mut causes: Vec<_> = hidden.iter().map(|one| one.cause).collect();
-    causes.sort_unstable();
-    causes.dedup();
+    let mut advice: Vec<(&str, String)> = Vec::new();
+    for one in hidden.iter().take(shown) {
+        let word = one
+            .nature
+            .map_or(one.cause.as_str(), |nature| nature.as_str());
+        let line = (word, one.advice(image));
+        if !advice.contains(&line) {
+            advice.push(line);
+        }
+    }
     text.push('\n');
-    for cause in causes {
-        let _ = writeln!(text, "{}: {}", cause.as_str(), cause.advice());
+    for (word, what) in advice {
+        let _ = writeln!(text, "{word}: {what}");
     }
     text
 }
@@ -335,6 +387,10 @@ fn document(image: &Explored) -> Value {
             })
         })
         .collect();
+    let command = |layer: u16| {
+        let facts = image.layers.get(usize::from(layer));
+        facts.map(|facts| instruction(&facts.command))
+    };
     let hidden: Vec<Value> = image
         .hidden()
         .iter()
@@ -346,7 +402,10 @@ fn document(image: &Explored) -> Value {
                 "cause": one.cause.as_str(),
                 "addedBy": one.added,
                 "hiddenBy": one.hidden,
-                "advice": one.cause.advice(),
+                "nature": one.nature.map(Nature::as_str),
+                "addedByCommand": command(one.added),
+                "hiddenByCommand": command(one.hidden),
+                "advice": one.advice(image),
             })
         })
         .collect();

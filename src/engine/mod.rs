@@ -56,6 +56,7 @@ use model::container::{Change, Sizes};
 use model::copy::{Sort, Source as CopySource};
 use model::digest::ImageId;
 use model::image::{Image, Loaded, Removed};
+use model::layers::findings::Evidence;
 use model::layers::squash::Squashed;
 use model::layers::{Explored, Step};
 use model::manifest::{Listed, PushedList, Trust};
@@ -371,6 +372,28 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<Explored> {
         images::explore::archive(path, name, platform, watch, cancel)
+    }
+
+    /// What files of an image of the store say that may hold secrets, and who has a name in it.
+    ///
+    /// # Errors
+    /// As [`Self::image`]; [`Kind::Cancelled`]; a layer that is gone.
+    pub fn evidence(&self, explored: &Explored, cancel: &Cancel) -> Result<Evidence> {
+        let image = self.inner.images.resolve(&explored.about.id)?;
+        self.inner.images.evidence(&image, explored, cancel)
+    }
+
+    /// An image of an archive, and what its files say. It needs no store.
+    ///
+    /// # Errors
+    /// As [`Self::explore_archive`].
+    pub fn explore_archive_whole(
+        path: &Path,
+        name: Option<&str>,
+        platform: Option<&model::Platform>,
+        cancel: &Cancel,
+    ) -> Result<(Explored, Evidence)> {
+        images::explore::archive_whole(path, name, platform, cancel)
     }
 
     /// Makes an image of another one whose upper layers are one, without what nobody sees in them, and shows that its file

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{BUSYBOX, Host, privileged};
+use crate::support::{Archive, BUSYBOX, Host, image_archive, privileged};
 
 /// Runs a command in a container of one image and makes another image of it.
 fn step(host: &Host, from: &str, line: &str, to: &str) {
@@ -246,4 +246,152 @@ fn two_images_are_told_apart_by_layer_and_by_path() {
     for line in ["/d", "mode 644 -> 700", "two:1 is 100kB", "3 removed"] {
         assert!(table.contains(line), "{line}: {table}");
     }
+}
+
+/// Letters and digits without an order; nobody's secret.
+const RANDOM: &str =
+    "q7Zt2LkXw9RbV4mYc8HsJ3nPd6GfT1aUeW5iQoBxD0yKvMrNzSjCuElAhFgIpO2b7Xk4Wq9Lt3Vz8Rm1";
+
+fn random(range: std::ops::Range<usize>) -> &'static str {
+    RANDOM.get(range).unwrap()
+}
+
+/// An image with secrets that its second layer removes, and rights that are too wide.
+fn careless_image(host: &Host) -> String {
+    let mut lower = Archive::new();
+    let key = format!(
+        "-----{0} PRIVATE KEY-----\n{RANDOM}\n-----END PRIVATE KEY-----\n",
+        "BEGIN"
+    );
+    lower.directory("app/", 0o755);
+    lower.file("app/.env", 0o644, b"A=1\nDB_PASSWORD=hunter22\n");
+    lower.file(
+        "app/main.py",
+        0o666,
+        format!("x = 1\nt = \"gh{}{}\"\n", "p_", random(0..36)).as_bytes(),
+    );
+    lower.directory("app/tests/", 0o755);
+    lower.file("app/tests/server.pem", 0o644, key.as_bytes());
+    lower.directory("root/", 0o700);
+    lower.directory("root/.ssh/", 0o700);
+    lower.file("root/.ssh/id_rsa", 0o600, key.as_bytes());
+    lower.file("su", 0o4755, b"su");
+    let mut upper = Archive::new();
+    upper.file("app/.wh..env", 0o644, b"");
+    upper.file("root/.wh..ssh", 0o644, b"");
+    let archive = host.dir().join("careless.tar");
+    let bytes = image_archive("careless:1", &[lower.finish(), upper.finish()], &["sh"]);
+    std::fs::write(&archive, bytes).unwrap();
+    host.ok(["load", "-q", "-i", archive.to_str().unwrap()]);
+    archive.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn secrets_are_found_in_every_layer_and_never_shown() {
+    let Some(host) = privileged() else { return };
+    let archive = careless_image(&host);
+    let text = host.ok(["layers", "findings", "--json", "careless:1"]);
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let found: Vec<_> = document["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["severity"] == "high")
+        .map(|finding| {
+            let word = |name: &str| finding[name].as_str().unwrap().to_owned();
+            (
+                word("rule"),
+                word("path"),
+                finding["line"].as_u64(),
+                finding["hiddenBy"].as_u64(),
+            )
+        })
+        .collect();
+    let high = |rule: &str, path: &str, line, hidden| {
+        (rule.to_owned(), path.to_owned(), Some(line), hidden)
+    };
+    assert_eq!(
+        found,
+        [
+            high("private-key", "/root/.ssh/id_rsa", 1, Some(1)),
+            high("token", "/app/main.py", 2, None),
+            high("password", "/app/.env", 2, Some(1)),
+        ]
+    );
+    let table = host.ok(["layers", "findings", "--no-trunc", "careless:1"]);
+    for line in [
+        "/app/.env:2",
+        "0, hidden by 1",
+        "setuid",
+        "world-writable",
+        "root-user",
+        "3 high, 3 medium, 2 low",
+    ] {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+    for secret in ["hunter22", random(0..12), random(4..16)] {
+        assert!(
+            !text.contains(secret) && !table.contains(secret),
+            "{secret}"
+        );
+    }
+    // Out of an archive, also one that can be read once only.
+    let same = |text: &str| serde_json::from_str::<Value>(text).unwrap()["findings"].clone();
+    assert_eq!(
+        same(&host.ok(["layers", "findings", "--json", &archive])),
+        document["findings"]
+    );
+    let output = host
+        .command(["layers", "findings", "--json", "-"])
+        .stdin(std::fs::File::open(&archive).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(
+        same(std::str::from_utf8(&output.stdout).unwrap()),
+        document["findings"]
+    );
+}
+
+#[test]
+fn a_pipeline_is_stopped_by_a_secret_unless_it_is_allowed() {
+    let Some(host) = privileged() else { return };
+    careless_image(&host);
+    host.busybox_image();
+    let ci = |args: &[&str]| host.wharf([&["layers", "--ci"], args].concat());
+    let output = ci(&["--no-secrets", "--no-world-writable", "careless:1"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(
+        output
+            .stdout
+            .contains("FAIL  no-secrets: /root/.ssh/id_rsa and 2 more"),
+        "{output:?}"
+    );
+    assert!(
+        output
+            .stdout
+            .contains("FAIL  no-world-writable: /app/main.py"),
+        "{output:?}"
+    );
+    let allow = host.dir().join("allow");
+    let allow = allow.to_str().unwrap();
+    std::fs::write(
+        allow,
+        "# known\nprivate-key root/.ssh/*\ntoken app/main.py\npassword **\n",
+    )
+    .unwrap();
+    assert_eq!(
+        ci(&["--no-secrets", "--allow", allow, "careless:1"]).code,
+        0
+    );
+    std::fs::write(allow, "nosuch x\n").unwrap();
+    let wrong = ci(&["--no-secrets", "--allow", allow, "careless:1"]);
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    assert!(
+        wrong.stderr.contains("line 1: there is no rule \"nosuch\""),
+        "{wrong:?}"
+    );
+    assert_eq!(ci(&["--allow", allow, "careless:1"]).code, 2);
+    assert_eq!(ci(&["--base", "careless:1", "careless:1"]).code, 0);
+    assert_eq!(ci(&["--base", BUSYBOX, "careless:1"]).code, 1);
+    assert_eq!(ci(&["--base", "nosuch", "careless:1"]).code, 2);
 }

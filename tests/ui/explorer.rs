@@ -65,6 +65,8 @@ fn about() -> About {
             step("RUN rm -rf /var/lib/apt/lists # buildkit", false),
             step("CMD [\"/srv/app/run\"]", true),
         ],
+        env: Vec::new(),
+        labels: std::collections::BTreeMap::new(),
     }
 }
 

@@ -47,6 +47,18 @@ pub struct Layers {
     /// The image's user must not be root (rule)
     #[arg(long)]
     pub no_root: bool,
+    /// No secret in any layer, the history or the variables (rule)
+    #[arg(long)]
+    pub no_secrets: bool,
+    /// Nothing that everybody may change, but for directories with the sticky bit (rule)
+    #[arg(long)]
+    pub no_world_writable: bool,
+    /// Image whose layers must be the lowest of this one (rule)
+    #[arg(long, value_name = "image")]
+    pub base: Option<String>,
+    /// File of findings that may be, "RULE PATTERN" on each line
+    #[arg(long, value_name = "file")]
+    pub allow: Option<String>,
     /// Report dive's figures, and check dive's rules with --ci
     #[arg(long)]
     pub dive: bool,
@@ -98,6 +110,28 @@ pub struct LayersSquash {
     /// Print the new image's ID only
     #[arg(short, long)]
     pub quiet: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
+/// `layers findings`.
+#[derive(Debug, Args)]
+pub struct LayersFindings {
+    /// Print everything as one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Which platform of an archive, as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "string")]
+    pub platform: Option<String>,
+    /// Only findings of these rules
+    #[arg(long, value_name = "list")]
+    pub rule: Vec<String>,
+    /// File of findings that may be, "RULE PATTERN" on each line
+    #[arg(long, value_name = "file")]
+    pub allow: Option<String>,
+    /// Don't truncate output, and show all findings
+    #[arg(long)]
+    pub no_trunc: bool,
     #[arg(hide = true)]
     pub operands: Vec<String>,
 }

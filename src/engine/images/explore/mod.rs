@@ -1,6 +1,7 @@
 //! Looks into images: from the indexes of the store, or from an archive as it lies there.
 
 mod archive;
+mod evidence;
 mod paper;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,6 +17,7 @@ use super::unpack::{shown, stream_error};
 use super::{Images, stored_steps};
 use crate::engine::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::engine::model::image::{Image, Layer};
+use crate::engine::model::layers::findings::Evidence;
 use crate::engine::model::layers::{About, Entry, Explored, Kind, LayerFacts, Part, Step};
 use crate::engine::model::{Cancel, Digest, Platform};
 
@@ -84,6 +86,8 @@ fn about(name: &str, image: &Image) -> About {
         user: image.config.user.clone(),
         has_healthcheck: image.stated.healthcheck.is_some(),
         history: image.history.clone(),
+        env: image.config.env.clone(),
+        labels: image.summary.labels.clone(),
     }
 }
 
@@ -101,6 +105,33 @@ pub fn archive(
     cancel: &Cancel,
 ) -> Result<Explored> {
     let archive = Archive::open(path)?;
+    look_into(&archive, path, name, platform, watch, cancel).map(|(explored, _)| explored)
+}
+
+/// The same, and what its files say: for that the layers are inflated once more.
+///
+/// # Errors
+/// As [`archive`].
+pub fn archive_whole(
+    path: &Path,
+    name: Option<&str>,
+    platform: Option<&Platform>,
+    cancel: &Cancel,
+) -> Result<(Explored, Evidence)> {
+    let archive = Archive::open(path)?;
+    let (explored, layers) = look_into(&archive, path, name, platform, &mut |_| (), cancel)?;
+    let evidence = evidence::of_archive(&archive, &layers, &explored, cancel)?;
+    Ok((explored, evidence))
+}
+
+fn look_into(
+    archive: &Archive,
+    path: &Path,
+    name: Option<&str>,
+    platform: Option<&Platform>,
+    watch: &mut dyn FnMut(Step<'_>),
+    cancel: &Cancel,
+) -> Result<(Explored, Vec<PickedLayer>)> {
     let picked = archive.pick(name, platform)?;
     let about = About {
         name: picked
@@ -113,6 +144,8 @@ pub fn archive(
         user: picked.config.container_config().user,
         has_healthcheck: picked.config.stated().healthcheck.is_some(),
         history: stored_steps(&picked.config, vec![0; picked.layers.len()]),
+        env: picked.config.container_config().env,
+        labels: picked.config.container_config().labels,
     };
     let facts = |(number, layer): (usize, &PickedLayer)| {
         let stated = layer.stated.clone();
@@ -127,7 +160,7 @@ pub fn archive(
     let outline = picked.layers.iter().enumerate().map(facts).collect();
     watch(Step::Outline(&about, outline));
     let mut explored = Explored::new(about);
-    list_all(&archive, &picked.layers, cancel, &mut |part, list| {
+    list_all(archive, &picked.layers, cancel, &mut |part, list| {
         let entries = settle(&explored, list)?;
         explored.push(part, entries);
         watch(Step::Layer(&explored));
@@ -135,7 +168,7 @@ pub fn archive(
     })?;
     let sizes = explored.layers.iter().map(|layer| layer.size).collect();
     explored.about.history = stored_steps(&picked.config, sizes);
-    Ok(explored)
+    Ok((explored, picked.layers))
 }
 
 /// What came of a layer.

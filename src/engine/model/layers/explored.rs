@@ -1,8 +1,9 @@
 //! An image looked into: its layers with what each brings, loses and hides, and what could be said in fewer bytes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::entry::{Entry, Kind};
+use super::findings::nature::Nature;
 use super::tree::LayerId;
 use super::waste::{Cause, Stack};
 use crate::engine::model::image::HistoryEntry;
@@ -66,6 +67,10 @@ pub struct About {
     pub has_healthcheck: bool,
     /// All instructions, oldest first.
     pub history: Vec<HistoryEntry>,
+    /// Its variables, `NAME=value`.
+    pub env: Vec<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A whole image.
@@ -94,6 +99,8 @@ pub struct Hidden {
     pub hidden: LayerId,
     /// How.
     pub cause: Cause,
+    /// What all of it is for, as far as paths tell.
+    pub nature: Option<Nature>,
 }
 
 impl About {
@@ -185,6 +192,7 @@ impl Explored {
     /// What is hidden, the largest first; files that went at once, with a directory, are one.
     #[must_use]
     pub fn hidden(&self) -> Vec<Hidden> {
+        let nature = |at| Nature::of(&self.stack.entry(at).path).map(|(nature, _)| nature);
         let mut places: HashMap<(LayerId, LayerId, u32, Cause), usize> = HashMap::new();
         let mut all: Vec<Hidden> = Vec::new();
         for waste in &self.stack.waste {
@@ -197,15 +205,47 @@ impl Explored {
                     added: waste.added.0,
                     hidden: waste.hidden.0,
                     cause: waste.cause,
+                    nature: nature(waste.added),
                 });
                 all.len() - 1
             });
+            if all[place].nature != nature(waste.added) {
+                all[place].nature = None;
+            }
             all[place].files += 1;
             all[place].bytes += waste.bytes;
         }
         all.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.path.cmp(&b.path)));
         all
     }
+}
+
+impl Hidden {
+    /// What to write instead, with what the instructions say where that is known.
+    #[must_use]
+    pub fn advice(&self, image: &Explored) -> String {
+        if let Some(nature) = self.nature {
+            return nature.advice().to_owned();
+        }
+        let command = image.layers.get(usize::from(self.hidden));
+        let change = command.and_then(|layer| change_of_owner(&layer.command));
+        match change.filter(|_| self.cause == Cause::CopiedAgain) {
+            Some((tool, what)) => format!(
+                "COPY --{tool}={what} in layer {}, or {tool} in the same RUN, instead of {tool} in layer {}",
+                self.added, self.hidden
+            ),
+            None => self.cause.advice().to_owned(),
+        }
+    }
+}
+
+/// `chown` or `chmod`, and to what, of an instruction that has one of them.
+fn change_of_owner(command: &str) -> Option<(&'static str, &str)> {
+    let mut words = command.split_whitespace();
+    let tool = words.find_map(|word| ["chown", "chmod"].into_iter().find(|tool| word == *tool))?;
+    let what = words.find(|word| !word.starts_with('-'))?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ":._,+=-".contains(c);
+    what.chars().all(is_plain).then_some((tool, what))
 }
 
 impl Cause {
@@ -239,6 +279,7 @@ impl Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::model::layers::diff::tests::{directory, file, image, other};
 
     fn about(history: &[(&str, bool)]) -> About {
         let entry = |(by, empty): &(&str, bool)| HistoryEntry {
@@ -255,6 +296,8 @@ mod tests {
             user: String::new(),
             has_healthcheck: false,
             history: history.iter().map(entry).collect(),
+            env: Vec::new(),
+            labels: BTreeMap::new(),
         }
     }
 
@@ -289,5 +332,63 @@ mod tests {
         for (from, to) in cases {
             assert_eq!(instruction(from), to);
         }
+    }
+
+    #[test]
+    fn advice_is_about_what_the_instructions_say() {
+        let mut again = file("app/x", 100, 2);
+        again.uid = 7;
+        let image = image(&[
+            (
+                1,
+                "COPY . /app",
+                vec![directory("app"), file("app/x", 100, 2)],
+            ),
+            (
+                2,
+                "RUN apt-get update",
+                vec![
+                    file("var/lib/apt/lists/a", 900, 1),
+                    file("var/lib/apt/lists/b", 50, 3),
+                ],
+            ),
+            (
+                3,
+                "RUN /bin/sh -c chown -R app:app /app # buildkit",
+                vec![again],
+            ),
+            (
+                4,
+                "RUN rm -rf /var/lib/apt",
+                vec![other("var/lib/apt", Kind::Whiteout)],
+            ),
+        ]);
+        let hidden = image.hidden();
+        let natures: Vec<_> = hidden
+            .iter()
+            .map(|one| one.nature.and_then(Nature::tool))
+            .collect();
+        assert_eq!(natures, [Some("apt"), None]);
+        assert!(
+            hidden[0]
+                .advice(&image)
+                .contains("rm -rf /var/lib/apt/lists")
+        );
+        assert_eq!(
+            hidden[1].advice(&image),
+            "COPY --chown=app:app in layer 0, or chown in the same RUN, instead of chown in layer 2"
+        );
+    }
+
+    #[test]
+    fn what_is_of_several_natures_is_of_none() {
+        let image = image(&[
+            (1, "", vec![file("x/.git/a", 9, 1), file("x/b", 9, 2)]),
+            (2, "", vec![other("x", Kind::Whiteout)]),
+        ]);
+        assert_eq!(image.hidden()[0].nature, None);
+        assert_eq!(image.hidden()[0].advice(&image), Cause::Removed.advice());
+        assert_eq!(change_of_owner("RUN chmod -R $MODE /x"), None);
+        assert_eq!(change_of_owner("RUN lchown x"), None);
     }
 }

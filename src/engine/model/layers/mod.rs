@@ -7,6 +7,7 @@ pub mod dive;
 mod entry;
 mod explored;
 pub mod filter;
+pub mod findings;
 pub mod listing;
 #[cfg(test)]
 mod oracle;

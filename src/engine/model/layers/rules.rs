@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, Kind};
 use super::explored::Explored;
+use super::findings::{Finding, Rule};
 
 /// Limits; what is `None`, empty or false is not looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +21,10 @@ pub struct Rules {
     pub no_setuid: bool,
     /// Its user must not be root.
     pub no_root: bool,
+    /// No secret may be in any layer, in the history or in the variables.
+    pub no_secrets: bool,
+    /// Nothing that everybody may change.
+    pub no_world_writable: bool,
 }
 
 /// What came of one rule.
@@ -103,6 +108,61 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// Some rule is about findings: then files are read for it.
+    #[must_use]
+    pub fn needs_findings(&self) -> bool {
+        self.no_secrets || self.no_world_writable
+    }
+
+    /// A verdict for each rule about findings, in a fixed order.
+    #[must_use]
+    pub fn judge_findings(&self, findings: &[Finding]) -> Vec<Verdict> {
+        let mut all = Vec::new();
+        let mut none = |rule, is_such: &dyn Fn(&Finding) -> bool| {
+            let mut such = findings.iter().filter(|finding| is_such(finding));
+            let first = such.next();
+            let path = first.and_then(|finding| finding.path.clone());
+            // A command line that has one, or a variable.
+            let path = path.unwrap_or_else(|| b"(configuration)".to_vec());
+            let path = String::from_utf8_lossy(&path).into_owned();
+            all.push(nothing(rule, (first.map_or(0, |_| 1 + such.count()), path)));
+        };
+        if self.no_secrets {
+            none("no-secrets", &|finding| finding.rule.is_secret());
+        }
+        if self.no_world_writable {
+            none("no-world-writable", &|finding| {
+                finding.rule == Rule::WorldWritable
+            });
+        }
+        all
+    }
+}
+
+/// Whether an image stands on another one: its lowest layers are the other's, to the digest.
+#[must_use]
+pub fn stands_on(image: &Explored, base: &Explored) -> Verdict {
+    let (own, others) = (&image.layers, &base.layers);
+    let different = (0..others.len()).find(|place| {
+        let pair = own.get(*place).zip(others.get(*place));
+        pair.is_none_or(|(own, other)| own.diff_id != other.diff_id)
+    });
+    let found = match different {
+        None => format!(
+            "its lowest {} layers are those of {}",
+            others.len(),
+            base.about.name
+        ),
+        Some(place) => format!("layer {place} is not that of {}", base.about.name),
+    };
+    Verdict {
+        rule: "base",
+        passed: different.is_none(),
+        found,
+    }
+}
+
 /// How much of a whole, in percent; 0 of nothing.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
@@ -139,5 +199,54 @@ fn nothing(rule: &'static str, (count, first): (usize, String)) -> Verdict {
         rule,
         passed: count == 0,
         found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::model::layers::diff::tests::{file, image};
+    use crate::engine::model::layers::findings::{Evidence, findings};
+
+    #[test]
+    fn findings_are_judged_by_their_rule() {
+        let mut open = file("w", 1, 1);
+        open.mode = 0o666;
+        let mut image = image(&[(1, "RUN login --password hunter22", vec![open])]);
+        let rules = Rules {
+            no_secrets: true,
+            no_world_writable: true,
+            ..Rules::default()
+        };
+        assert!(rules.needs_findings());
+        let judge = |image: &Explored| -> Vec<(&str, bool, String)> {
+            let found = findings(image, &Evidence::default());
+            let verdicts = rules.judge_findings(&found).into_iter();
+            verdicts
+                .map(|one| (one.rule, one.passed, one.found))
+                .collect()
+        };
+        let expected = [
+            ("no-secrets", false, "/(configuration)".to_owned()),
+            ("no-world-writable", false, "/w".to_owned()),
+        ];
+        assert_eq!(judge(&image), expected);
+        image.about.history.clear();
+        assert_eq!(judge(&image)[0], ("no-secrets", true, "none".to_owned()));
+        assert_eq!(Rules::default().judge_findings(&[]), []);
+    }
+
+    #[test]
+    fn an_image_stands_on_one_whose_layers_are_its_lowest() {
+        let layer = |id: u8| (id, "", vec![file("x", 1, id)]);
+        let own = image(&[layer(1), layer(2), layer(3)]);
+        for (base, passed) in [
+            (image(&[]), true),
+            (image(&[layer(1), layer(2)]), true),
+            (image(&[layer(1), layer(9)]), false),
+            (image(&[layer(1), layer(2), layer(3), layer(4)]), false),
+        ] {
+            assert_eq!(stands_on(&own, &base).passed, passed);
+        }
     }
 }

@@ -26,6 +26,8 @@ pub(in super::super) fn image(layers: &[(u8, &str, Vec<Entry>)]) -> Explored {
         user: String::new(),
         has_healthcheck: false,
         history: history.collect(),
+        env: Vec::new(),
+        labels: BTreeMap::new(),
     });
     for (id, _, entries) in layers {
         let digest = Digest::from_sha256(&[*id; 32]);
