@@ -8,25 +8,24 @@
     reason = "a benchmark prints, and may end where it fails"
 )]
 
+#[path = "shared/asker.rs"]
+mod asker;
 #[expect(dead_code, reason = "shared with tests/engine, which uses all of it")]
 #[path = "../tests/engine/spaces.rs"]
 mod spaces;
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hickory_proto::op::{Message, MessageType, OpCode, Query};
-use hickory_proto::rr::{Name, RecordType};
 use spaces::Space;
-use wharf::engine::net::dns::{self, Config, Server};
+use wharf::engine::net::dns::{Config, Server};
 use wharf::engine::net::names::Source;
 use wharf::engine::sys::poll::Poller;
 
-const QUESTIONS: u32 = 200_000;
+const QUESTIONS: usize = 200_000;
 
 fn main() {
     if !rustix::process::geteuid().is_root() {
@@ -48,7 +47,7 @@ fn main() {
                 ..Config::default()
             };
             let over = AtomicBool::new(false);
-            let (each, rate) = thread::scope(|scope| {
+            let answers = thread::scope(|scope| {
                 scope.spawn(|| {
                     host.enter();
                     let server = Server::open(container.fd(), 0, config).unwrap();
@@ -56,20 +55,13 @@ fn main() {
                 });
                 let asked = scope.spawn(|| {
                     container.enter();
-                    load(under_way)
+                    asker::load(under_way, QUESTIONS)
                 });
                 let asked = asked.join().unwrap();
                 over.store(true, Ordering::Relaxed);
                 asked
             });
-            let at = |share: usize| each[each.len() * share / 1000].as_secs_f64() * 1e6;
-            println!(
-                "{endpoints:>4} containers, {under_way:>2} questions under way: {rate:>7.0} answers/s, \
-                 median {:>5.0} us, p99 {:>5.0} us, p99.9 {:>5.0} us",
-                at(500),
-                at(990),
-                at(999)
-            );
+            println!("{endpoints:>4} containers, {under_way:>2} questions under way: {answers}");
         }
     }
 }
@@ -83,57 +75,6 @@ fn serve(mut server: Server, over: &AtomicBool) {
         }
         server.tick(&poller, Instant::now());
     }
-}
-
-/// How long each answer took, sorted, and how many there were in a second.
-fn load(under_way: usize) -> (Vec<Duration>, f64) {
-    let sockets: Vec<UdpSocket> = (0..under_way).map(|_| connected()).collect();
-    let questions: Vec<Vec<u8>> = (0..3).map(question).collect();
-    let mut buffer = [0; 512];
-    // The server may not be there yet.
-    while sockets[0].send(&questions[0]).is_err() || sockets[0].recv(&mut buffer).is_err() {
-        thread::yield_now();
-    }
-    let start = Instant::now();
-    let mut sent = vec![start; under_way];
-    let mut each = Vec::with_capacity(QUESTIONS as usize);
-    for (n, socket) in sockets.iter().enumerate() {
-        sent[n] = Instant::now();
-        socket.send(&questions[n % 3]).unwrap();
-    }
-    'all: loop {
-        for (n, socket) in sockets.iter().enumerate() {
-            let length = socket.recv(&mut buffer).unwrap();
-            // One answer record.
-            assert!(length > 12 && buffer[7] == 1);
-            each.push(sent[n].elapsed());
-            if each.len() == QUESTIONS as usize {
-                break 'all;
-            }
-            sent[n] = Instant::now();
-            socket.send(&questions[each.len() % 3]).unwrap();
-        }
-    }
-    let rate = f64::from(QUESTIONS) / start.elapsed().as_secs_f64();
-    each.sort_unstable();
-    (each, rate)
-}
-
-fn connected() -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect((dns::ADDRESS, 53)).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    socket
-}
-
-fn question(n: usize) -> Vec<u8> {
-    let id = u16::try_from(n).unwrap();
-    let mut message = Message::new(id, MessageType::Query, OpCode::Query);
-    let name = Name::from_ascii(format!("container{n}.")).unwrap();
-    message.add_query(Query::query(name, RecordType::A));
-    message.to_vec().unwrap()
 }
 
 fn write(file: &Path, count: usize) {

@@ -18,6 +18,13 @@ mod support;
 
 use shared::Memory;
 use support::Host;
+use wharf::engine::sys::{namespace, process};
+
+/// Containers without networks, and those that answer for names and hold a port.
+const KINDS: [(&str, &[&str]); 2] = [
+    ("no network", &["--network", "none"]),
+    ("names and a port", &["--network", "named", "-p", "80"]),
+];
 
 fn main() {
     let Some(host) = support::privileged() else {
@@ -27,25 +34,32 @@ fn main() {
         return;
     };
     shared::print_host();
+    namespace::unshare(process::NEWNET).unwrap();
+    namespace::loopback_up().unwrap();
+    host.ok(["network", "create", "named"]);
     println!("memory of a monitor (median of all), KiB");
     println!(
         "  {:<38} {:>8} {:>8} {:>8}",
         "containers", "Pss", "private", "Rss"
     );
-    let mut running = 0;
-    for count in [1, 20] {
-        while running < count {
-            host.ok(["run", "-d", "--network", "none", image, "sleep", "1000"]);
-            running += 1;
+    for (kind, flags) in KINDS {
+        let mut ids = Vec::new();
+        for count in [1, 20] {
+            while ids.len() < count {
+                ids.push(host.ok([&["run", "-d"], flags, &[image, "sleep", "1000"]].concat()));
+            }
+            rest();
+            let mut all: Vec<Memory> = monitors(&host).into_iter().map(Memory::of).collect();
+            all.sort_unstable_by_key(|memory| memory.pss);
+            let middle = &all[all.len() / 2];
+            let label = format!("{count}, {kind}");
+            println!(
+                "  {label:<38} {:>8} {:>8} {:>8}",
+                middle.pss, middle.private, middle.rss
+            );
         }
-        rest();
-        let mut all: Vec<Memory> = monitors(&host).into_iter().map(Memory::of).collect();
-        all.sort_unstable_by_key(|memory| memory.pss);
-        let middle = &all[all.len() / 2];
-        println!(
-            "  {count:<38} {:>8} {:>8} {:>8}",
-            middle.pss, middle.private, middle.rss
-        );
+        let remove = ["rm".to_owned(), "-f".to_owned()].into_iter().chain(ids);
+        host.ok(remove);
     }
     println!();
 }

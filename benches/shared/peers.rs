@@ -59,7 +59,7 @@ fn leave_hybrid() {
     }
 }
 
-/// dockerd with a data root of its own, no bridge and no firewall entries; ended when dropped.
+/// dockerd with a data root of its own; ended when dropped.
 pub struct Docker {
     daemon: Child,
     socket: String,
@@ -68,7 +68,14 @@ pub struct Docker {
 }
 
 impl Docker {
+    /// Without a bridge and entries of the firewall.
     pub fn start(host: &Host) -> Option<Self> {
+        let without = ["--bridge", "none", "--iptables=false", "--ip6tables=false"];
+        Self::start_with(host, &without)
+    }
+
+    /// With more flags; its networks are in the network namespace of the calling thread.
+    pub fn start_with(host: &Host, flags: &[&str]) -> Option<Self> {
         let dir = host.dir().join("docker");
         fs::create_dir_all(&dir).unwrap();
         let socket = format!("unix://{}/sock", dir.display());
@@ -85,8 +92,8 @@ impl Docker {
             .arg(dir.join("exec"))
             .arg("--pidfile")
             .arg(dir.join("pid"))
-            .args(["--host", &socket, "--bridge", "none"])
-            .args(["--iptables=false", "--ip6tables=false"])
+            .args(["--host", &socket])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -160,6 +167,8 @@ pub fn podman(host: &Host) -> Command {
         .arg(host.dir().join("podman"))
         .arg("--runroot")
         .arg(host.dir().join("podman-run"))
+        .arg("--network-config-dir")
+        .arg(host.dir().join("podman-networks"))
         .args(["--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
     command
 }

@@ -100,6 +100,14 @@ impl Networks for Attacher {
         }
         errors
     }
+
+    fn rest(&mut self) {
+        self.connection.rest();
+    }
+
+    fn clear(&mut self) -> Vec<Error> {
+        self.connection.clear()
+    }
 }
 
 fn about<'a>(plan: &'a Plan, live: &'a Path) -> Option<About<'a>> {

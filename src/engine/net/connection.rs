@@ -9,6 +9,7 @@ use super::attach::{self, About, Member};
 use super::device::{self, DefaultRoutes};
 use super::dns::{self, Server};
 use super::endpoints::Shelf;
+use super::firewall::Firewall;
 use super::hold::{self, Target};
 use super::relay::Relay;
 use super::wire;
@@ -33,6 +34,10 @@ pub struct Connection {
     endpoints: Vec<Endpoint>,
     names: Option<Server>,
     ports: Option<Relay>,
+    /// Kept open, because closing it may wait for the kernel.
+    firewall: Option<Firewall>,
+    /// Of runs before: their ports pass nothing on any more, and are still to be removed.
+    silenced: Vec<Endpoint>,
 }
 
 /// Which of a container's networks have its default routes.
@@ -61,6 +66,8 @@ impl Connection {
             endpoints: Vec::new(),
             names: None,
             ports: None,
+            firewall: None,
+            silenced: Vec::new(),
         }
     }
 
@@ -304,7 +311,7 @@ impl Connection {
     fn leave(&mut self, about: &About<'_>, namespace: BorrowedFd<'_>, at: usize) -> Result<()> {
         let (network, _) = self.joined.remove(at);
         let endpoint = self.endpoints.remove(at);
-        wire::withdraw(&about.networking.run, &network, &endpoint)?;
+        wire::withdraw(firewall(&mut self.firewall, about), &network, &endpoint)?;
         let unplugged = device::unplug(&endpoint, Some(namespace));
         let shelf = Shelf {
             run: &about.networking.run,
@@ -340,6 +347,7 @@ impl Connection {
         let Some(ports) = &self.ports else {
             return Ok(());
         };
+        let firewall = firewall(&mut self.firewall, about);
         let through = default_of(&self.joined, |_| true);
         let shelf = Shelf {
             run: &about.networking.run,
@@ -356,7 +364,7 @@ impl Connection {
             if wanted == endpoint.publications {
                 continue;
             }
-            wire::withdraw(&about.networking.run, network, endpoint)?;
+            wire::withdraw(firewall, network, endpoint)?;
             endpoint.publications = wanted;
             shelf.change(&network.id, Some(about.id), |book| {
                 let own = book.endpoints.iter_mut().find(|e| e.id == endpoint.id);
@@ -365,19 +373,20 @@ impl Connection {
                 }
                 Ok(())
             })?;
-            wire::publish(&about.networking.run, network, endpoint)?;
+            wire::publish(firewall, network, endpoint)?;
         }
         Ok(())
     }
 
-    fn protect(&self, about: &About<'_>, all: &[Network]) -> Result<()> {
+    fn protect(&mut self, about: &About<'_>, all: &[Network]) -> Result<()> {
+        let firewall = firewall(&mut self.firewall, about);
         let own: Vec<(&Network, &Endpoint)> = self
             .joined
             .iter()
             .map(|(network, _)| network)
             .zip(&self.endpoints)
             .collect();
-        wire::protect(&about.networking.run, all, &own)
+        wire::protect(firewall, &about.networking.run, all, &own)
     }
 
     fn routes(&self) -> Routes {
@@ -391,7 +400,8 @@ impl Connection {
         }
     }
 
-    /// Takes the container off everything, from what the live directory says; what it left, and what went wrong.
+    /// Takes the container off everything, from what the live directory says; what it left, and what went wrong. Nobody reaches it
+    /// any more; what takes the kernel a while is left to [`Self::clear`].
     pub fn detach(&mut self, about: &About<'_>) -> (Vec<Member>, Vec<Error>) {
         self.names = None;
         self.ports = None;
@@ -415,20 +425,46 @@ impl Connection {
         let shelf = Shelf {
             run: &about.networking.run,
         };
+        let firewall = firewall(&mut self.firewall, about);
         let mut left = Vec::new();
-        for endpoint in &endpoints {
+        for endpoint in endpoints {
             if let Some(network) = all.iter().find(|network| network.id == endpoint.network) {
-                let run = &about.networking.run;
-                errors.extend(wire::withdraw(run, network, endpoint).err());
-                errors.extend(device::unplug(endpoint, None).err());
+                errors.extend(wire::withdraw(firewall, network, &endpoint).err());
                 left.push(Member::of(network));
             }
+            let silenced = device::silence(&endpoint);
             errors.extend(shelf.leave(&endpoint.network, about.id).err());
+            match silenced {
+                Ok(()) => self.silenced.push(endpoint),
+                Err(_) => errors.extend(device::unplug(&endpoint, None).err()),
+            }
         }
         if errors.is_empty() {
             errors.extend(attach::forget_live(about.live).err());
         }
         (left, errors)
+    }
+
+    /// Gives memory back before a long sleep. It may wait for the kernel for some milliseconds, as [`Self::clear`] does.
+    pub fn rest(&mut self) {
+        self.firewall = None;
+        if let Some(names) = &mut self.names {
+            names.rest();
+        }
+        if let Some(ports) = &mut self.ports {
+            ports.rest();
+        }
+    }
+
+    /// Removes what [`Self::detach`] has left, when nobody waits: the kernel takes devices out of use on all processors first,
+    /// which are some grace periods of RCU. Most of it goes with the container's namespace anyway. What went wrong.
+    pub fn clear(&mut self) -> Vec<Error> {
+        self.firewall = None;
+        let silenced = std::mem::take(&mut self.silenced);
+        silenced
+            .iter()
+            .filter_map(|endpoint| device::unplug(endpoint, None).err())
+            .collect()
     }
 
     fn members(&self) -> Vec<Member> {
@@ -467,6 +503,10 @@ impl Connection {
             ports.tick(poller, now);
         }
     }
+}
+
+fn firewall<'a>(kept: &'a mut Option<Firewall>, about: &About<'_>) -> &'a Firewall {
+    kept.get_or_insert_with(|| Firewall::of(&about.networking.run))
 }
 
 fn default_of(joined: &[(Network, Attachment)], fits: impl Fn(usize) -> bool) -> Option<usize> {

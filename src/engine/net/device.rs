@@ -12,6 +12,7 @@ use std::path::Path;
 use ipnet::IpNet;
 use rustix::io::Errno;
 
+use super::pool;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::network::{Driver, Endpoint, Network};
 use crate::engine::sys::link::{self, Links, NewKind, NewLink};
@@ -206,6 +207,29 @@ pub fn unplug(endpoint: &Endpoint, netns: Option<BorrowedFd<'_>>) -> Result<()> 
     match netns {
         Some(netns) => remove_if_there(&Links::of(netns)?, &endpoint.interface).attempt(what),
         None => Ok(()),
+    }
+}
+
+/// Has an endpoint's port pass nothing on any more, without waiting for the kernel as [`unplug`] does. A port that is gone is no
+/// error.
+///
+/// # Errors
+/// What the kernel says: not all bridges allow it (those that speak STP do not).
+pub fn silence(endpoint: &Endpoint) -> Result<()> {
+    if endpoint.host_interface.is_empty() {
+        return Ok(());
+    }
+    let name = &endpoint.host_interface;
+    let links = Links::here()?;
+    let index = match links.find(name) {
+        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let mut batch = Batch::default();
+    batch.push(link::silence_port(index), format!("silence {name}"));
+    match links.run(&batch) {
+        Err(error) if is(&error, Errno::NODEV) => Ok(()),
+        other => other,
     }
 }
 
@@ -521,9 +545,15 @@ fn furnish(plug: &Plug<'_>) -> Result<()> {
     set(&proc, &format!("ipv6/conf/{name}/disable_ipv6"), no_ipv6)?;
     if network.driver == Driver::Bridge {
         set(&proc, &format!("ipv6/conf/{name}/accept_ra"), "0")?;
-        // Neighbours that remember who had the address before are told (ip-sysctl.rst).
-        set(&proc, &format!("ipv4/conf/{name}/arp_notify"), "1")?;
-        set(&proc, &format!("ipv6/conf/{name}/ndisc_notify"), "1")?;
+        // Neighbours that remember who had the address before are told (ip-sysctl.rst), unless they remember the truth:
+        // all ports of the bridge are flooded with it.
+        let v4 = endpoint.ipv4.map(|net| net.addr());
+        if v4.is_some_and(|address| endpoint.mac != pool::mac(Some(address), 0)) {
+            set(&proc, &format!("ipv4/conf/{name}/arp_notify"), "1")?;
+        }
+        if endpoint.ipv6.is_some() {
+            set(&proc, &format!("ipv6/conf/{name}/ndisc_notify"), "1")?;
+        }
     }
     let mut batch = Batch::default();
     let v4 = endpoint.ipv4.map(IpNet::V4);

@@ -84,6 +84,18 @@ impl Shelf<'_> {
         own: Option<&ContainerId>,
         change: impl FnOnce(&mut Book) -> Result<T>,
     ) -> Result<T> {
+        self.edit(network, |book| {
+            self.bury(book, own)?;
+            change(book)
+        })
+    }
+
+    /// The same with the dead.
+    fn edit<T>(
+        &self,
+        network: &ContainerId,
+        change: impl FnOnce(&mut Book) -> Result<T>,
+    ) -> Result<T> {
         let directory = self.directory(network);
         file::create_private_dir(&directory)?;
         let _lock = file::lock(&directory.join("lock"))?;
@@ -91,7 +103,6 @@ impl Shelf<'_> {
         // are refused by the kernel.
         let before = self.read(network)?;
         let mut book = before.clone();
-        self.bury(&mut book, own)?;
         let result = change(&mut book)?;
         book.version = VERSION;
         if book != before {
@@ -102,7 +113,8 @@ impl Shelf<'_> {
         Ok(result)
     }
 
-    /// Takes a container off a network: what it was there, if it was.
+    /// Takes a container off a network: what it was there, if it was. The dead stay: to ask of all whether they live is for
+    /// whoever takes an address.
     ///
     /// # Errors
     /// As [`Self::change`].
@@ -114,7 +126,7 @@ impl Shelf<'_> {
         if !self.path(network).exists() {
             return Ok(None);
         }
-        self.change(network, Some(container), |book| {
+        self.edit(network, |book| {
             let at = book
                 .endpoints
                 .iter()

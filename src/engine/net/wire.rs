@@ -38,32 +38,36 @@ pub(super) fn plug(
 }
 
 /// The rules of all networks are there, and an endpoint's own.
-pub(super) fn protect(run: &Path, all: &[Network], own: &[(&Network, &Endpoint)]) -> Result<()> {
-    let firewall = Firewall::of(run);
+pub(super) fn protect(
+    firewall: &Firewall,
+    run: &Path,
+    all: &[Network],
+    own: &[(&Network, &Endpoint)],
+) -> Result<()> {
     let bridged = bridged(all);
     // Two that find the table missing would both make it.
     let _lock = file::lock(&run.join("locks").join("firewall"))?;
     firewall
-        .ensure(&pairs(&bridged), &endpoints(run, &bridged)?)
+        .ensure_with(&pairs(&bridged), || endpoints(run, &bridged))
         .map_err(advise)?;
     for (network, endpoint) in own {
-        publish(run, network, endpoint)?;
+        publish(firewall, network, endpoint)?;
     }
     Ok(())
 }
 
 /// An endpoint's own rules.
-pub(super) fn publish(run: &Path, network: &Network, endpoint: &Endpoint) -> Result<()> {
+pub(super) fn publish(firewall: &Firewall, network: &Network, endpoint: &Endpoint) -> Result<()> {
     if network.driver == Driver::Bridge {
-        Firewall::of(run).publish(network, endpoint)?;
+        firewall.publish(network, endpoint)?;
     }
     Ok(())
 }
 
 /// Takes an endpoint's own rules back.
-pub(super) fn withdraw(run: &Path, network: &Network, endpoint: &Endpoint) -> Result<()> {
+pub(super) fn withdraw(firewall: &Firewall, network: &Network, endpoint: &Endpoint) -> Result<()> {
     if network.driver == Driver::Bridge {
-        Firewall::of(run).withdraw(network, endpoint)?;
+        firewall.withdraw(network, endpoint)?;
     }
     Ok(())
 }

@@ -15,8 +15,11 @@ use crate::engine::error::{Error, Kind, Result};
 const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
+const SET_LINK: u16 = 19;
 const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
+/// The family of a bridge's own messages (`PF_BRIDGE`, linux/socket.h).
+const AF_BRIDGE: u8 = 7;
 /// Attributes of links (linux/if_link.h).
 const LINK_ADDRESS: u16 = 1;
 const LINK_NAME: u16 = 3;
@@ -26,6 +29,8 @@ const LINK_MASTER: u16 = 10;
 const LINK_INFO: u16 = 18;
 const LINK_ALIAS: u16 = 20;
 const LINK_NAMESPACE: u16 = 28;
+const LINK_SEND_QUEUES: u16 = 31;
+const LINK_RECEIVE_QUEUES: u16 = 32;
 /// `IFLA_INFO_KIND`, `IFLA_INFO_DATA`.
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
@@ -364,6 +369,23 @@ pub fn up_port(name: &str, isolated: bool) -> Result<Message> {
     Ok(message)
 }
 
+/// Has a port of a bridge, by its number, pass nothing on any more. That holds at once, while removing it or taking it down waits
+/// until all processors have seen it.
+#[must_use]
+pub fn silence_port(index: u32) -> Message {
+    // As the bridge's own message: after one for any device the bridge is told that there was a change, and takes up again what
+    // has a carrier (net/bridge/br_if.c, `br_port_carrier_check`).
+    let mut message = Message::new(SET_LINK, 0)
+        .with(&[AF_BRIDGE, 0, 0, 0])
+        .with(&index.to_ne_bytes())
+        .with(&[0; 8]);
+    // IFLA_PROTINFO { IFLA_BRPORT_STATE: BR_STATE_DISABLED }.
+    message.nest(12, |data| {
+        data.attribute(1, &[0]);
+    });
+    message
+}
+
 /// Shows what a bridge passes on among its ports to the firewall of IP.
 ///
 /// # Errors
@@ -391,6 +413,12 @@ fn describe(message: &mut Message, link: &NewLink<'_>) -> Result<()> {
     }
     if let Some(namespace) = link.namespace {
         message.attribute(LINK_NAMESPACE, &namespace.as_raw_fd().to_ne_bytes());
+    }
+    if matches!(link.kind, NewKind::Veth(_) | NewKind::Peer) {
+        // As many as it uses. By default it gets one for each processor, and then lets go of all but one, for which the
+        // kernel waits until all processors have seen that (drivers/net/veth.c, `veth_init_queues`).
+        message.number(LINK_SEND_QUEUES, 1);
+        message.number(LINK_RECEIVE_QUEUES, 1);
     }
     match link.kind {
         NewKind::Peer => {}

@@ -1,4 +1,5 @@
 //! Networks.
 
+mod cost;
 mod kernel;
 mod world;

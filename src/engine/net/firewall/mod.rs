@@ -9,6 +9,7 @@ mod others;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -25,10 +26,14 @@ use layout::{NOTE, Part};
 const DEFAULT_RUN: &str = "/run/wharf";
 const FAMILY: Family = Family::Inet;
 
-/// The firewall of one run root. Its methods work in the network namespace of the calling thread.
-#[derive(Debug, Clone)]
+/// The firewall of one run root. Its methods work in the network namespace in which the first one was called.
+///
+/// Dropping it waits for the kernel, if something was removed just before: closing a socket of nf_tables flushes what is about to be
+/// freed, which takes an RCU grace period (net/netfilter/nf_tables_api.c, `nft_rcv_nl_event`). Hold it until nobody waits.
+#[derive(Debug)]
 pub struct Firewall {
     table: String,
+    socket: OnceLock<Socket>,
 }
 
 /// What [`Firewall::repair`] made again, a line each; empty if all was there.
@@ -56,7 +61,18 @@ impl Firewall {
             }
             name
         };
-        Self { table }
+        Self {
+            table,
+            socket: OnceLock::new(),
+        }
+    }
+
+    fn socket(&self) -> Result<&Socket> {
+        if let Some(socket) = self.socket.get() {
+            return Ok(socket);
+        }
+        let opened = Socket::netfilter()?;
+        Ok(self.socket.get_or_init(|| opened))
     }
 
     /// The table's name, in the family `inet`.
@@ -71,12 +87,23 @@ impl Firewall {
     /// # Errors
     /// What the kernel says; the table is then as it was.
     pub fn ensure(&self, networks: &[Bridged<'_>], endpoints: &[Endpoint]) -> Result<()> {
-        let socket = Socket::netfilter()?;
-        let wanted = all(networks, endpoints);
-        if !self.is_complete(&socket, &wanted)? {
-            self.make(&socket, &wanted)?;
+        self.ensure_with(networks, || Ok(endpoints.to_vec()))
+    }
+
+    /// The same; who is on the networks is only asked if the table has to be made.
+    ///
+    /// # Errors
+    /// As [`Self::ensure`]; what `endpoints` says.
+    pub fn ensure_with(
+        &self,
+        networks: &[Bridged<'_>],
+        endpoints: impl FnOnce() -> Result<Vec<Endpoint>>,
+    ) -> Result<()> {
+        let socket = self.socket()?;
+        if !self.is_complete(socket, &all(networks, &[]))? {
+            self.make(socket, &all(networks, &endpoints()?))?;
         }
-        others::let_through(&socket, &self.table, &bridges(networks))?;
+        others::let_through(socket, &self.table, &bridges(networks))?;
         Ok(())
     }
 
@@ -86,11 +113,11 @@ impl Firewall {
     /// What the kernel says; nothing of the network is there then that was not before.
     pub fn add_network(&self, network: &Network, bridge: &str) -> Result<()> {
         let what = || format!("firewall of network {}", network.name);
-        let socket = Socket::netfilter()?;
+        let socket = self.socket()?;
         let mut changes = self.changes();
         layout::of_network(network, bridge).add(&mut changes);
-        done(changes.commit(&socket)?).attempt(what)?;
-        others::let_through(&socket, &self.table, &[bridge.to_owned()]).attempt(what)?;
+        done(changes.commit(socket)?).attempt(what)?;
+        others::let_through(socket, &self.table, &[bridge.to_owned()]).attempt(what)?;
         Ok(())
     }
 
@@ -101,11 +128,11 @@ impl Firewall {
     /// What the kernel says.
     pub fn remove_network(&self, network: &Network, bridge: &str) -> Result<()> {
         let what = || format!("firewall of network {}", network.name);
-        let socket = Socket::netfilter()?;
-        others::forget(&socket, &self.table, Some(bridge)).attempt(what)?;
-        self.withdraw_part(&socket, &layout::of_network(network, bridge))
+        let socket = self.socket()?;
+        others::forget(socket, &self.table, Some(bridge)).attempt(what)?;
+        self.withdraw_part(socket, &layout::of_network(network, bridge))
             .attempt(what)?;
-        self.remove_if_unused(&socket)
+        self.remove_if_unused(socket)
     }
 
     /// Publishes an endpoint's ports.
@@ -118,18 +145,18 @@ impl Firewall {
             return Ok(());
         }
         let what = || format!("publish ports of {}", endpoint.container_name);
-        let socket = Socket::netfilter()?;
+        let socket = self.socket()?;
         let mut changes = self.changes();
         part.add(&mut changes);
-        match changes.commit(&socket)? {
+        match changes.commit(socket)? {
             // It leads elsewhere: somebody was killed before he took it back. Who publishes holds the port.
             Err(refused) if matches!(refused.errno, Errno::BUSY | Errno::EXIST) => {}
             other => return done(other).attempt(what),
         }
-        self.withdraw_part(&socket, &part).attempt(what)?;
+        self.withdraw_part(socket, &part).attempt(what)?;
         let mut changes = self.changes();
         part.add(&mut changes);
-        done(changes.commit(&socket)?).attempt(what)
+        done(changes.commit(socket)?).attempt(what)
     }
 
     /// Takes an endpoint's ports back; those that are gone are no error.
@@ -141,7 +168,7 @@ impl Firewall {
         if part.elements.is_empty() {
             return Ok(());
         }
-        self.withdraw_part(&Socket::netfilter()?, &part)
+        self.withdraw_part(self.socket()?, &part)
             .attempt(|| format!("withdraw ports of {}", endpoint.container_name))
     }
 
@@ -150,14 +177,14 @@ impl Firewall {
     /// # Errors
     /// What the kernel says; the table is then as it was.
     pub fn repair(&self, networks: &[Bridged<'_>], endpoints: &[Endpoint]) -> Result<Repaired> {
-        let socket = Socket::netfilter()?;
+        let socket = self.socket()?;
         let wanted = all(networks, endpoints);
-        let mut missing = self.missing(&socket, &wanted)?;
+        let mut missing = self.missing(socket, &wanted)?;
         if !missing.is_empty() {
-            self.make(&socket, &wanted)?;
+            self.make(socket, &wanted)?;
         }
         missing.extend(others::let_through(
-            &socket,
+            socket,
             &self.table,
             &bridges(networks),
         )?);
@@ -169,7 +196,7 @@ impl Firewall {
     /// # Errors
     /// What the kernel says.
     pub fn rules(&self) -> Result<Vec<SeenRule>> {
-        nftables::rules(&Socket::netfilter()?, FAMILY, &self.table, None)
+        nftables::rules(self.socket()?, FAMILY, &self.table, None)
     }
 
     /// Removes the table with all that is in it, and what other firewalls have of us.
@@ -177,11 +204,11 @@ impl Firewall {
     /// # Errors
     /// What the kernel says.
     pub fn remove(&self) -> Result<()> {
-        let socket = Socket::netfilter()?;
-        others::forget(&socket, &self.table, None)?;
+        let socket = self.socket()?;
+        others::forget(socket, &self.table, None)?;
         let mut changes = self.changes();
         changes.remove_table();
-        gone_is_fine(changes.commit(&socket)?)
+        gone_is_fine(changes.commit(socket)?)
     }
 
     fn changes(&self) -> Changes<'_> {

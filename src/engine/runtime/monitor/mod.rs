@@ -132,7 +132,8 @@ fn begin(
             ..before
         };
         // What cannot be torn down now is found by whoever looks next; the first error is the one to report.
-        let _ = tear_down(live, &plan, &failed, Fate::AsPlanned, networks).discard();
+        let done = tear_down(live, &plan, &failed, Fate::AsPlanned, networks);
+        let _ = done.discard_all(networks);
         error
     };
     let mut monitor = match Monitor::new(live, &plan, state, signals, lock, networks) {
@@ -445,6 +446,7 @@ impl Monitor {
         }
         if self.busy.is_some_and(|since| since + QUIET <= now) {
             self.busy = None;
+            self.networks.rest();
             self.board.rest();
         }
     }
@@ -786,6 +788,10 @@ impl Monitor {
                 ("execDuration", ran.as_secs().to_string()),
             ],
         );
+        if matches!(self.phase, Phase::BackOff { .. }) {
+            // What cannot be removed now goes with the namespace.
+            let _ = self.networks.clear();
+        }
     }
 
     fn end_streams(&mut self) {
@@ -834,7 +840,7 @@ impl Monitor {
             code: self.state.exit_code,
             oom_killed: self.state.oom_killed,
         });
-        let _ = done.discard();
+        let _ = done.discard_all(&mut *self.networks);
     }
 
     fn write_live_state(&self) -> Result<()> {

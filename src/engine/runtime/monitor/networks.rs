@@ -67,6 +67,12 @@ pub trait Networks: Debug {
     /// Takes the container off all its networks, after each run and after a monitor that died: what is to be undone is
     /// known from the live directory. Idempotent; everything that went wrong.
     fn detach(&mut self, plan: &Plan, live: &Path) -> Vec<Error>;
+
+    /// Gives memory back before a long sleep.
+    fn rest(&mut self);
+
+    /// Does what [`Self::detach`] has left for when nobody waits for it; everything that went wrong.
+    fn clear(&mut self) -> Vec<Error>;
 }
 
 /// For containers without networks: tests of the runtime alone.
@@ -118,6 +124,12 @@ impl Networks for NoNetworks {
     }
 
     fn detach(&mut self, _plan: &Plan, _live: &Path) -> Vec<Error> {
+        Vec::new()
+    }
+
+    fn rest(&mut self) {}
+
+    fn clear(&mut self) -> Vec<Error> {
         Vec::new()
     }
 }

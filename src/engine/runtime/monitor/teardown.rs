@@ -149,7 +149,14 @@ impl TornDown {
     }
 
     /// Step 5; all errors.
-    pub(super) fn discard(mut self) -> Vec<Error> {
+    pub(super) fn discard_all(self, networks: &mut dyn Networks) -> Vec<Error> {
+        let mut errors = self.discard();
+        errors.extend(networks.clear());
+        errors
+    }
+
+    /// The same, if there are no networks.
+    fn discard(mut self) -> Vec<Error> {
         for path in self.rubbish {
             self.errors.extend(file::remove_tree(&path).err());
         }
@@ -295,7 +302,7 @@ pub fn recover(live: &Path, networks: &mut dyn Networks) -> Result<Option<Recove
         // It died before the container ran.
         let state = durable.unwrap_or_default();
         let done = tear_down(live, &plan, &state, Fate::Kept, networks);
-        return first(done.discard()).map(|()| None);
+        return first(done.discard_all(networks)).map(|()| None);
     };
     let mut restart = None;
     if state.status.is_live() {
@@ -304,7 +311,8 @@ pub fn recover(live: &Path, networks: &mut dyn Networks) -> Result<Option<Recove
         record(&plan, "die", &[("exitCode", state.exit_code.to_string())]);
     }
     // With a restart to come, `--rm` (which cannot be combined with it) does not matter.
-    first(tear_down(live, &plan, &state, Fate::AsPlanned, networks).discard())?;
+    let done = tear_down(live, &plan, &state, Fate::AsPlanned, networks);
+    first(done.discard_all(networks))?;
     Ok(Some(Recovered {
         plan,
         state,
