@@ -228,9 +228,13 @@ impl<'a> Peer<'a> {
     }
 
     fn remove(&self, containers: &[String]) {
-        let args = ["rm", "-f"];
+        let args: &[&str] = match self.engine {
+            // It asks them to end first, and waits for that.
+            Engine::Podman(_) => &["rm", "-f", "-t", "0"],
+            Engine::Wharf(_) | Engine::Docker(_) => &["rm", "-f"],
+        };
         let ids: Vec<&str> = containers.iter().map(String::as_str).collect();
-        self.quiet(&[&args[..], &ids].concat());
+        self.quiet(&[args, &ids].concat());
     }
 }
 
