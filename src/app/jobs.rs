@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use super::explorer::{Shared, Target};
 use super::progress::{Meter, Part, Total};
 use super::{Pane, words};
 use crate::engine::error::Kind;
@@ -124,6 +125,8 @@ pub enum Request {
         /// The container.
         container: String,
     },
+    /// Write something of an image that is looked into.
+    Extract(Box<Extract>),
     /// Log in to a registry, and do then what needed it.
     LogIn {
         /// Host and port.
@@ -133,6 +136,25 @@ pub enum Request {
         /// What the registry refused before.
         then: Option<Box<Self>>,
     },
+}
+
+/// What is taken out of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extract {
+    /// Where the image is.
+    pub target: Target,
+    /// What is known of it.
+    pub image: Shared,
+    /// Layers, and numbers of entries there.
+    pub entries: Vec<(u16, u32)>,
+    /// The content of one file; else an archive is written.
+    pub plain: bool,
+    /// What it is, in a few words.
+    pub what: String,
+    /// The file to write.
+    pub path: PathBuf,
+    /// A file that is there is replaced.
+    pub replace: bool,
 }
 
 impl Request {
@@ -168,6 +190,7 @@ impl Request {
             | Self::RemoveNetwork(_)
             | Self::Connect { .. }
             | Self::Disconnect { .. }
+            | Self::Extract(_)
             | Self::LogIn { .. } => None,
         }
     }
@@ -252,6 +275,7 @@ impl Request {
             Self::Save { path, .. } | Self::Export { path, .. } | Self::Load(path) => {
                 path.display().to_string()
             }
+            Self::Extract(extract) => extract.what.clone(),
             _ => String::new(),
         }
     }
@@ -296,6 +320,7 @@ impl Request {
             Self::Commit(..) => "committing",
             Self::Export { .. } => "exporting",
             Self::Copy(..) => "copying",
+            Self::Extract(_) => "extracting",
             Self::LogIn { .. } => "logging in to",
         }
     }
@@ -329,6 +354,7 @@ impl Request {
             Self::Commit(..) => "committed",
             Self::Export { .. } => "exported",
             Self::Copy(..) => "copied",
+            Self::Extract(_) => "extracted",
             Self::LogIn { .. } => "logged in to",
         }
     }
@@ -396,6 +422,11 @@ impl Request {
             Self::Export { path, .. } => {
                 let path = words::quote(&path.to_string_lossy());
                 format!("wharf export -o {path} {name}")
+            }
+            Self::Extract(extract) => {
+                let image = words::quote(&extract.target.name());
+                let path = words::quote(&extract.path.to_string_lossy());
+                format!("wharf layers --tui {image}  # {} to {path}", extract.what)
             }
             Self::PruneContainers(_) => "wharf container prune -f".to_owned(),
             Self::CreateVolume(request) => create_volume(request),

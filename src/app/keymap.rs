@@ -29,7 +29,7 @@ const PRESETS: &[(&str, &str)] = &[
     (
         "dive",
         "[explorer]\n\"ctrl+a\" = \"added\"\n\"ctrl+r\" = \"removed\"\n\"ctrl+u\" = \"unmodified\"\n\"ctrl+space\" = \"fold-all\"\n\
-         \"ctrl+b\" = \"attributes\"\n\"ctrl+o\" = \"sort\"\n\"ctrl+f\" = \"filter\"\n\"ctrl+l\" = \"whole\"\n\"u\" = \"page-up\"\n\"d\" = \"page-down\"\n",
+         \"ctrl+b\" = \"attributes\"\n\"ctrl+o\" = \"sort\"\n\"ctrl+f\" = \"filter\"\n\"ctrl+l\" = \"whole\"\n\"ctrl+e\" = \"extract\"\n\"u\" = \"page-up\"\n\"d\" = \"page-down\"\n",
     ),
 ];
 

@@ -64,7 +64,7 @@ use crate::engine::model::{
 use action::{Action, Scope};
 use containers::ContainerRow;
 use document::Document;
-use explorer::{Explorer, News, Target};
+use explorer::{Explorer, News, Shared, Target};
 use images::ImageRow;
 use jobs::{Failure, JobId, Jobs, Report, Request};
 use key::Key;
@@ -77,6 +77,7 @@ use role::Glyphs;
 use shell::Shell;
 use volumes::VolumeRow;
 
+pub use crate::engine::FileStart;
 pub use config::Options;
 pub use update::update;
 
@@ -276,6 +277,15 @@ pub enum Query {
     PrunePlan(Unused),
     /// What is in a directory.
     Directory(PathBuf),
+    /// The beginning of some files of an image that is looked into.
+    Files {
+        /// Where the image is.
+        target: Target,
+        /// What is known of it.
+        image: Shared,
+        /// Which files: layers, and numbers of entries there.
+        files: Vec<(u16, u32)>,
+    },
     /// Whether a command can be read: its words.
     Check(Vec<String>),
 }
@@ -307,6 +317,8 @@ pub enum Answer {
     PrunePlan(Box<Plan>),
     /// What is in a directory, sorted by name.
     Directory(Vec<DirectoryEntry>),
+    /// The beginning of each file.
+    Files(Vec<FileStart>),
     /// The command can be read; what the user should know.
     Checked(Vec<String>),
 }

@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::command::{Command, Commands};
-use super::explorer::{News, Shared, Target};
-use super::jobs::{Failure, JobId, Outcome, Report, Request};
+use super::explorer::{News, Shared, Target, viewer};
+use super::jobs::{Extract, Failure, JobId, Outcome, Report, Request};
 use super::overlay::{Plan, Unused};
 use super::throttle::Throttle;
 use super::{Answer, DirectoryEntry, Host, Msg, Query, QueryId};
@@ -29,7 +29,8 @@ use crate::engine::model::volume::VolumeUsage;
 use crate::engine::model::{Auth, Cancel, ContainerId, Progress, Reference, request, units};
 use crate::engine::stats::Sampler;
 use crate::engine::{
-    Engine, NewFile, Output, Session, Source, list_entries, read_user_file, write_user_file,
+    Contents, Engine, NewFile, Output, Session, Source, list_entries, read_user_file,
+    write_user_file,
 };
 
 /// Runs what `update` asks for, on threads where it may block.
@@ -101,6 +102,9 @@ impl Performer {
                 });
             };
             let work = || {
+                if let Request::Extract(extract) = &request {
+                    return self::extract(engine.as_ref(), extract, &cancel);
+                }
                 let doors = Doors {
                     engine: present(engine.as_ref())?,
                     credentials: &credentials,
@@ -172,7 +176,7 @@ impl Performer {
         let handle = self.handle.clone();
         let commands = self.commands;
         let ask = move || {
-            let answer = guarded(|| ask(present(engine.as_ref())?, commands, query));
+            let answer = guarded(|| ask_any(engine.as_ref(), commands, query));
             let _ = reports.blocking_send(Msg::Answer(id, answer));
         };
         if after.is_zero() {
@@ -336,6 +340,8 @@ fn run(
             let names = pruned.removed.iter().map(|name| format!("Deleted: {name}"));
             Ok(pruned_lines("volumes", pruned.reclaimed, names))
         }
+        // Done where no engine is needed.
+        Request::Extract(_) => Ok(Vec::new()),
         Request::LogIn { registry, auth, .. } => log_in(engine, credentials, registry, auth),
     }
 }
@@ -493,6 +499,61 @@ fn remember(path: &Path, name: &str) -> Result<()> {
     write_user_file(path, format!("{}\n", names.join("\n")).as_bytes())
 }
 
+/// What an archive is asked needs no engine.
+fn ask_any(engine: Option<&Engine>, commands: Commands, query: Query) -> Result<Answer> {
+    match query {
+        Query::Files {
+            target,
+            image,
+            files,
+        } => {
+            let contents = contents(engine, &target, &image)?;
+            let starts = contents.starts(&image.image, &files, viewer::LIMIT, &Cancel::new())?;
+            Ok(Answer::Files(starts))
+        }
+        Query::Directory(path) => {
+            let entry = |(name, is_directory)| DirectoryEntry { name, is_directory };
+            let entries = list_entries(&path)?;
+            Ok(Answer::Directory(entries.into_iter().map(entry).collect()))
+        }
+        query => ask(present(engine)?, commands, query),
+    }
+}
+
+/// The files of an image that is looked into. In the store it is found by its id: its name may mean another one by now.
+fn contents(engine: Option<&Engine>, target: &Target, image: &Shared) -> Result<Contents> {
+    match target {
+        Target::Stored(_) => present(engine)?.contents(&image.image.about.id),
+        Target::Archive {
+            path,
+            name,
+            platform,
+        } => Contents::of_archive(path, name.as_deref(), platform.as_ref()),
+    }
+}
+
+/// Writes a file, or an archive, that gets its name when it is whole.
+fn extract(engine: Option<&Engine>, extract: &Extract, cancel: &Cancel) -> Result<Vec<String>> {
+    let contents = contents(engine, &extract.target, &extract.image)?;
+    let image = &extract.image.image;
+    let mut file = NewFile::create(&extract.path)?;
+    let much = file.write_long(|out| match extract.entries.as_slice() {
+        [one] if extract.plain => {
+            let size = contents.write_file(image, *one, out, cancel)?;
+            Ok(units::human_size_short(size))
+        }
+        entries => {
+            let count = contents.write_archive(image, entries, out, cancel)?;
+            Ok(format!("{count} entries"))
+        }
+    })?;
+    file.finish(extract.replace)?;
+    Ok(vec![format!(
+        "extracted {much} to {}",
+        extract.path.display()
+    )])
+}
+
 fn ask(engine: &Engine, commands: Commands, query: Query) -> Result<Answer> {
     Ok(match query {
         Query::Containers => Answer::Containers(engine.containers()?),
@@ -518,10 +579,8 @@ fn ask(engine: &Engine, commands: Commands, query: Query) -> Result<Answer> {
             Command::Create { warnings, .. } => warnings,
             Command::Update(_) => Vec::new(),
         }),
-        Query::Directory(path) => {
-            let entry = |(name, is_directory)| DirectoryEntry { name, is_directory };
-            Answer::Directory(list_entries(&path)?.into_iter().map(entry).collect())
-        }
+        // Asked where no engine is needed.
+        Query::Directory(_) | Query::Files { .. } => Answer::Checked(Vec::new()),
         Query::Host => {
             let info = engine.host_info()?;
             Answer::Host(Host {

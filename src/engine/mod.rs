@@ -108,6 +108,7 @@ struct Spare {
 
 pub use boot::Turn as BootTurn;
 pub use images::Source;
+pub use images::explore::{Contents, FileStart};
 pub use images::registry::{Proxies, Surroundings};
 
 /// What `create` made.
@@ -345,6 +346,14 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<Explored> {
         self.inner.images.explore(name, watch, cancel)
+    }
+
+    /// What the files of an image of the store hold; [`Contents::of_archive`] is the same of an archive.
+    ///
+    /// # Errors
+    /// As [`Self::image`].
+    pub fn contents(&self, name: &str) -> Result<Contents> {
+        self.inner.images.contents(name)
     }
 
     /// The same of an archive: an OCI layout as directory or tar, docker-archive; `-` is standard input. It needs no store.

@@ -1,6 +1,13 @@
 //! `layers`: what each layer of a real image weighs, and what of it nobody sees.
 
+use std::collections::BTreeMap;
+use std::io::Read;
+
 use serde_json::Value;
+use wharf::engine::model::Cancel;
+use wharf::engine::model::layers::listing::{Extent, Facts, Order, entries_below};
+use wharf::engine::store::Roots;
+use wharf::engine::{Contents, Engine};
 
 use crate::support::{Archive, BUSYBOX, Host, image_archive, privileged};
 
@@ -394,4 +401,102 @@ fn a_pipeline_is_stopped_by_a_secret_unless_it_is_allowed() {
     assert_eq!(ci(&["--base", "careless:1", "careless:1"]).code, 0);
     assert_eq!(ci(&["--base", BUSYBOX, "careless:1"]).code, 1);
     assert_eq!(ci(&["--base", "nosuch", "careless:1"]).code, 2);
+}
+
+/// Entries of a tar: name, and content of what is a file.
+fn entries(tar: &[u8]) -> BTreeMap<String, (u32, Option<Vec<u8>>)> {
+    let mut archive = tar::Archive::new(tar);
+    let entries = archive.entries().unwrap();
+    let read = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
+        let mut entry = entry.unwrap();
+        let name = entry
+            .path()
+            .unwrap()
+            .to_string_lossy()
+            .trim_end_matches('/')
+            .to_owned();
+        let mode = entry.header().mode().unwrap();
+        let content = entry.header().entry_type().is_file().then(|| {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            content
+        });
+        (name, (mode, content))
+    };
+    entries.map(read).collect()
+}
+
+#[test]
+fn what_is_taken_out_of_an_image_is_what_it_has() {
+    let Some(host) = privileged() else { return };
+    image(&host);
+    step(
+        &host,
+        "two:1",
+        "ln /kept /other && echo new >/kept.txt",
+        "three:1",
+    );
+    let archive = host.dir().join("three.tar");
+    host.ok(["save", "-o", archive.to_str().unwrap(), "three:1"]);
+    let engine = Engine::open(Roots {
+        data: host.data(),
+        run: host.run(),
+    })
+    .unwrap();
+    let image = engine.explore("three:1").unwrap();
+    let order = Order::of(&image.stack.tree);
+    let stored = engine.contents("three:1").unwrap();
+    let lying = Contents::of_archive(&archive, None, None).unwrap();
+    let take = |contents: &Contents, layer, extent, path: &[u8]| {
+        let facts = Facts::of(&image.stack, layer, extent);
+        let node = image.stack.tree.find(path).unwrap();
+        let wanted = entries_below(&order, &facts, node);
+        let mut out = Vec::new();
+        contents
+            .write_archive(&image, &wanted, &mut out, &Cancel::new())
+            .unwrap();
+        entries(&out)
+    };
+    // A layer that is hidden by now, and the image as a whole: from the store and from the archive.
+    let filled = take(&stored, 1, Extent::Change, b"");
+    assert_eq!(filled, take(&lying, 1, Extent::Change, b""));
+    let sizes: Vec<_> = filled
+        .iter()
+        .map(|(name, (_, content))| (name.as_str(), content.as_ref().map(Vec::len)))
+        .collect();
+    let expected = [
+        ("d", None),
+        ("d/a", Some(200_000)),
+        ("d/b", Some(100_000)),
+        ("kept", Some(100_000)),
+    ];
+    assert_eq!(sizes, expected);
+    let whole = take(&stored, 3, Extent::Whole, b"");
+    let kept = whole.get("kept").unwrap();
+    assert_eq!(kept.0 & 0o777, 0o700);
+    assert!(!whole.contains_key("d"));
+    // Both names of the file are there, one of them with its content.
+    let names = ["kept", "other"].map(|name| whole.get(name).unwrap().1.is_some());
+    assert!(names.contains(&true), "{names:?}");
+    assert_eq!(
+        whole.get("kept.txt").unwrap().1.as_deref(),
+        Some(&b"new\n"[..])
+    );
+    let busybox = take(&stored, 3, Extent::Whole, b"bin");
+    assert!(busybox.len() > 1, "{:?}", busybox.keys());
+    // One file, and its beginning.
+    let node = image.stack.tree.find(b"kept.txt").unwrap();
+    let at = image.stack.tree.at(node, 3).unwrap();
+    for contents in [&stored, &lying] {
+        let mut out = Vec::new();
+        contents
+            .write_file(&image, at, &mut out, &Cancel::new())
+            .unwrap();
+        assert_eq!(out, b"new\n");
+        let starts = contents.starts(&image, &[at], 2, &Cancel::new()).unwrap();
+        assert_eq!(
+            (starts[0].bytes.as_slice(), starts[0].size),
+            (&b"ne"[..], 4)
+        );
+    }
 }

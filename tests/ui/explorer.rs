@@ -1,7 +1,8 @@
 //! The layer explorer: from the first news to jumps between layers, on every size of screen.
 
 use wharf::app::explorer::{News, Shared, Target};
-use wharf::app::{Effect, Msg, Sub, subscriptions};
+use wharf::app::jobs::Request;
+use wharf::app::{Effect, FileStart, Msg, Sub, subscriptions};
 use wharf::engine::model::image::HistoryEntry;
 use wharf::engine::model::layers::{About, Entry, Explored, Kind, Part};
 use wharf::engine::model::{Digest, Platform};
@@ -129,6 +130,24 @@ fn image() -> Shared {
         image.push(part(number), entries);
     }
     Shared::new(image)
+}
+
+/// What the files hold.
+pub(crate) fn content(image: &Shared, at: (u16, u32)) -> FileStart {
+    let entry = image.image.stack.entry(at);
+    let bytes = match (entry.path.as_slice(), at.0) {
+        (b"etc/passwd", 0) => b"root:x:0:0::/root:/bin/sh\ndaemon:x:1:1::/:/bin/false\n".to_vec(),
+        (b"etc/passwd", _) => {
+            b"root:x:0:0::/root:/bin/sh\napp:x:10:10::/srv:/bin/sh\ndaemon:x:1:1::/:/bin/false\n"
+                .to_vec()
+        }
+        (b"srv/app/.env", _) => b"# keys\nTOKEN = \"a\tb\"\nPORT=80\n\x1b[31mred\n".to_vec(),
+        _ => b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0data of the program".to_vec(),
+    };
+    FileStart {
+        size: u64::try_from(bytes.len()).unwrap(),
+        bytes,
+    }
 }
 
 fn generation(ui: &Ui) -> u64 {
@@ -339,4 +358,92 @@ fn an_image_of_nothing_has_an_explorer_too() {
     tell(&mut ui, News::Whole(Shared::new(Explored::new(about))));
     ui.play("j G tab j enter space - a s w W i f esc / x <cr>");
     ui.assert_shows("Layers 0");
+}
+
+#[test]
+fn a_text_is_read() {
+    check("text", "j j enter / . e n v <cr> G v", "");
+}
+
+#[test]
+fn a_program_is_read_as_bytes() {
+    check("bytes", "enter / b u s y <cr> G v", "");
+}
+
+#[test]
+fn a_file_is_compared_between_layers() {
+    check("compare", "j enter / p a s s w d <cr> G d", "");
+}
+
+#[test]
+fn reading_is_left_and_changed() {
+    let mut ui = opened(160, 48);
+    ui.play("enter / b u s y <cr> G enter");
+    ui.assert_shows("ELF 64-bit, x86-64, static program");
+    ui.assert_shows("7f 45 4c 46");
+    ui.play("b");
+    ui.assert_hides("7f 45 4c 46");
+    ui.assert_shows("data of the program");
+    assert_eq!(ui.play("y"), [Effect::Copy("/bin/busybox".to_owned())]);
+    ui.play("esc");
+    ui.assert_hides("ELF");
+    // Nothing was there before it.
+    ui.play("d");
+    ui.assert_shows("no layer before has a file there");
+    ui.play("esc g v");
+    ui.assert_shows("nothing to read");
+}
+
+#[test]
+fn what_is_extracted_is_asked_for_and_written() {
+    let mut ui = opened(160, 48);
+    let extracted = |ui: &mut Ui, script: &str| {
+        ui.play(script);
+        let effects = ui.play("<cr>");
+        match effects.as_slice() {
+            [Effect::Start(_, Request::Extract(extract))] => {
+                let path = extract.path.display().to_string();
+                (
+                    extract.what.clone(),
+                    path,
+                    extract.plain,
+                    extract.entries.len(),
+                )
+            }
+            other => panic!("{other:?} in\n{}", ui.screen()),
+        }
+    };
+    let layer = extracted(&mut ui, "j x");
+    assert_eq!(
+        layer,
+        (
+            "layer 1".to_owned(),
+            "/home/me/layer-1.tar".to_owned(),
+            false,
+            11
+        )
+    );
+    let whole = extracted(&mut ui, "a G x");
+    assert_eq!(whole.0, "the image up to layer 3");
+    assert_eq!((whole.1.as_str(), whole.2), ("/home/me/image-3.tar", false));
+    let directory = extracted(&mut ui, "tab / u s r / b i n <cr> g x");
+    assert_eq!(
+        directory,
+        ("/usr".to_owned(), "/home/me/usr.tar".to_owned(), false, 3)
+    );
+    let file = extracted(&mut ui, "G x");
+    assert_eq!(
+        file,
+        (
+            "/usr/bin/gcc".to_owned(),
+            "/home/me/gcc".to_owned(),
+            true,
+            1
+        )
+    );
+    // A directory that the layer took away is in the layer below; a file of it can be had from here.
+    ui.play("esc a g j j j x");
+    ui.assert_shows("nothing to extract");
+    let gone = extracted(&mut ui, "G x");
+    assert_eq!(gone.0, "/var/lib/apt/lists/security");
 }

@@ -383,6 +383,12 @@ impl World {
             Query::Networks if self.volumes.is_empty() => Answer::Networks(Vec::new()),
             Query::Networks => Answer::Networks(networks::all()),
             Query::Connections(_) => Answer::Connections(networks::connections()),
+            Query::Files { image, files, .. } => Answer::Files(
+                files
+                    .iter()
+                    .map(|at| crate::explorer::content(image, *at))
+                    .collect(),
+            ),
             Query::Directory(path) => Answer::Directory(
                 ["archives/", "busybox_latest.tar", "notes.txt"]
                     .iter()

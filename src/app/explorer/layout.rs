@@ -19,6 +19,8 @@ pub struct Places {
     pub tree: Option<Rect>,
     /// What is hidden, with its border.
     pub waste: Option<Rect>,
+    /// The file that is read, with its border, in the place of the tree.
+    pub viewer: Option<Rect>,
     /// The bottom line.
     pub footer: Option<Rect>,
 }
@@ -46,7 +48,9 @@ pub fn places(area: Rect, state: &State, explorer: &Explorer) -> Places {
         footer: Some(footer),
         ..Places::default()
     };
-    if state.zoom || body.height < 12 || area.width < 50 {
+    if explorer.viewer.is_some() && (state.zoom || area.width < 110) {
+        found.viewer = Some(body);
+    } else if state.zoom || body.height < 12 || area.width < 50 {
         match explorer.part {
             Part::Layers => found.layers = Some(body),
             Part::Tree => found.tree = Some(body),
@@ -68,6 +72,10 @@ fn wide(body: Rect, explorer: &Explorer, found: &mut Places) {
     let [layers, facts] = split_rows(left, left.height - facts);
     found.layers = Some(layers);
     found.facts = Some(facts);
+    if explorer.viewer.is_some() {
+        found.viewer = Some(right);
+        return;
+    }
     let [tree, waste] = with_waste(right, explorer);
     found.tree = tree;
     found.waste = waste;

@@ -5,6 +5,7 @@ pub mod layout;
 pub mod lines;
 mod scroll;
 mod tree;
+pub mod viewer;
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::engine::model::layers::listing::Order;
 use crate::engine::model::layers::{About, Explored, Hidden, LayerFacts};
 pub use scroll::Scroll;
 pub use tree::TreeView;
+use viewer::Viewer;
 
 /// Where an image is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,8 +69,16 @@ pub struct Looked {
 }
 
 /// The same for many to look at.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Shared(Arc<Looked>);
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Shared")
+            .field(&self.image.about.name)
+            .finish()
+    }
+}
 
 impl Shared {
     /// Sorts and sums up.
@@ -97,6 +107,8 @@ impl PartialEq for Shared {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
+
+impl Eq for Shared {}
 
 /// What became known.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,6 +165,8 @@ pub struct Explorer {
     pub waste_shown: bool,
     /// The chosen line of that list.
     pub waste: Scroll,
+    /// A file that is read.
+    pub viewer: Option<Viewer>,
 }
 
 impl Explorer {
@@ -174,6 +188,7 @@ impl Explorer {
             tree: TreeView::default(),
             waste_shown: false,
             waste: Scroll::default(),
+            viewer: None,
         }
     }
 

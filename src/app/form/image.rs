@@ -1,7 +1,7 @@
 //! Dialogs about images and registries: what they ask.
 
 use super::{Ask, Form, Input, Kind};
-use crate::app::jobs::Request;
+use crate::app::jobs::{Extract, Request};
 
 impl Form {
     /// Asks what to pull; `names` are offered, the most likely first.
@@ -55,6 +55,13 @@ impl Form {
         let name: String = name.chars().map(safe).collect();
         let inputs = vec![Input::new("file", Kind::Path, &format!("{name}.tar"))];
         Self::new(Ask::Save { ids, names }, inputs)
+    }
+
+    /// Asks where to write something of an image.
+    #[must_use]
+    pub fn extract(extract: Extract, proposal: &str) -> Self {
+        let inputs = vec![Input::new("file", Kind::Path, proposal)];
+        Self::new(Ask::Extract(Box::new(extract)), inputs)
     }
 
     /// Asks for an archive.

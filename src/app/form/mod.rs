@@ -8,7 +8,7 @@ mod volume;
 
 use std::path::{Path, PathBuf};
 
-use super::jobs::{Failure, JobId, Request};
+use super::jobs::{Extract, Failure, JobId, Request};
 use super::overlay::Field;
 use super::{DirectoryEntry, QueryId, Settings, text, words};
 use crate::engine::model::reference::DEFAULT_DOMAIN;
@@ -45,6 +45,8 @@ pub enum Ask {
         /// What to save.
         names: Vec<String>,
     },
+    /// Where to write something of an image that is looked into.
+    Extract(Box<Extract>),
     /// Which archive to load.
     Load,
     /// Who we are to a registry.
@@ -125,6 +127,7 @@ impl Ask {
                 ([_], Some(name)) => format!("Save {}", text::sanitise(name)),
                 (many, _) => format!("Save {} images", many.len()),
             },
+            Self::Extract(extract) => format!("Extract {}", text::sanitise(&extract.what)),
             Self::Load => "Load an archive".to_owned(),
             Self::LogIn { registry, .. } => format!("Log in to {}", text::sanitise(registry)),
             Self::CreateVolume => "Make a volume".to_owned(),
@@ -158,6 +161,7 @@ impl Ask {
             | Self::Commit { .. }
             | Self::Copy { .. } => true,
             Self::Export { .. }
+            | Self::Extract(_)
             | Self::Pull
             | Self::Push { .. }
             | Self::Tag { .. }
@@ -394,10 +398,12 @@ impl Form {
         let found = entries.iter().find(|entry| entry.name == name);
         match (&self.ask, found) {
             (Ask::Load, None) => Some(format!("{}: no such file", path.display())),
-            (Ask::Save { .. } | Ask::Export { .. }, _) if text.ends_with('/') => {
+            (Ask::Save { .. } | Ask::Export { .. } | Ask::Extract(_), _) if text.ends_with('/') => {
                 Some(format!("{text}: name a file in it"))
             }
-            (Ask::Save { .. } | Ask::Export { .. }, Some(entry)) if entry.is_directory => {
+            (Ask::Save { .. } | Ask::Export { .. } | Ask::Extract(_), Some(entry))
+                if entry.is_directory =>
+            {
                 Some(format!("{} is a directory", path.display()))
             }
             _ => None,
@@ -428,12 +434,14 @@ impl Form {
                     reference.with_default_tag().familiar()
                 ))
             }
-            Ask::Save { .. } | Ask::Export { .. } if self.is_taken(settings) => {
+            Ask::Save { .. } | Ask::Export { .. } | Ask::Extract(_) if self.is_taken(settings) => {
                 Some("there is such a file: you will be asked".to_owned())
             }
-            Ask::Save { .. } | Ask::Export { .. } | Ask::Load => absolute(self.text(0), settings)
-                .filter(|path| path != Path::new(self.text(0)))
-                .map(|path| path.display().to_string()),
+            Ask::Save { .. } | Ask::Export { .. } | Ask::Extract(_) | Ask::Load => {
+                absolute(self.text(0), settings)
+                    .filter(|path| path != Path::new(self.text(0)))
+                    .map(|path| path.display().to_string())
+            }
             Ask::LogIn { .. } => Some("kept as wharf login keeps it".to_owned()),
             Ask::CreateVolume
             | Ask::CreateNetwork
@@ -550,6 +558,12 @@ impl Form {
                     replace: false,
                 };
                 (request, name)
+            }
+            Ask::Extract(extract) => {
+                let mut extract = extract.clone();
+                extract.path = path()?;
+                let name = extract.what.clone();
+                (Request::Extract(extract), name)
             }
             Ask::Load => {
                 let path = path()?;

@@ -146,6 +146,10 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         | Action::ExploreAttributes
         | Action::ExploreWaste
         | Action::ExploreFacts
+        | Action::ExploreView
+        | Action::ExploreDiff
+        | Action::ExploreHex
+        | Action::ExploreExtract
         | Action::ExploreCopyPath
         | Action::ExploreCopyDigest
         | Action::ExploreClose => {}

@@ -6,6 +6,7 @@ use super::super::explorer::{Explorer, Looked, News, Part, Target, layout, lines
 use super::super::layout::list_parts;
 use super::super::overlay::{Field, Overlay, Prompt, Purpose};
 use super::super::{Effect, Mouse, MouseKind, Pane, Severity, State};
+use super::reading;
 use crate::engine::model::layers::listing::Mark;
 
 impl State {
@@ -52,6 +53,11 @@ pub(super) fn settle(state: &mut State) {
     let rows = |rect: Option<ratatui::layout::Rect>| {
         rect.map(|rect| usize::from(list_parts(rect).1.height))
     };
+    if let (Some(rect), Some(viewer)) = (found.viewer, explorer.viewer.as_mut()) {
+        let count = viewer.count();
+        let height = super::super::layout::inside(rect).height;
+        viewer.scroll.set_height(height.into(), count);
+    }
     if let Some(height) = rows(found.layers) {
         explorer.layer.set_height(height, explorer.layers.len());
     }
@@ -101,6 +107,9 @@ fn on_action(
     action: Action,
     effects: &mut Vec<Effect>,
 ) -> Done {
+    if let Some(done) = reading::on_action(state, explorer, action, effects) {
+        return if done { Done::Stay } else { Done::NotMine };
+    }
     let image = explorer.image.clone();
     let image = image.as_deref();
     let page = isize::try_from(page(explorer)).unwrap_or(1);
@@ -124,7 +133,11 @@ fn on_action(
         Action::ExploreLayerPrevious | Action::TabPrevious => {
             explorer.step_layer(-1);
         }
-        Action::ExploreOpen => open_chosen(explorer),
+        Action::ExploreOpen => open_chosen(state, explorer, effects),
+        Action::ExploreView => reading::view(state, explorer, effects),
+        Action::ExploreDiff => reading::compare(state, explorer, effects),
+        Action::ExploreExtract => reading::extract(state, explorer),
+        Action::ExploreHex => {}
         Action::ExploreFold => fold(explorer, Fold::Toggle),
         Action::ExploreLeft => match explorer.part {
             Part::Layers => {}
@@ -215,9 +228,10 @@ fn next_part(explorer: &mut Explorer, step: isize) {
     }
 }
 
-fn open_chosen(explorer: &mut Explorer) {
+fn open_chosen(state: &mut State, explorer: &mut Explorer, effects: &mut Vec<Effect>) {
     match explorer.part {
         Part::Layers => explorer.part = Part::Tree,
+        Part::Tree if reading::is_file(explorer) => reading::view(state, explorer, effects),
         Part::Tree => fold(explorer, Fold::Toggle),
         Part::Waste => explorer.jump(false),
     }
@@ -330,6 +344,12 @@ pub(super) fn on_mouse(state: &mut State, mouse: Mouse, effects: &mut Vec<Effect
         MouseKind::WheelDown => 3,
         MouseKind::Press => 0,
     };
+    if let (Some(rect), Some(explorer)) = (found.viewer, state.explorer.as_mut())
+        && rect.contains(at)
+        && let Some(viewer) = &mut explorer.viewer
+    {
+        return viewer.step(rows);
+    }
     let places = [
         (Part::Layers, found.layers),
         (Part::Tree, found.tree),

@@ -95,7 +95,10 @@ fn submit(state: &mut State, form: &mut Form, effects: &mut Vec<Effect>) -> Left
             return Left::Open;
         }
     };
-    let files = matches!(form.ask, Ask::Save { .. } | Ask::Export { .. });
+    let files = matches!(
+        form.ask,
+        Ask::Save { .. } | Ask::Export { .. } | Ask::Extract(_)
+    );
     let taken = files && form.is_taken(&state.settings);
     if taken {
         ask_to_replace(state, request, name);
@@ -151,6 +154,11 @@ pub(super) fn ask_to_replace(state: &mut State, request: Request, name: String) 
                 replace,
             };
             (request, file)
+        }
+        Request::Extract(mut extract) => {
+            let file = extract.path.display().to_string();
+            extract.replace = true;
+            (Request::Extract(extract), file)
         }
         Request::Export { id, path, .. } => {
             let file = path.display().to_string();

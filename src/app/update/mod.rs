@@ -14,6 +14,7 @@ mod mouse;
 mod networks;
 mod overlays;
 mod prune;
+mod reading;
 mod volumes;
 
 use std::time::Duration;
@@ -280,6 +281,8 @@ fn on_answer(
         look::take(state, answer, effects);
     } else if state.usage.query == Some(id) {
         take_usage(state, answer);
+    } else if reading::awaits(state, id) {
+        reading::take(state, answer);
     } else {
         match answer {
             Ok(Answer::Host(host)) => state.host = Some(host),

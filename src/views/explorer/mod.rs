@@ -2,6 +2,7 @@
 
 mod layers;
 mod tree;
+mod viewer;
 mod waste;
 
 use ratatui::layout::Rect;
@@ -31,6 +32,9 @@ pub(super) fn draw(state: &State, explorer: &Explorer, canvas: &mut Canvas<'_>) 
     }
     if let Some(rect) = found.waste {
         waste::draw(explorer, rect, canvas);
+    }
+    if let (Some(rect), Some(viewer)) = (found.viewer, &explorer.viewer) {
+        viewer::draw(viewer, rect, canvas);
     }
     if let Some(footer) = found.footer {
         draw_footer(state, footer, canvas);

@@ -1,6 +1,7 @@
 //! Looks into images: from the indexes of the store, or from an archive as it lies there.
 
 mod archive;
+mod content;
 mod evidence;
 mod paper;
 
@@ -11,6 +12,8 @@ use std::sync::{Mutex, PoisonError, mpsc};
 
 use archive::{Archive, PickedLayer};
 use paper::Listed;
+
+pub use content::{Contents, FileStart};
 
 use super::codec::{self, Compression, Hasher};
 use super::unpack::{shown, stream_error};

@@ -343,6 +343,40 @@ fn ask(stack: &Stack, order: &Order, facts: &Facts, filter: &Filter, kept: &mut 
     }
 }
 
+/// What is there at a path and below it, whatever is folded or filtered: layer and number of each entry, directories
+/// before what is in them.
+#[must_use]
+pub fn entries_below(order: &Order, facts: &Facts, node: NodeId) -> Vec<(LayerId, u32)> {
+    let mut entries = Vec::new();
+    let mut open = vec![node];
+    while let Some(node) = open.pop() {
+        let fact = facts.get(node);
+        if !fact.present {
+            continue;
+        }
+        entries.extend(fact.entry.filter(|_| fact.mark != Mark::Removed));
+        open.extend(order.children(node).iter().rev());
+    }
+    entries
+}
+
+/// The entry that a path has in the image as `layer` leaves it, and the one before that.
+#[must_use]
+pub fn last_two(stack: &Stack, node: NodeId, layer: LayerId) -> Option<[(LayerId, u32); 2]> {
+    let mut last = None;
+    let mut before = None;
+    for event in stack
+        .tree
+        .events(node)
+        .take_while(|event| event.layer <= layer)
+    {
+        if let What::Entry(number) = event.what {
+            before = last.replace((event.layer, number));
+        }
+    }
+    Some([before?, last?])
+}
+
 /// Directories that are open from the start in a tree that is too large to be shown as a whole: level by level, as long as
 /// no more than `most` lines come of it.
 #[must_use]

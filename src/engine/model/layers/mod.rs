@@ -2,6 +2,7 @@
 //!
 //! Plain data and functions of it: whoever has the entries of all layers has the whole analysis.
 
+pub mod content;
 pub mod diff;
 pub mod dive;
 mod entry;
@@ -13,6 +14,7 @@ pub mod listing;
 mod oracle;
 pub mod rules;
 pub mod squash;
+pub mod textdiff;
 pub mod tree;
 mod waste;
 

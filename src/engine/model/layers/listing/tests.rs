@@ -212,6 +212,33 @@ fn large_trees_begin_with_their_first_levels() {
 }
 
 #[test]
+fn what_is_taken_out_is_what_is_there() {
+    let stack = two();
+    let order = Order::of(&stack.tree);
+    let paths = |layer, extent, path: &[u8]| -> Vec<String> {
+        let facts = Facts::of(&stack, layer, extent);
+        let node = stack.tree.find(path).unwrap();
+        let entries = entries_below(&order, &facts, node);
+        let text = |at: &(LayerId, u32)| {
+            let path = String::from_utf8_lossy(&stack.entry(*at).path).into_owned();
+            format!("{path}@{}", at.0)
+        };
+        entries.iter().map(text).collect()
+    };
+    let change = ["etc@1", "etc/a@1", "etc/new@1", "etc/same@1"];
+    assert_eq!(paths(1, Extent::Change, b"etc"), change);
+    assert_eq!(paths(1, Extent::Change, b""), change);
+    assert_eq!(
+        paths(1, Extent::Whole, b"usr/lib"),
+        ["usr/lib@0", "usr/lib/big@0"]
+    );
+    assert_eq!(paths(1, Extent::Whole, b"etc/gone"), Vec::<String>::new());
+    let last = |path: &[u8]| last_two(&stack, stack.tree.find(path).unwrap(), 1);
+    assert_eq!(last(b"etc/a"), Some([(0, 1), (1, 1)]));
+    assert_eq!(last(b"etc/new"), None);
+}
+
+#[test]
 fn modes_are_shown_as_ls_does() {
     let mut entry = file("x", 1, 1);
     for (mode, text) in [
