@@ -214,7 +214,7 @@ pub fn network_lines(row: &NetworkRow, rates: Rates<'_>) -> Vec<DocLine> {
         ));
         if let Some((received, sent)) = rates(&member.container) {
             let rate = |value: f32| text::rate(f64::from(value));
-            let value = format!("in {}/s, out {}/s", rate(received), rate(sent));
+            let value = format!("in {}, out {}", rate(received), rate(sent));
             lines.push(DocLine::new(4, "traffic:", &value));
         }
         let names: Vec<_> = member.names.iter().map(String::as_str).collect();

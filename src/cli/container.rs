@@ -114,7 +114,7 @@ pub fn rename(context: &Context, args: &args::Plain) -> Outcome {
 /// `rm`.
 pub fn rm(context: &Context, args: &args::Rm) -> Outcome {
     if args.link {
-        return Err(Failure::plain("--link is not supported yet"));
+        return unlink(context, &args.operands);
     }
     let request = request::Remove {
         force: args.force,
@@ -123,6 +123,24 @@ pub fn rm(context: &Context, args: &args::Rm) -> Outcome {
     each_but(context, &args.operands, args.force, |engine, id| {
         engine.remove(id, request)
     })
+}
+
+/// `rm --link`.
+fn unlink(context: &Context, links: &[String]) -> Outcome {
+    let engine = context.engine()?;
+    let mut code = 0;
+    let mut out = Out::new();
+    for link in links {
+        match engine.unlink(link) {
+            Ok(()) => out.line(link)?,
+            Err(error) => {
+                report::complain(&report::line(&error));
+                code = 1;
+            }
+        }
+    }
+    out.finish()?;
+    Ok(code)
 }
 
 /// `wait`: prints the exit codes.

@@ -50,6 +50,26 @@ pub(super) fn rename(engine: &Engine, id: &ContainerId, name: &str) -> Result<()
     Ok(())
 }
 
+/// Takes a link away (`rm --link`): `parent/alias`. What runs keeps its files until its next start.
+pub(super) fn unlink(engine: &Engine, text: &str) -> Result<()> {
+    let Some((parent, alias)) = text.trim_start_matches('/').split_once('/') else {
+        return Err(Error::conflict(format!(
+            "conflict, cannot remove the default link name of the container: {text}"
+        )));
+    };
+    let id = engine.resolve(parent)?;
+    let _lock = lock(engine, &id)?;
+    let mut changed = Container::clone(&*records::expect(engine.roots(), &id)?);
+    let is_meant =
+        |link: &String| link.split_once(':').map_or(link.as_str(), |(_, own)| own) == alias;
+    let links = || Error::not_found(format!("no such link: {text}"));
+    let mut networks = changed.host.networks.iter_mut();
+    let network = networks.find(|one| one.links.iter().any(is_meant));
+    let network = network.ok_or_else(links)?;
+    network.links.retain(|link| !is_meant(link));
+    save(engine, &changed)
+}
+
 /// Changes limits and restart policy. The kernel is asked first: what it refuses changes nothing.
 pub(super) fn update(engine: &Engine, id: &ContainerId, request: &request::Update) -> Result<()> {
     let roots = engine.roots();

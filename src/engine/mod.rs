@@ -29,6 +29,7 @@ mod leftovers;
 mod limits;
 mod log_pieces;
 mod names;
+mod network_rules;
 mod networks;
 mod processes;
 mod prune;
@@ -773,6 +774,14 @@ impl Engine {
     /// [`Kind::Conflict`] when it runs and is not forced; else what could not be taken away, and the rest is.
     pub fn remove(&self, id: &ContainerId, request: request::Remove) -> Result<()> {
         containers::remove(self, id, request)
+    }
+
+    /// Takes a link of a container away, `container/alias`: its files say so from its next start on.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::Conflict`] for a container's own name.
+    pub fn unlink(&self, link: &str) -> Result<()> {
+        alter::unlink(self, link)
     }
 
     /// Gives a container another name.

@@ -14,6 +14,8 @@ pub enum Feature {
     Unified,
     /// Controllers are in trees of their own (cgroup v1), and the unified one is beside them.
     Hybrid,
+    /// A kind of network device is known to the kernel, as ip-link(8) calls it.
+    Device(&'static str),
 }
 
 /// Whether this host has it; says so if not. That is no skip: the test is for the other kind of host. With
@@ -27,8 +29,18 @@ pub fn here(feature: Feature) -> bool {
         Feature::AppArmor => "/sys/kernel/security/apparmor",
         Feature::Unified => "/sys/fs/cgroup/cgroup.controllers",
         Feature::Hybrid => "/sys/fs/cgroup/unified/cgroup.procs",
+        // Nothing says so but the attempt: `told`.
+        Feature::Device(_) => "/proc/net",
     };
-    let found = Path::new(path).exists();
+    told(Path::new(path).exists(), feature)
+}
+
+/// The same for what the caller has looked for.
+///
+/// # Panics
+/// As [`here`].
+#[must_use]
+pub fn told(found: bool, feature: Feature) -> bool {
     let name = test_name();
     let is_machine = std::env::var_os("WHARF_TEST_MACHINE").is_some();
     assert!(

@@ -338,6 +338,71 @@ fn a_container_shares_the_network_of_another_one() {
 }
 
 #[test]
+fn a_link_is_taken_away() {
+    let Some(host) = host() else { return };
+    background(&host, &["--name", "db"]);
+    background(&host, &["--name", "web", "--link", "db:store"]);
+    let links = || host.ok(["inspect", "-f", "{{.HostConfig.Links}}", "web"]);
+    assert_eq!(links(), "[db:store]");
+    assert!(
+        host.ok(["exec", "web", "cat", "/etc/hosts"])
+            .contains("\tstore ")
+    );
+    for (link, why) in [
+        ("web", "cannot remove the default link name"),
+        ("web/nosuch", "no such link: web/nosuch"),
+        ("nosuch/store", "No such container: nosuch"),
+    ] {
+        let refused = host.wharf(["rm", "--link", link]);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.stderr.contains(why), "{refused:?}");
+    }
+    assert_eq!(host.ok(["rm", "--link", "/web/store"]), "/web/store");
+    assert_eq!(links(), "[]");
+    host.ok(["restart", "-t", "0", "web"]);
+    assert!(
+        !host
+            .ok(["exec", "web", "cat", "/etc/hosts"])
+            .contains("store")
+    );
+}
+
+/// As Docker: who makes one is told at once what cannot be made, and others can use its bridge before the first container.
+#[test]
+fn a_networks_bridge_and_rules_are_there_before_its_first_container() {
+    let Some(host) = host() else { return };
+    let id = host.ok(["network", "create", "--subnet", "10.80.0.0/24", "front"]);
+    let bridge = format!("br-{}", id.get(..12).unwrap());
+    let shown = |args: &[&str]| collect(Command::new(args[0]).args(&args[1..]), &[]).stdout;
+    assert!(shown(&["ip", "-o", "addr"]).contains(&bridge));
+    if Command::new("nft").arg("--version").output().is_ok() {
+        let rules = shown(&["nft", "list", "ruleset"]);
+        assert!(
+            rules.contains(&format!("\"{bridge}\" comment \"wharf: network front\"")),
+            "{rules}"
+        );
+        collect(Command::new("nft").args(["flush", "ruleset"]), &[]);
+    }
+    collect(Command::new("ip").args(["link", "del", &bridge]), &[]);
+    let repaired = host.ok(["network", "repair"]);
+    assert!(
+        repaired.contains(&format!("front: bridge {bridge}")),
+        "{repaired}"
+    );
+    assert_eq!(host.ok(["network", "repair"]), "");
+    // What cannot be made leaves no record.
+    let named = "com.docker.network.bridge.name=lo";
+    let refused = host.wharf(["network", "create", "-o", named, "bad"]);
+    assert!(
+        refused.stderr.contains("the name is taken by a device"),
+        "{refused:?}"
+    );
+    assert_eq!(host.wharf(["network", "inspect", "bad"]).code, 1);
+    host.ok(["network", "rm", "front"]);
+    assert!(!shown(&["ip", "-o", "addr"]).contains(&bridge));
+}
+
+#[test]
 fn a_container_whose_monitor_was_killed_leaves_its_networks() {
     let Some(host) = host() else { return };
     host.ok(["network", "create", "--subnet", "10.80.0.0/29", "front"]);

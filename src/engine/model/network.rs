@@ -77,6 +77,14 @@ pub struct Network {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Network {
+    /// One of its driver's options that are on or off; `None` if it is not given, or is neither.
+    #[must_use]
+    pub fn switch(&self, option: &str) -> Option<bool> {
+        self.options.get(option).and_then(|text| switch(text))
+    }
+}
+
 /// What a network is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -120,7 +120,9 @@ fn by_bridge(
             });
         }
     }
-    let talks = switch(network, "com.docker.network.bridge.enable_icc");
+    let talks = network
+        .switch("com.docker.network.bridge.enable_icc")
+        .unwrap_or(true);
     let peers = names(endpoints, |e| e.network == network.id, endpoint);
     if talks {
         to_all(ways, endpoint, &peers, &rule("among each other"));
@@ -245,9 +247,8 @@ fn names(endpoints: &[Endpoint], fits: impl Fn(&Endpoint) -> bool, but: &Endpoin
 fn has_host(network: &Network, address: IpAddr) -> bool {
     let inhibited = address.is_ipv4()
         && network
-            .options
-            .get("com.docker.network.bridge.inhibit_ipv4")
-            .is_some_and(|text| is_true(text));
+            .switch("com.docker.network.bridge.inhibit_ipv4")
+            .unwrap_or(false);
     let isolated = network.internal && mode(network, address) == Some("isolated");
     !inhibited && !isolated
 }
@@ -259,17 +260,6 @@ fn mode(network: &Network, address: IpAddr) -> Option<&str> {
         "com.docker.network.bridge.gateway_mode_ipv6"
     };
     network.options.get(name).map(String::as_str)
-}
-
-/// An option that is on unless it is switched off.
-fn switch(network: &Network, name: &str) -> bool {
-    let off = ["0", "f", "F", "FALSE", "false", "False"];
-    let value = network.options.get(name);
-    !value.is_some_and(|text| off.contains(&text.as_str()))
-}
-
-fn is_true(text: &str) -> bool {
-    ["1", "t", "T", "TRUE", "true", "True"].contains(&text)
 }
 
 #[cfg(test)]

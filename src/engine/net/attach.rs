@@ -96,7 +96,7 @@ pub fn default_bridge(run: &Path, id: &ContainerId) -> String {
 }
 
 fn made_up(id: &ContainerId) -> String {
-    format!("wh-{}", id.short())
+    format!("br-{}", id.short())
 }
 
 /// `network.json`.
@@ -515,16 +515,32 @@ pub fn repair(run: &Path, networks: &[Network]) -> Result<Vec<String>> {
     let mut done = Vec::new();
     let shelf = Shelf { run };
     for network in networks {
-        if network.driver != Driver::Bridge || shelf.living(&network.id, None)?.endpoints.is_empty()
-        {
+        // The default one comes with the first container.
+        let is_bridge = network.driver == Driver::Bridge && !network.config_only;
+        let is_unused = || {
+            shelf
+                .living(&network.id, None)
+                .map(|book| book.endpoints.is_empty())
+        };
+        if !is_bridge || (network.name == DEFAULT && is_unused()?) {
             continue;
         }
         let bridge = bridge_of(network);
-        device::ensure_bridge(network, &bridge)?;
-        done.push(format!("{}: bridge {bridge}", network.name));
+        if device::ensure_bridge(network, &bridge)? {
+            done.push(format!("{}: bridge {bridge}", network.name));
+        }
     }
     done.extend(wire::repair(run, networks)?);
     Ok(done)
+}
+
+/// Makes a new network's bridge or parent and its rules, so that they are there before the first container. `networks` are
+/// all of them, this one included.
+///
+/// # Errors
+/// What the kernel says; nothing is left of it then.
+pub fn raise(run: &Path, networks: &[Network], network: &Network) -> Result<()> {
+    wire::raise(run, networks, network)
 }
 
 /// Takes away a network's bridge and rules.

@@ -380,13 +380,12 @@ impl Connection {
 
     fn protect(&mut self, about: &About<'_>, all: &[Network]) -> Result<()> {
         let firewall = firewall(&mut self.firewall, about);
-        let own: Vec<(&Network, &Endpoint)> = self
-            .joined
-            .iter()
-            .map(|(network, _)| network)
-            .zip(&self.endpoints)
-            .collect();
-        wire::protect(firewall, &about.networking.run, all, &own)
+        let own: Vec<&Network> = self.joined.iter().map(|(network, _)| network).collect();
+        wire::protect(firewall, &about.networking.run, all, &own)?;
+        for (network, endpoint) in own.into_iter().zip(&self.endpoints) {
+            wire::publish(firewall, network, endpoint)?;
+        }
+        Ok(())
     }
 
     fn routes(&self) -> Routes {

@@ -22,13 +22,12 @@ use crate::engine::sys::rooted::Rooted;
 use crate::engine::sys::route;
 
 /// Docker's names of options.
-const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 const INHIBIT_IPV4: &str = "com.docker.network.bridge.inhibit_ipv4";
 const MTU: &str = "com.docker.network.driver.mtu";
 const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
 
 /// What is noted on devices that are ours to remove.
-const ALIAS: &str = "wharf";
+pub(super) const ALIAS: &str = "wharf";
 
 /// Which default routes of a container lead through an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,21 +53,12 @@ pub struct Plug<'a> {
     pub options: &'a BTreeMap<String, String>,
 }
 
-/// The name of a network's bridge: as its options say, or made of its id.
-#[must_use]
-pub fn bridge_name(network: &Network) -> String {
-    match network.options.get(BRIDGE_NAME) {
-        Some(name) if !name.is_empty() => name.clone(),
-        _ => format!("br-{}", prefix(network, 12)),
-    }
-}
-
-/// The bridge is there, up, with the network's gateways as its addresses, and the host forwards. A bridge that is not ours is
-/// used as it is, and gets the addresses.
+/// The bridge is there, up, with the network's gateways as its addresses. A bridge that is not ours is used as it is, and
+/// gets the addresses. Whether it was made.
 ///
 /// # Errors
 /// [`Kind::Conflict`] if a device that is no bridge has the name; what the kernel says.
-pub fn ensure_bridge(network: &Network, bridge: &str) -> Result<()> {
+pub fn ensure_bridge(network: &Network, bridge: &str) -> Result<bool> {
     let what = || format!("bridge {bridge} of network {}", network.name);
     let links = Links::here()?;
     let proc = Rooted::open(Path::new("/proc"))?;
@@ -95,10 +85,7 @@ pub fn ensure_bridge(network: &Network, bridge: &str) -> Result<()> {
         batch.push(link::show_bridged(bridge)?, "show it to the firewall");
     }
     links.run(&batch).attempt(what)?;
-    if network.internal {
-        return Ok(());
-    }
-    forward(&proc, network).attempt(what)
+    Ok(seen.is_none())
 }
 
 /// Removes a bridge that [`ensure_bridge`] made; one that was there before, or is gone, is no error.
@@ -263,22 +250,15 @@ pub fn host_routes() -> Result<Vec<IpNet>> {
 /// where the kernel does not show it what a bridge passes on (br_netfilter), the bridge's ports are isolated from each other.
 #[must_use]
 pub fn talks(network: &Network) -> bool {
-    switch(network, "com.docker.network.bridge.enable_icc").unwrap_or(true)
+    network
+        .switch("com.docker.network.bridge.enable_icc")
+        .unwrap_or(true)
 }
 
 /// The firewall can see what bridges pass on.
 fn shows_bridged(proc: &Rooted) -> bool {
     let path = Path::new("sys/net/bridge/bridge-nf-call-iptables");
     matches!(proc.read(path, 16), Ok(Some(_)))
-}
-
-/// An option of a network that is on or off, as Docker reads it (Go's `strconv.ParseBool`).
-pub(super) fn switch(network: &Network, option: &str) -> Option<bool> {
-    match network.options.get(option)?.as_str() {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 /// What the endpoints of a network may send at once, in bytes, if it was given.
@@ -349,7 +329,7 @@ fn make_bridge(links: &Links, proc: &Rooted, network: &Network, bridge: &str) ->
 /// The gateways, with the prefixes of their pools: the first of each family.
 fn bridge_addresses(network: &Network) -> Vec<IpNet> {
     let option = |name: &str| network.options.get(name).map(String::as_str);
-    let inhibited = switch(network, INHIBIT_IPV4).unwrap_or(false);
+    let inhibited = network.switch(INHIBIT_IPV4).unwrap_or(false);
     let isolated = |family: &str| {
         let name = format!("com.docker.network.bridge.gateway_mode_{family}");
         network.internal && option(&name) == Some("isolated")
@@ -369,39 +349,8 @@ fn bridge_addresses(network: &Network) -> Vec<IpNet> {
     v4.into_iter().chain(v6).collect()
 }
 
-/// Lets the host forward, if it does not.
-fn forward(proc: &Rooted, network: &Network) -> Result<()> {
-    if network.ipv4 {
-        switch_on(proc, "ipv4/ip_forward")?;
-    }
-    if !network.ipv6 || is_on(proc, "ipv6/conf/all/forwarding") {
-        return Ok(());
-    }
-    // A host that forwards takes no more advertisements of routers, and would lose its own routes: 2 keeps them
-    // (Documentation/networking/ip-sysctl.rst, accept_ra).
-    for device in crate::engine::sys::file::list_dir(Path::new("/proc/sys/net/ipv6/conf"))? {
-        let path = format!("ipv6/conf/{device}/accept_ra");
-        if device != "all" && is_on(proc, &path) {
-            set(proc, &path, "2")?;
-        }
-    }
-    set(proc, "ipv6/conf/all/forwarding", "1")
-}
-
-fn switch_on(proc: &Rooted, path: &str) -> Result<()> {
-    if is_on(proc, path) {
-        return Ok(());
-    }
-    set(proc, path, "1")
-}
-
-fn is_on(proc: &Rooted, path: &str) -> bool {
-    let value = proc.read(&Path::new("sys/net").join(path), 16);
-    value.is_ok_and(|value| value.is_some_and(|value| value.trim_ascii() == b"1"))
-}
-
 /// Sets a parameter of this namespace. One that the kernel does not have (no IPv6) needs no setting.
-fn set(proc: &Rooted, path: &str, value: &str) -> Result<()> {
+pub(super) fn set(proc: &Rooted, path: &str, value: &str) -> Result<()> {
     match procfs::write(proc.as_fd(), &format!("sys/net/{path}"), value) {
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
         other => other,

@@ -8,6 +8,7 @@ pub mod dns;
 pub mod endpoints;
 pub mod files;
 pub mod firewall;
+pub mod forwarding;
 pub mod hold;
 pub mod names;
 pub mod pool;

@@ -7,6 +7,7 @@ use super::attach;
 use super::device::{self, DefaultRoutes, Plug};
 use super::endpoints::Shelf;
 use super::firewall::{Bridged, Firewall};
+use super::forwarding::{self, Closed};
 use crate::engine::error::{Error, Result};
 use crate::engine::model::network::{Attachment, Driver, Endpoint, Network};
 use crate::engine::sys::file;
@@ -37,21 +38,42 @@ pub(super) fn plug(
     device::plug(&plug, namespace)
 }
 
-/// The rules of all networks are there, and an endpoint's own.
+/// Makes what endpoints of a new network will stand on, with its rules, so that it is there before the first container. On
+/// failure nothing is left of it.
+pub(super) fn raise(run: &Path, all: &[Network], network: &Network) -> Result<()> {
+    let raised = match network.driver {
+        Driver::Bridge => device::ensure_bridge(network, &attach::bridge_of(network))
+            .and_then(|_| protect(&Firewall::of(run), run, all, &[network])),
+        Driver::Macvlan | Driver::Ipvlan => device::ensure_parent(network).map(drop),
+        Driver::Host | Driver::Null => Ok(()),
+    };
+    if raised.is_err() {
+        let _ = forget(run, network);
+    }
+    raised
+}
+
+/// The rules of all networks are there, and the host forwards for some of them: nobody is reached before the rules say so.
 pub(super) fn protect(
     firewall: &Firewall,
     run: &Path,
     all: &[Network],
-    own: &[(&Network, &Endpoint)],
+    own: &[&Network],
 ) -> Result<()> {
     let bridged = bridged(all);
     // Two that find the table missing would both make it.
     let _lock = file::lock(&run.join("locks").join("firewall"))?;
+    let lacking = forwarding::lacking(own.iter().copied())?;
+    let is_lacking = lacking != Closed::default();
+    if is_lacking {
+        forwarding::note(run, &lacking)?;
+    }
+    let closed = forwarding::closed(run)?;
     firewall
-        .ensure_with(&pairs(&bridged), || endpoints(run, &bridged))
+        .ensure_with(&pairs(&bridged), &closed, || endpoints(run, &bridged))
         .map_err(advise)?;
-    for (network, endpoint) in own {
-        publish(firewall, network, endpoint)?;
+    if is_lacking {
+        forwarding::switch_on(&lacking)?;
     }
     Ok(())
 }
@@ -77,7 +99,8 @@ pub(super) fn repair(run: &Path, all: &[Network]) -> Result<Vec<String>> {
     let bridged = bridged(all);
     let _lock = file::lock(&run.join("locks").join("firewall"))?;
     let endpoints = endpoints(run, &bridged)?;
-    let repaired = Firewall::of(run).repair(&pairs(&bridged), &endpoints)?;
+    let repaired =
+        Firewall::of(run).repair_with(&pairs(&bridged), &forwarding::closed(run)?, &endpoints)?;
     Ok(repaired.missing)
 }
 

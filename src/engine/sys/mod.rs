@@ -30,6 +30,7 @@ pub mod stream;
 pub mod tls;
 
 pub mod bpf;
+pub mod conntrack;
 pub mod cred;
 pub mod keyring;
 pub mod link;

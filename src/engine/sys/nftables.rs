@@ -286,7 +286,10 @@ impl<'a> Changes<'a> {
                 message.network_number(7, length);
             }
         }
-        message.network_number(10, self.sets);
+        // NFTA_SET_USERDATA.
+        message
+            .network_number(10, self.sets)
+            .attribute(13, &byte_orders(set));
         self.push(message, format!("make set {}", set.name));
     }
 
@@ -378,6 +381,17 @@ impl Rule {
     #[must_use]
     pub fn not_device(self, way: Way, name: &str) -> Self {
         self.load_device(way).compare(1, &device_bytes(name))
+    }
+
+    /// The device is of this kind (`bridge`, as ip-link(8) names them).
+    #[must_use]
+    pub fn device_kind(self, way: Way, kind: &str) -> Self {
+        // NFT_META_IIFKIND, NFT_META_OIFKIND.
+        let key = match way {
+            Way::In => 26,
+            Way::Out => 27,
+        };
+        self.meta(key, 0).compare(0, &device_bytes(kind))
     }
 
     /// What a map says for the device.
@@ -865,6 +879,25 @@ fn write_verdict(data: &mut Message, verdict: Verdict<'_>) {
             v.text(2, chain);
         }
     });
+}
+
+/// How nft(8) is to read keys and data: `NFTNL_UDATA_SET_KEYBYTEORDER`, `_DATABYTEORDER` (libnftnl/udata.h). Without it shows
+/// names of devices as empty.
+fn byte_orders(set: &Set<'_>) -> Vec<u8> {
+    const HOST: u32 = 1;
+    const NETWORK: u32 = 2;
+    let key = if set.key == types::DEVICE {
+        HOST
+    } else {
+        NETWORK
+    };
+    let mut bytes = vec![0, 4];
+    bytes.extend(key.to_ne_bytes());
+    if set.data.is_some_and(|(data, _)| data != types::VERDICT) {
+        bytes.extend([1, 4]);
+        bytes.extend(NETWORK.to_ne_bytes());
+    }
+    bytes
 }
 
 /// Type, length, text with a final zero (libnftnl/udata.h). Longer ones than the kernel keeps are cut.

@@ -1,5 +1,8 @@
 //! Networks.
 
 mod cost;
+mod drivers;
 mod kernel;
+mod lines;
+mod published;
 mod world;

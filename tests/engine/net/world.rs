@@ -1,9 +1,10 @@
 //! A small world for tests of networks: the calling thread gets a network namespace of its own and is the host there; "outside" is a
 //! neighbour on a link, which knows the way to all containers' subnets; containers are bare namespaces.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use serde_json::json;
 use wharf::engine::model::network::{Endpoint, Network};
 use wharf::engine::net::device::{self, DefaultRoutes, Plug};
 use wharf::engine::net::firewall::Firewall;
+use wharf::engine::net::forwarding;
 use wharf::engine::sys::link::{self, Links, NewKind, NewLink};
 use wharf::engine::sys::netlink::{self, Batch};
 use wharf::engine::sys::{namespace, process, route};
@@ -39,6 +41,9 @@ pub struct Place {
     pub addresses: [IpAddr; 2],
     listeners: Vec<TcpListener>,
     receivers: Vec<UdpSocket>,
+    /// Connections that were taken, and from where.
+    taken: RefCell<Vec<TcpStream>>,
+    callers: RefCell<BTreeSet<IpAddr>>,
 }
 
 pub struct World {
@@ -64,7 +69,7 @@ pub struct Try {
 const AGAIN: Duration = Duration::from_secs(2);
 
 enum Attempt {
-    Tcp(OwnedFd),
+    Tcp(TcpStream, bool),
     Udp(UdpSocket),
     Failed,
 }
@@ -141,7 +146,20 @@ impl World {
     pub fn new() -> Self {
         namespace::unshare(process::NEWNET).unwrap();
         namespace::loopback_up().unwrap();
-        let outside = new_namespace();
+        let mut world = Self {
+            networks: Vec::new(),
+            endpoints: Vec::new(),
+            places: BTreeMap::new(),
+            firewall: Firewall::of(Path::new("/run/wharf")),
+        };
+        world.neighbour("outside", "out0", HOST, OUTSIDE);
+        world.place("host", own_namespace(), HOST);
+        world
+    }
+
+    /// Somebody on a link of the host's own, with addresses `here` and `there`, whose default route leads to the host.
+    pub fn neighbour(&mut self, name: &str, device: &str, here: [&str; 2], there: [&str; 2]) {
+        let beside = new_namespace();
         let links = Links::here().unwrap();
         let peer = NewLink {
             name: "eth0",
@@ -149,25 +167,25 @@ impl World {
             mtu: None,
             master: None,
             kind: NewKind::Peer,
-            namespace: Some(outside.as_fd()),
+            namespace: Some(beside.as_fd()),
         };
         let new = NewLink {
-            name: "out0",
+            name: device,
             kind: NewKind::Veth(&peer),
             namespace: None,
             ..peer
         };
         let mut batch = Batch::default();
-        batch.push(link::create(&new).unwrap(), "make out0");
-        batch.push(link::up("out0").unwrap(), "up");
+        batch.push(link::create(&new).unwrap(), "make it");
+        batch.push(link::up(device).unwrap(), "up");
         links.run(&batch).unwrap();
         for (links, name, own, gateway) in [
-            (Links::here().unwrap(), "out0", HOST, None),
+            (Links::here().unwrap(), device, here, None),
             (
-                Links::of(outside.as_fd()).unwrap(),
+                Links::of(beside.as_fd()).unwrap(),
                 "eth0",
-                OUTSIDE,
-                Some(HOST),
+                there,
+                Some(here),
             ),
         ] {
             let index = links.find(name).unwrap();
@@ -183,24 +201,18 @@ impl World {
             }
             links.run(&batch).unwrap();
         }
-        let mut world = Self {
-            networks: Vec::new(),
-            endpoints: Vec::new(),
-            places: BTreeMap::new(),
-            firewall: Firewall::of(Path::new("/run/wharf")),
-        };
-        world.place("host", own_namespace(), HOST);
-        world.place("outside", outside, OUTSIDE);
-        world
+        self.place(name, beside, there);
     }
 
-    fn place(&mut self, name: &str, namespace: OwnedFd, addresses: [&str; 2]) {
+    pub fn place(&mut self, name: &str, namespace: OwnedFd, addresses: [&str; 2]) {
         let addresses = addresses.map(|address| address.parse().unwrap());
         let mut place = Place {
             namespace,
             addresses,
             listeners: Vec::new(),
             receivers: Vec::new(),
+            taken: RefCell::default(),
+            callers: RefCell::default(),
         };
         for address in addresses {
             place.listen_at(address);
@@ -217,6 +229,7 @@ impl World {
         }
         let known: Vec<_> = self.bridged();
         self.firewall.ensure(&known, &self.endpoints).unwrap();
+        forwarding::switch_on(&forwarding::lacking([&network]).unwrap()).unwrap();
         self.firewall.add_network(&network, &bridge).unwrap();
         self.networks.push((network, bridge));
     }
@@ -365,7 +378,7 @@ fn connect(to: SocketAddr) -> Attempt {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None).unwrap();
     match rustix::net::connect(&socket, &to) {
-        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Attempt::Tcp(socket),
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Attempt::Tcp(socket.into(), false),
         Err(_) => Attempt::Failed,
     }
 }
@@ -374,7 +387,14 @@ impl Attempt {
     fn has_arrived(&mut self) -> bool {
         match self {
             Self::Failed => false,
-            Self::Tcp(socket) => rustix::net::getpeername(&*socket).is_ok(),
+            // Answered by who was meant, and not only taken by somebody on the way.
+            Self::Tcp(stream, asked) => {
+                if !*asked && stream.peer_addr().is_ok() {
+                    *asked = stream.write(b"ping").is_ok();
+                }
+                let mut buffer = [0; 4];
+                stream.read(&mut buffer).is_ok_and(|length| length == 4)
+            }
             Self::Udp(socket) => {
                 let mut buffer = [0; 16];
                 match socket.recv(&mut buffer) {
@@ -402,22 +422,37 @@ impl Place {
         self.receivers.push(receiver);
     }
 
-    fn answer(&self) {
+    /// Echoes what has arrived by now.
+    pub fn answer(&self) {
         for receiver in &self.receivers {
             let mut buffer = [0; 16];
             while let Ok((length, from)) = receiver.recv_from(&mut buffer) {
                 let _ = receiver.send_to(&buffer[..length], from);
             }
         }
+        let mut taken = self.taken.borrow_mut();
+        for listener in &self.listeners {
+            while let Ok((stream, from)) = listener.accept() {
+                stream.set_nonblocking(true).unwrap();
+                self.callers.borrow_mut().insert(from.ip());
+                taken.push(stream);
+            }
+        }
+        // Until its other end is gone.
+        taken.retain_mut(|stream| {
+            let mut buffer = [0; 16];
+            match stream.read(&mut buffer) {
+                Ok(0) => false,
+                Ok(length) => stream.write(&buffer[..length]).is_ok(),
+                Err(error) => error.kind() == ErrorKind::WouldBlock,
+            }
+        });
     }
 
     /// Who has connected to it by now.
     pub fn callers(&self) -> BTreeSet<IpAddr> {
-        let all = self.listeners.iter();
-        all.flat_map(|listener| {
-            std::iter::from_fn(|| listener.accept().ok().map(|(_, from)| from.ip()))
-        })
-        .collect()
+        self.answer();
+        self.callers.borrow().clone()
     }
 }
 

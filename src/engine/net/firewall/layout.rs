@@ -5,12 +5,15 @@ use std::net::IpAddr;
 
 use crate::engine::model::network::{Driver, Endpoint, Network, Publication};
 use crate::engine::net::device;
+use crate::engine::net::forwarding::Closed;
 use crate::engine::sys::nftables::{
     Base, Changes, Data, Element, Family, Hook, Rule, Set, Verdict, Way, device_bytes, types,
 };
 
 /// The chain that belongs to the host's administrator.
 pub const USER_CHAIN: &str = "wharf-user";
+/// What is forwarded between devices that are none of ours.
+const UNROUTED: &str = "unrouted";
 /// Noted on the table; another note means another layout.
 pub(super) const NOTE: &str = "wharf: layout 1";
 
@@ -135,7 +138,7 @@ pub(super) fn all_sets() -> Vec<Set<'static>> {
 }
 
 /// The chains that every packet meets.
-pub(super) fn frame() -> Part {
+pub(super) fn frame(closed: &Closed) -> Part {
     let filter = |hook, priority| {
         Some(Base {
             hook,
@@ -174,7 +177,7 @@ pub(super) fn frame() -> Part {
         publish.push(rule("published at one address").translate_address(family, by_address));
         publish.push(rule("published at all addresses").translate_port(family, by_port));
     }
-    let chains = vec![
+    let mut chains = vec![
         chain(USER_CHAIN, None, Vec::new()),
         chain("publish", None, publish),
         chain(
@@ -218,10 +221,58 @@ pub(super) fn frame() -> Part {
             ],
         ),
     ];
+    if let Some(closed) = unrouted(closed) {
+        let forward = chains.iter_mut().find(|chain| chain.name == "forward");
+        if let Some(forward) = forward {
+            let jump = rule("this host was no router").then(Verdict::Jump(UNROUTED));
+            forward.rules.push(jump);
+        }
+        chains.push(closed);
+    }
     Part {
         chains,
         elements: Vec::new(),
     }
+}
+
+/// What is forwarded neither from nor to containers, on a host that did not forward before: nothing, but from and to bridges
+/// that came later, which belong to somebody else's containers or machines.
+fn unrouted(closed: &Closed) -> Option<Chain> {
+    let rule = |what: &str| Rule::new(format!("wharf: {what}"));
+    let ways = [Way::In, Way::Out];
+    let ours = ways.map(|way| {
+        rule("containers")
+            .device_in(way, sets::BRIDGES)
+            .then(Verdict::Return)
+    });
+    let mut rules = Vec::from(ours);
+    let others = ways.into_iter().map(|way| {
+        let later = rule("bridges of others").device_kind(way, "bridge");
+        let before = closed.bridges.iter();
+        before
+            .fold(later, |rule, bridge| rule.not_device(way, bridge))
+            .then(Verdict::Return)
+    });
+    rules.extend(others);
+    let families = FAMILIES.into_iter().zip([closed.ipv4, closed.ipv6]);
+    let closed: Vec<Rule> = families
+        .filter(|(_, is_closed)| *is_closed)
+        .map(|(family, _)| {
+            rule("this host was no router")
+                .version(family)
+                .counted()
+                .then(Verdict::Drop)
+        })
+        .collect();
+    if closed.is_empty() {
+        return None;
+    }
+    rules.extend(closed);
+    Some(Chain {
+        name: UNROUTED.to_owned(),
+        base: None,
+        rules,
+    })
 }
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
@@ -389,7 +440,7 @@ fn appears(network: &Network, bridge: &str, whose: &str) -> Vec<Rule> {
             .then(Verdict::Return),
     ];
     let option = |name: &str| network.options.get(name);
-    let masquerade = device::switch(network, "com.docker.network.bridge.enable_ip_masquerade");
+    let masquerade = network.switch("com.docker.network.bridge.enable_ip_masquerade");
     if !masquerade.unwrap_or(true) {
         return rules;
     }

@@ -8,6 +8,7 @@ mod layout;
 mod others;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -15,7 +16,9 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::engine::error::{Attempt, Result};
-use crate::engine::model::network::{Endpoint, Network};
+use crate::engine::model::network::{Endpoint, Network, Protocol};
+use crate::engine::net::forwarding::Closed;
+use crate::engine::sys::conntrack;
 use crate::engine::sys::netlink::{Refused, Socket};
 use crate::engine::sys::nftables::{self, Changes, Family, SeenRule};
 
@@ -87,21 +90,22 @@ impl Firewall {
     /// # Errors
     /// What the kernel says; the table is then as it was.
     pub fn ensure(&self, networks: &[Bridged<'_>], endpoints: &[Endpoint]) -> Result<()> {
-        self.ensure_with(networks, || Ok(endpoints.to_vec()))
+        self.ensure_with(networks, &Closed::default(), || Ok(endpoints.to_vec()))
     }
 
-    /// The same; who is on the networks is only asked if the table has to be made.
+    /// The same on a host that did not forward before; who is on the networks is only asked if the table has to be made.
     ///
     /// # Errors
     /// As [`Self::ensure`]; what `endpoints` says.
     pub fn ensure_with(
         &self,
         networks: &[Bridged<'_>],
+        closed: &Closed,
         endpoints: impl FnOnce() -> Result<Vec<Endpoint>>,
     ) -> Result<()> {
         let socket = self.socket()?;
-        if !self.is_complete(socket, &all(networks, &[]))? {
-            self.make(socket, &all(networks, &endpoints()?))?;
+        if !self.is_complete(socket, &all(closed, networks, &[]))? {
+            self.make(socket, &all(closed, networks, &endpoints()?))?;
         }
         others::let_through(socket, &self.table, &bridges(networks))?;
         Ok(())
@@ -159,7 +163,7 @@ impl Firewall {
         done(changes.commit(socket)?).attempt(what)
     }
 
-    /// Takes an endpoint's ports back; those that are gone are no error.
+    /// Takes an endpoint's ports back, and forgets what datagrams went there; ports that are gone are no error.
     ///
     /// # Errors
     /// What the kernel says.
@@ -168,8 +172,19 @@ impl Firewall {
         if part.elements.is_empty() {
             return Ok(());
         }
-        self.withdraw_part(self.socket()?, &part)
-            .attempt(|| format!("withdraw ports of {}", endpoint.container_name))
+        let what = || format!("withdraw ports of {}", endpoint.container_name);
+        let socket = self.socket()?;
+        self.withdraw_part(socket, &part).attempt(what)?;
+        // Who sends datagrams all the time keeps a flow alive that leads to an address which may be somebody else's soon.
+        let udp = endpoint.publications.iter();
+        let servers: BTreeSet<SocketAddr> = udp
+            .filter(|publication| publication.port.protocol == Protocol::Udp)
+            .map(|publication| SocketAddr::new(publication.to, publication.port.number))
+            .collect();
+        for server in servers {
+            conntrack::forget_translated(socket, Protocol::Udp.number(), server).attempt(what)?;
+        }
+        Ok(())
     }
 
     /// Looks for every rule and element, and makes all again if one is missing. [`USER_CHAIN`] is left alone.
@@ -177,8 +192,21 @@ impl Firewall {
     /// # Errors
     /// What the kernel says; the table is then as it was.
     pub fn repair(&self, networks: &[Bridged<'_>], endpoints: &[Endpoint]) -> Result<Repaired> {
+        self.repair_with(networks, &Closed::default(), endpoints)
+    }
+
+    /// The same on a host that did not forward before.
+    ///
+    /// # Errors
+    /// As [`Self::repair`].
+    pub fn repair_with(
+        &self,
+        networks: &[Bridged<'_>],
+        closed: &Closed,
+        endpoints: &[Endpoint],
+    ) -> Result<Repaired> {
         let socket = self.socket()?;
-        let wanted = all(networks, endpoints);
+        let wanted = all(closed, networks, endpoints);
         let mut missing = self.missing(socket, &wanted)?;
         if !missing.is_empty() {
             self.make(socket, &wanted)?;
@@ -318,8 +346,8 @@ fn is_of_network(chain: &str) -> bool {
     prefixes.iter().any(|prefix| chain.starts_with(prefix))
 }
 
-fn all(networks: &[Bridged<'_>], endpoints: &[Endpoint]) -> Part {
-    let mut all = layout::frame();
+fn all(closed: &Closed, networks: &[Bridged<'_>], endpoints: &[Endpoint]) -> Part {
+    let mut all = layout::frame(closed);
     let mut add = |part: Part| {
         all.chains.extend(part.chains);
         all.elements.extend(part.elements);
