@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use oci_spec::runtime::LinuxSeccomp;
 use wharf::app::words;
+use wharf::cli::{networking, ports};
 use wharf::engine::credentials::Store;
 use wharf::engine::images::document::{self, Document};
 use wharf::engine::images::tarball::Reader;
@@ -360,6 +361,34 @@ pub fn mount_options(bytes: &[u8]) {
     let last = parse(&list).unwrap();
     assert_ne!(last.set & mount::RDONLY, 0);
     assert_ne!(last.set_all & mount::RDONLY, 0);
+}
+
+/// Flags of networking: what `-p`, `--expose` and `--network` make of any text holds together, or is refused in a word.
+pub fn networking(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match ports::publish(text) {
+        Ok(bindings) => {
+            assert!(!bindings.is_empty());
+            for binding in &bindings {
+                let host = binding.host;
+                assert_ne!(binding.port.number, 0);
+                assert!(host.is_none_or(|(first, last)| 0 < first && first <= last));
+            }
+            // One range on one range: port by port, in order.
+            let numbers: Vec<u16> = bindings.iter().map(|binding| binding.port.number).collect();
+            assert!(numbers.windows(2).all(|two| two[0] + 1 == two[1]), "{text}");
+        }
+        Err(error) => assert!(!error.is_empty() && !error.contains('\n') || text.contains('\n')),
+    }
+    match networking::network(text) {
+        Ok(attachment) => assert!(!attachment.network.is_empty()),
+        Err(error) => assert!(!error.is_empty()),
+    }
+    if let Ok(all) = ports::expose(text) {
+        assert!(all.iter().all(|port| port.number != 0));
+    }
 }
 
 /// Messages to a name server: no answer to an answer; what is said is a response under the same number, never longer than may be;

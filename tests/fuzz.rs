@@ -189,6 +189,11 @@ fn mount_options() {
 }
 
 #[test]
+fn networking() {
+    replay("networking", CHANGES, bodies::networking);
+}
+
+#[test]
 fn dns() {
     replay("dns", CHANGES, bodies::dns);
 }

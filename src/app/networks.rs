@@ -232,6 +232,9 @@ fn addresses(endpoint: &Endpoint) -> String {
 
 /// `0.0.0.0:8080 -> 80/tcp`.
 fn published(publication: &Publication) -> String {
+    if publication.host == 0 {
+        return format!("{} {}, routed", publication.to, publication.port);
+    }
     let at = SocketAddr::new(publication.address, publication.host);
     format!("{at} -> {}", publication.port)
 }

@@ -34,6 +34,8 @@ pub fn of(summary: &ContainerSummary) -> Vec<Shown> {
         .endpoints
         .iter()
         .flat_map(|endpoint| &endpoint.publications)
+        // What is reached by the container's own address has no port of the host.
+        .filter(|publication| publication.host != 0)
         .map(|publication| Shown {
             port: publication.port,
             host: Some((publication.address, publication.host)),

@@ -78,6 +78,16 @@ pub struct Network {
 }
 
 impl Network {
+    /// Whether containers' addresses of a family are reached without translation (gateway mode `routed`). A family that the network
+    /// has not got goes with the other one.
+    #[must_use]
+    pub fn is_routed(&self, six: bool) -> bool {
+        let six = if six { self.ipv6 } else { !self.ipv4 };
+        let family = if six { "ipv6" } else { "ipv4" };
+        let mode = format!("com.docker.network.bridge.gateway_mode_{family}");
+        self.options.get(&mode).is_some_and(|mode| mode == "routed")
+    }
+
     /// One of its driver's options that are on or off; `None` if it is not given, or is neither.
     #[must_use]
     pub fn switch(&self, option: &str) -> Option<bool> {

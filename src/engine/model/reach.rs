@@ -140,7 +140,9 @@ fn by_bridge(
         |e| reaches_out(e) && !(talks && e.network == network.id),
         endpoint,
     );
-    for &published in &endpoint.publications {
+    // Without a port of the host it is `directly`'s.
+    let published = endpoint.publications.iter();
+    for &published in published.filter(|published| published.host != 0) {
         let to = To::Published(published);
         if published.address.is_loopback() {
             ways.push(Way {

@@ -1,7 +1,7 @@
 //! One container on its networks, as its monitor holds it: made at each start, changed while it runs, undone at each end.
 //! The order is told in `attach.rs`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use super::device::{self, DefaultRoutes};
 use super::dns::{self, Server};
 use super::endpoints::Shelf;
 use super::firewall::Firewall;
-use super::hold::{self, Target};
+use super::hold::{self, Held, Target};
 use super::relay::Relay;
 use super::wire;
 use crate::engine::error::{Error, Kind, Result};
@@ -163,13 +163,7 @@ impl Connection {
         let usual = network.options.get(HOST_BINDING);
         let usual = usual.and_then(|text| text.parse::<IpAddr>().ok());
         let usual = usual.filter(|address| !address.is_unspecified());
-        let bindings: Vec<PortBinding> = wanted
-            .iter()
-            .map(|binding| PortBinding {
-                address: binding.address.or(usual),
-                ..binding.clone()
-            })
-            .collect();
+        let (bindings, direct) = translated(wanted, usual, network);
         let shelf = Shelf {
             run: &about.networking.run,
         };
@@ -185,7 +179,8 @@ impl Connection {
             })?;
             Some(holder.container_name)
         };
-        let held = hold::hold(&bindings, &whose)?;
+        let mut held = hold::hold(&bindings, &whose)?;
+        held.extend(direct);
         self.ports = Some(Relay::new(held, self.base + dns::TOKENS));
         Ok(())
     }
@@ -514,6 +509,48 @@ fn default_of(joined: &[(Network, Attachment)], fits: impl Fn(usize) -> bool) ->
         .map(|(network, attachment)| (network.clone(), attachment.gw_priority))
         .collect();
     attach::default_of(&ranked, fits)
+}
+
+/// What has ports of the host, and what is reached by the container's own address instead (gateway mode `routed`).
+fn translated(
+    wanted: &[PortBinding],
+    usual: Option<IpAddr>,
+    network: &Network,
+) -> (Vec<PortBinding>, Vec<Held>) {
+    let any = [
+        IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    ];
+    let routed = any.map(|address| network.is_routed(address.is_ipv6()));
+    let (mut bindings, mut direct) = (Vec::new(), Vec::new());
+    for binding in wanted {
+        let address = binding.address.or(usual);
+        let at = |address| PortBinding {
+            address,
+            ..binding.clone()
+        };
+        if routed == [false, false] {
+            bindings.push(at(address));
+            continue;
+        }
+        let families = any.into_iter().zip(routed);
+        for (any, is_routed) in families {
+            if address.is_some_and(|address| address.is_ipv6() != any.is_ipv6()) {
+                continue;
+            }
+            let has = if any.is_ipv6() {
+                network.ipv6
+            } else {
+                network.ipv4
+            };
+            if !is_routed {
+                bindings.push(at(address.or(Some(any))));
+            } else if has {
+                direct.push(hold::direct(binding.port, any.is_ipv6()));
+            }
+        }
+    }
+    (bindings, direct)
 }
 
 /// Where an endpoint is reached.

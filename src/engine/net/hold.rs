@@ -33,6 +33,8 @@ pub enum Socket {
     Udp(UdpSocket),
     /// Bound alone. The kernel may have no SCTP; then nobody else has it either.
     Sctp(Option<OwnedFd>),
+    /// Nothing: the container is reached by its own address.
+    Nothing,
 }
 
 /// What is known of who holds a port, beyond what the kernel says: the name of the container that published it.
@@ -85,6 +87,22 @@ fn is_repeated<'a>(binding: &PortBinding, mut held: impl Iterator<Item = &'a Hel
     };
     let addresses = addresses(binding.address);
     held.any(|held| held.host == first && first == last && addresses.contains(&held.address))
+}
+
+/// A port that is reached by the container's own address of a family, and has none of the host's: its number there is 0.
+#[must_use]
+pub fn direct(port: Port, six: bool) -> Held {
+    let address = if six {
+        Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        Ipv4Addr::UNSPECIFIED.into()
+    };
+    Held {
+        port,
+        address,
+        host: 0,
+        socket: Socket::Nothing,
+    }
 }
 
 /// The publications that are held, for a container that is reached there.

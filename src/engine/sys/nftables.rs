@@ -383,6 +383,22 @@ impl Rule {
         self.load_device(way).compare(1, &device_bytes(name))
     }
 
+    /// Its name begins like this, and has at least so many bytes.
+    #[must_use]
+    pub fn device_like(self, way: Way, start: &str, least: usize) -> Self {
+        let bytes = |wanted: &dyn Fn(usize) -> bool| {
+            let all = (0..16).map(|at| if wanted(at) { 0xff } else { 0 });
+            all.collect::<Vec<u8>>()
+        };
+        let rule = self
+            .load_device(way)
+            .mask(&bytes(&|at| at < start.len()))
+            .compare(0, &device_bytes(start));
+        // Behind a name there are zeros.
+        let last = bytes(&|at| at + 1 == least);
+        rule.load_device(way).mask(&last).compare(1, &[0; 16])
+    }
+
     /// The device is of this kind (`bridge`, as ip-link(8) names them).
     #[must_use]
     pub fn device_kind(self, way: Way, kind: &str) -> Self {

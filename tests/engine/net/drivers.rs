@@ -51,6 +51,20 @@ fn gateway_modes_say_who_reaches_a_container_by_its_own_address() {
         tries.extend(direct(&world, "host", &web, PORT, true));
         tries.extend(direct(&world, &bare, &web, PORT, true));
     }
+    // What is routed has no ports of the host, or one of one family alone.
+    assert_eq!(host.ok(["port", "routed-web"]), "");
+    let half = option("gateway_mode_ipv6", "routed");
+    network(&host, "half", 5, &["-o", &half]);
+    container(&host, &mut world, "half-web", "half", &["-p", "8095:7000"]);
+    assert_eq!(host.ok(["port", "half-web"]), "7000/tcp -> 0.0.0.0:8095");
+    for (address, expect) in world.places["half-web"]
+        .addresses
+        .into_iter()
+        .zip([false, true])
+    {
+        let to = SocketAddr::new(address, PORT);
+        tries.push(both("outside", to, expect, "half")[0].clone());
+    }
     // Networks do not reach each other; what is routed is reached by what it publishes, from everywhere.
     for from in ["plain-web", "open-web", "routed-web", "trusting-web"] {
         for to in ["plain", "open", "routed", "trusting"] {

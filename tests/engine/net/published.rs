@@ -216,6 +216,43 @@ fn a_host_that_forwarded_before_still_does() {
     let _ = neighbours(true);
 }
 
+/// Our bridges are let through Docker's own rules, so ours have to keep its containers' ports shut.
+#[test]
+fn networks_of_other_engines_are_reached_by_what_they_publish_alone() {
+    let Some((host, mut world)) = host() else {
+        return;
+    };
+    for (number, name, device) in [
+        (1, "docker", "docker0"),
+        (2, "dockers", "br-0123456789ab"),
+        (3, "podman", "podman1"),
+        (4, "lan", "br-lan"),
+    ] {
+        let of = |last: u8| {
+            [
+                format!("172.31.{number}.{last}"),
+                format!("2001:db8:31:{number}::{last}"),
+            ]
+        };
+        let (here, there) = (of(1), of(2));
+        let [here, there] = [&here, &there].map(|pair| [pair[0].as_str(), pair[1].as_str()]);
+        world.neighbour(name, device, here, there);
+    }
+    network(&host, "front", 1, &[]);
+    let flags = ["-p", "8080:7000", "-p", "8080:7000/udp"];
+    container(&host, &mut world, "web", "front", &flags);
+    let mut tries = Vec::new();
+    for other in ["docker", "dockers", "podman", "lan"] {
+        tries.extend(direct(&world, "web", other, PORT, other == "lan"));
+        tries.extend(direct(&world, other, "web", PORT, false));
+        for address in HOST {
+            let to = SocketAddr::new(address.parse().unwrap(), 8080);
+            tries.extend(both(other, to, true, "published"));
+        }
+    }
+    world.check(&tries);
+}
+
 /// A sender who never pauses keeps the kernel's memory of where its datagrams went.
 #[test]
 fn datagrams_follow_a_port_to_its_next_container() {

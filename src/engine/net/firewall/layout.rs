@@ -14,6 +14,20 @@ use crate::engine::sys::nftables::{
 pub const USER_CHAIN: &str = "wharf-user";
 /// What is forwarded between devices that are none of ours.
 const UNROUTED: &str = "unrouted";
+/// What goes from containers to networks of others.
+const OTHERS: &str = "others";
+/// How bridges of others are called, and how long their names are at least: Docker's (its users' have twelve digits), podman's,
+/// libvirt's, and those of LXC and its children.
+const BRIDGES_OF_OTHERS: [(&str, usize); 8] = [
+    ("docker", 7),
+    ("br-", 15),
+    ("podman", 7),
+    ("cni-podman", 11),
+    ("virbr", 6),
+    ("lxcbr", 6),
+    ("lxdbr", 6),
+    ("incusbr", 8),
+];
 /// Noted on the table; another note means another layout.
 pub(super) const NOTE: &str = "wharf: layout 1";
 
@@ -210,8 +224,12 @@ pub(super) fn frame(closed: &Closed) -> Part {
                 rule("answers").established().then(Verdict::Accept),
                 rule("from containers").device_verdict(Way::In, sets::FROM),
                 rule("to containers").device_verdict(Way::Out, sets::TO),
+                rule("from containers to networks of others")
+                    .device_in(Way::In, sets::BRIDGES)
+                    .then(Verdict::Jump(OTHERS)),
             ],
         ),
+        chain(OTHERS, None, to_others()),
         chain(
             "postrouting",
             nat(Hook::Postrouting, 100),
@@ -233,6 +251,22 @@ pub(super) fn frame(closed: &Closed) -> Part {
         chains,
         elements: Vec::new(),
     }
+}
+
+/// What containers may send to networks of other engines: what those publish. Their own firewalls would say so, too, but where
+/// ours are let through (`others.rs`).
+fn to_others() -> Vec<Rule> {
+    let rule = |what: &str| Rule::new(format!("wharf: {what}"));
+    let published = rule("published by others")
+        .translated()
+        .then(Verdict::Return);
+    let shut = BRIDGES_OF_OTHERS.into_iter().map(|(start, least)| {
+        rule("networks of others are not reached")
+            .device_like(Way::Out, start, least)
+            .counted()
+            .then(Verdict::Drop)
+    });
+    [published].into_iter().chain(shut).collect()
 }
 
 /// What is forwarded neither from nor to containers, on a host that did not forward before: nothing, but from and to bridges

@@ -152,7 +152,7 @@ impl Relay {
             match &held.socket {
                 Socket::Tcp(listener) => poller.add(listener, token, READ)?,
                 Socket::Udp(socket) => poller.add(socket, token, READ)?,
-                Socket::Sctp(_) => {}
+                Socket::Sctp(_) | Socket::Nothing => {}
             }
         }
         Ok(())
@@ -163,7 +163,7 @@ impl Relay {
             let _ = match &held.socket {
                 Socket::Tcp(listener) => poller.remove(listener),
                 Socket::Udp(socket) => poller.remove(socket),
-                Socket::Sctp(_) => Ok(()),
+                Socket::Sctp(_) | Socket::Nothing => Ok(()),
             };
         }
     }
@@ -213,7 +213,7 @@ impl Relay {
                     }
                 }
             }
-            Socket::Sctp(_) => {}
+            Socket::Sctp(_) | Socket::Nothing => {}
         }
     }
 }
