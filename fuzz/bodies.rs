@@ -12,9 +12,11 @@ use wharf::engine::images::document::{self, Document};
 use wharf::engine::images::tarball::Reader;
 use wharf::engine::images::{explore, platform as platforms, unpack};
 use wharf::engine::model::layers::Entry;
+use wharf::engine::model::layers::dive_rules::Written;
 use wharf::engine::model::layers::findings::allow::Allowed;
 use wharf::engine::model::layers::findings::nature::Nature;
 use wharf::engine::model::layers::findings::secrets;
+use wharf::engine::model::layers::glob::Glob;
 use wharf::engine::model::{Platform, Reference};
 use wharf::engine::net::dns::message::{self, Incoming, Transport};
 use wharf::engine::net::names::Directory;
@@ -88,6 +90,30 @@ pub fn platform(bytes: &[u8]) {
     if let Ok(platform) = text.parse::<Platform>() {
         let again: Platform = platform.to_string().parse().expect("its own text");
         assert_eq!(again.to_string(), platform.to_string());
+    }
+}
+
+/// Files of dive's rules and patterns for paths: an answer or one line.
+pub fn rules(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let one_line = |error: String| assert!(!error.is_empty() && !error.contains('\n'), "{error}");
+    match Written::read(text) {
+        Ok((written, _unknown)) => {
+            if let Err(error) = written.rules() {
+                assert!(!error.is_empty());
+            }
+        }
+        Err(error) => assert!(!error.is_empty()),
+    }
+    for line in text.lines().take(4) {
+        match Glob::parse(line) {
+            Ok(glob) => {
+                let _ = glob.matches(bytes);
+            }
+            Err(error) => one_line(error),
+        }
     }
 }
 

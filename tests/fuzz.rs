@@ -117,6 +117,11 @@ fn references() {
 }
 
 #[test]
+fn rules_of_images() {
+    replay("rules", CHANGES, bodies::rules);
+}
+
+#[test]
 fn words_of_a_line() {
     replay("words", CHANGES, bodies::words);
 }

@@ -1,103 +1,134 @@
 //! dive's report and rules, so that a pipeline can change the program and keep its lines (dive 0.13).
 
 use std::fmt::Write as _;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 
-use super::args;
-use crate::engine::model::layers::Explored;
-use crate::engine::model::layers::dive::{self, Figures};
-use crate::engine::model::units;
+use super::image::platform;
+use super::layers::source::explore;
+use super::layers::{CANNOT_TELL, RULE_FAILED};
+use super::output::Out;
+use super::report::{Failure, Outcome};
+use super::{Context, args, warn};
+use crate::engine::model::layers::dive::figures_of;
+use crate::engine::model::layers::dive_rules::{DiveRules, Written, number};
+use crate::engine::model::layers::{Explored, export};
 
-/// dive's three rules; `None` is disabled.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rules {
-    lowest_efficiency: Option<f64>,
-    highest_wasted_bytes: Option<u64>,
-    highest_user_wasted: Option<f64>,
-}
+/// dive's file of rules.
+const FILE: &str = ".dive-ci";
 
-impl Rules {
-    /// The flags, with dive's defaults.
-    ///
-    /// # Errors
-    /// What dive says of a value that it cannot read or that is out of range.
-    pub fn read(args: &args::Layers) -> Result<Self, String> {
-        let share = |flag: &str, text: Option<&str>, usual| match text {
-            None => Ok(Some(usual)),
-            Some(text) if is_off(text) => Ok(None),
-            Some(text) => match text.parse::<f64>() {
-                Ok(share) if (0.0..=1.0).contains(&share) => Ok(Some(share)),
-                Ok(_) => Err(format!(
-                    "{flag} config value is outside allowed range (0-1), given '{text}'"
-                )),
-                Err(_) => Err(format!(
-                    "invalid config value ('{text}'): {flag} is a number from 0 to 1, or disabled"
-                )),
-            },
-        };
-        let bytes = match args.highest_wasted_bytes.as_deref() {
-            Some(text) if !is_off(text) => Some(
-                units::parse_size(text)
-                    .ok_or_else(|| format!("invalid config value ('{text}'): highestWastedBytes is a size such as 20MB, or disabled"))?,
-            ),
-            _ => None,
-        };
-        Ok(Self {
-            lowest_efficiency: share("lowestEfficiency", args.lowest_efficiency.as_deref(), 0.9)?,
-            highest_wasted_bytes: bytes,
-            highest_user_wasted: share(
-                "highestUserWastedPercent",
-                args.highest_user_wasted_percent.as_deref(),
-                0.1,
-            )?,
-        })
-    }
+/// A file of rules is no longer than this, in bytes.
+const LONGEST: u64 = 64 << 10;
 
-    /// Each rule by name, in dive's order: failed, with its sentence; kept; or not looked at.
-    fn judge(&self, figures: &Figures) -> [(&'static str, Option<Result<(), String>>); 3] {
-        let told = |failed: bool, text: String| if failed { Err(text) } else { Ok(()) };
-        let user = self.highest_user_wasted.map(|limit| {
-            let found = number(figures.user_wasted);
-            let text = format!("too many bytes wasted, relative to the user bytes added (%-user-wasted-bytes={found} > threshold={limit})");
-            // What is no number is not more than anything.
-            told(limit < figures.user_wasted, text)
-        });
-        let bytes = self.highest_wasted_bytes.map(|limit| {
-            let found = figures.wasted;
-            told(
-                found > limit,
-                format!("too many bytes wasted (wasted-bytes={found} > threshold={limit})"),
-            )
-        });
-        let efficiency = self.lowest_efficiency.map(|limit| {
-            let found = number(figures.efficiency);
-            told(
-                limit > figures.efficiency,
-                format!("image efficiency is too low (efficiency={found} < threshold={limit})"),
-            )
-        });
-        [
-            ("highestUserWastedPercent", user),
-            ("highestWastedBytes", bytes),
-            ("lowestEfficiency", efficiency),
-        ]
+/// `dive`: its flags, its report, its document.
+pub fn dive(context: &Context, args: &args::Dive) -> Outcome {
+    // dive writes the document instead of checking.
+    let is_check =
+        args.json.is_none() && (args.ci || is_pipeline(std::env::var("CI").ok().as_deref()));
+    let done = look(context, args, is_check);
+    if is_check {
+        done.map_err(|failure| failure.with_code(CANNOT_TELL))
+    } else {
+        done
     }
 }
 
-fn is_off(text: &str) -> bool {
-    matches!(text, "" | "disabled" | "off" | "false")
+fn look(context: &Context, args: &args::Dive, is_check: bool) -> Outcome {
+    let checked = if is_check {
+        Some(rules(&args.rules).map_err(Failure::plain)?)
+    } else {
+        written(&args.rules).rules().map_err(Failure::plain)?;
+        None
+    };
+    let name = source_of(
+        args.source.as_deref(),
+        args.operands.first().map_or("", String::as_str),
+    )
+    .map_err(Failure::plain)?;
+    let image = explore(context, &name, platform(args.platform.as_deref())?.as_ref())?;
+    if let Some(path) = &args.json {
+        std::fs::write(path, export::document(&image))
+            .map_err(|error| Failure::plain(format!("write {}: {error}", path.display())))?;
+        return Ok(0);
+    }
+    let (text, passed) = report(&image, checked.as_ref());
+    let mut out = Out::new();
+    out.write_all(text.as_bytes())?;
+    out.finish()?;
+    Ok(if passed { 0 } else { RULE_FAILED })
 }
 
-/// dive's figures of an image.
-#[must_use]
-pub fn figures(image: &Explored) -> Figures {
-    let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.size).collect();
-    dive::figures(&image.stack.layers, &sizes)
+/// What Go reads as true, and what later versions of dive add.
+fn is_pipeline(variable: Option<&str>) -> bool {
+    matches!(
+        variable,
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True" | "yes")
+    )
+}
+
+/// The image with its source in front, as `--source` says.
+fn source_of(source: Option<&str>, name: &str) -> Result<String, String> {
+    match source {
+        None => Ok(name.to_owned()),
+        Some(known @ ("docker" | "podman" | "docker-archive")) => {
+            let start = format!("{known}://");
+            let name = name.strip_prefix(&start).unwrap_or(name);
+            Ok(format!("{start}{name}"))
+        }
+        Some(other) => Err(format!(
+            "invalid value for --source: {other:?} is none of docker, podman, docker-archive; wharf's own store needs no --source"
+        )),
+    }
+}
+
+/// The limits that flags name.
+pub fn written(args: &args::DiveRules) -> Written {
+    Written([
+        args.highest_user_wasted_percent.clone(),
+        args.highest_wasted_bytes.clone(),
+        args.lowest_efficiency.clone(),
+    ])
+}
+
+/// The rules: flags, then the file (one that is named must be there), then dive's own limits.
+///
+/// # Errors
+/// One line on what cannot be read.
+pub fn rules(args: &args::DiveRules) -> Result<DiveRules, String> {
+    let path = args.ci_config.as_deref();
+    let file = read_file(path.unwrap_or(Path::new(FILE)), path.is_some())?;
+    written(args).or(file).rules()
+}
+
+fn read_file(path: &Path, is_named: bool) -> Result<Written, String> {
+    let wrong = |why: &str| format!("read dive's rules in {}: {why}", path.display());
+    let mut text = String::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => {
+            return Ok(Written::default());
+        }
+        Err(error) => return Err(wrong(&error.to_string())),
+        Ok(_) => {}
+    }
+    if text.len() > usize::try_from(LONGEST).unwrap_or(usize::MAX) {
+        return Err(wrong("it is longer than 64 KiB"));
+    }
+    let (written, unknown) = Written::read(&text).map_err(|why| wrong(&why))?;
+    for name in unknown {
+        warn(&format!(
+            "{}: {name} is no rule of dive's and is not checked",
+            path.display()
+        ));
+    }
+    Ok(written)
 }
 
 /// dive's report, with its rules if they are to be checked; `true` unless one of them failed.
 #[must_use]
-pub fn report(image: &Explored, rules: Option<&Rules>) -> (String, bool) {
-    let figures = figures(image);
+pub fn report(image: &Explored, rules: Option<&DiveRules>) -> (String, bool) {
+    let figures = figures_of(image);
     let mut text = format!(
         "Image Source: wharf://{}\nAnalyzing image...\n",
         image.about.name
@@ -142,15 +173,6 @@ pub fn report(image: &Explored, rules: Option<&Rules>) -> (String, bool) {
         "Result:{word} [Total:3] [Passed:{passed}] [Failed:{failed}] [Warn:0] [Skipped:{skipped}]"
     );
     (text, failed == 0)
-}
-
-/// As Go prints a number.
-fn number(value: f64) -> String {
-    match value {
-        value if value.is_nan() => "NaN".to_owned(),
-        value if value.is_infinite() => "+Inf".to_owned(),
-        value => value.to_string(),
-    }
 }
 
 fn percent(share: f64) -> String {
@@ -204,9 +226,21 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_printed_as_go_prints_them() {
-        assert_eq!(number(f64::NAN), "NaN");
-        assert_eq!(number(1.0 / 0.0), "+Inf");
-        assert_eq!(number(0.483_491_100_140_404_9), "0.4834911001404049");
+    fn a_source_stands_before_the_image_once() {
+        assert_eq!(source_of(None, "a").unwrap(), "a");
+        assert_eq!(source_of(Some("docker"), "a:1").unwrap(), "docker://a:1");
+        assert_eq!(
+            source_of(Some("docker"), "docker://a:1").unwrap(),
+            "docker://a:1"
+        );
+        assert_eq!(
+            source_of(Some("docker-archive"), "a.tar").unwrap(),
+            "docker-archive://a.tar"
+        );
+        assert!(
+            source_of(Some("containerd"), "a")
+                .unwrap_err()
+                .contains("containerd")
+        );
     }
 }

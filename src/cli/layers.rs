@@ -1,30 +1,33 @@
 //! `layers`: what each layer of an image weighs, and what of it nobody sees; checks for pipelines.
 
+mod checks;
 pub mod diff;
 pub mod findings;
+pub mod source;
 pub mod squash;
+mod verdicts;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::format::{Format, Headings, Row};
 use super::image::{check_platform, platform};
-use super::interrupt::Interrupt;
 use super::list::Look;
 use super::output::{Out, ellipsis, tabulate};
 use super::report::{Failure, Outcome};
 use super::{Context, args, dialogs, dive};
 use crate::app::Options;
 use crate::app::explorer::Target;
-use crate::engine::Engine;
+use crate::engine::model::layers::dive::figures_of;
 use crate::engine::model::layers::findings::nature::Nature;
-use crate::engine::model::layers::findings::{self as model_findings, Evidence};
-use crate::engine::model::layers::rules::{self, Rules, Verdict};
-use crate::engine::model::layers::{Explored, Hidden, instruction};
-use crate::engine::model::{Cancel, Platform, units};
+use crate::engine::model::layers::{
+    Explored, Hidden, findings as model_findings, instruction, rules,
+};
+use crate::engine::model::{Platform, units};
+
+use source::{Source, explore, explore_whole};
 
 /// The usual table.
 const TABLE: &str =
@@ -49,12 +52,9 @@ const SHOWN: usize = 20;
 /// Version of the document of `--json` (docs/layers.md).
 const SCHEMA: u32 = 1;
 
-/// What `--ci` allows where no rule is given.
-const USUAL_WASTE: f64 = 10.0;
-
 /// Exit codes of `--ci`.
-const RULE_FAILED: u8 = 1;
-const CANNOT_TELL: u8 = 2;
+pub const RULE_FAILED: u8 = 1;
+pub const CANNOT_TELL: u8 = 2;
 
 /// `layers`.
 pub fn layers(context: &Context, args: &args::Layers) -> Outcome {
@@ -69,14 +69,15 @@ pub fn layers(context: &Context, args: &args::Layers) -> Outcome {
 
 fn show(context: &Context, args: &args::Layers) -> Outcome {
     let format = Format::parse(args.format.as_deref(), TABLE)?;
-    let rules = rules(args).map_err(Failure::plain)?;
-    let dives_rules = dive::Rules::read(args).map_err(Failure::plain)?;
+    let checks = checks::read(args).map_err(Failure::plain)?;
     let name = args.operands.first().map_or("", String::as_str);
     let wanted = platform(args.platform.as_deref())?;
-    if args.tui || (is_for_a_person(args) && super::has_screen()) {
-        return open_explorer(context, name, wanted);
+    if (args.tui || is_for_a_person(args))
+        && let Some(target) = target(name, wanted.as_ref(), args.tui)?
+    {
+        return open_explorer(context, target, wanted.as_ref());
     }
-    let (image, evidence) = if rules.needs_findings() {
+    let (image, evidence) = if checks.rules.needs_findings() {
         let (image, evidence) = explore_whole(context, name, wanted.as_ref())?;
         (image, Some(evidence))
     } else {
@@ -84,14 +85,14 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
     };
     let mut out = Out::new();
     let code = if args.dive {
-        let (text, passed) = dive::report(&image, args.ci.then_some(&dives_rules));
+        let (text, passed) = dive::report(&image, checks.dives.as_ref());
         out.write_all(text.as_bytes())?;
         if passed { 0 } else { RULE_FAILED }
     } else if args.json {
         out.line(format!("{:#}", document(&image)))?;
         0
     } else if args.ci {
-        let mut verdicts = rules.judge(&image);
+        let mut verdicts = checks.rules.judge(&image);
         if let Some(base) = &args.base {
             let base = explore(context, base, wanted.as_ref())?;
             verdicts.push(rules::stands_on(&image, &base));
@@ -100,9 +101,9 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
             let allowed = findings::allowed(args.allow.as_deref())?;
             let mut found = model_findings::findings(&image, &evidence);
             found.retain(|finding| !allowed.allows(finding));
-            verdicts.extend(rules.judge_findings(&found));
+            verdicts.extend(checks.rules.judge_findings(&found));
         }
-        out.write_all(report(&verdicts).as_bytes())?;
+        out.write_all((checks.form)(&image.about.name, &verdicts).as_bytes())?;
         if verdicts.iter().all(|verdict| verdict.passed) {
             0
         } else {
@@ -121,49 +122,44 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
     Ok(code)
 }
 
-/// An image of the store, or of an archive.
-fn explore(context: &Context, name: &str, wanted: Option<&Platform>) -> Result<Explored, Failure> {
-    Ok(match Source::parse(name) {
-        Source::Archive { path, name } => {
-            Engine::explore_archive(&path, name.as_deref(), wanted, &Cancel::new())?
-        }
-        Source::Stored(name) => {
-            let engine = context.engine()?;
-            check_platform(&engine.image(name)?, name, wanted)?;
-            engine.explore(name)?
-        }
-    })
-}
-
 /// Nothing says that a program reads the output (nor is this a pipeline, which sets `CI`).
 fn is_for_a_person(args: &args::Layers) -> bool {
     let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     let output = args.format.is_some() || args.json || args.ci || args.dive || args.no_trunc;
-    !output && !args.plain && !ci && !dumb
+    !output && !args.plain && !ci && !dumb && super::has_screen()
+}
+
+/// What the explorer opens; `None` for what it cannot, unless it must.
+fn target(name: &str, platform: Option<&Platform>, must: bool) -> Result<Option<Target>, Failure> {
+    match Source::parse(name) {
+        Source::Archive { path, name } => Ok(Some(Target::Archive {
+            path,
+            name,
+            platform: platform.cloned(),
+        })),
+        Source::Stored(name) => Ok(Some(Target::Stored(name.to_owned()))),
+        _ if !must => Ok(None),
+        _ => Err(Failure::plain(
+            "the explorer opens images of the store and archives; pull it, or leave --tui out",
+        )),
+    }
 }
 
 /// The explorer on the whole screen. An archive needs no store, and no root.
-fn open_explorer(context: &Context, name: &str, platform: Option<Platform>) -> Outcome {
+fn open_explorer(context: &Context, target: Target, platform: Option<&Platform>) -> Outcome {
     if !super::has_screen() {
         return Err(Failure::Usage {
             text: "wharf: layers --tui needs a terminal".to_owned(),
             code: 2,
         });
     }
-    let (engine, target) = match Source::parse(name) {
-        Source::Archive { path, name } => {
-            let target = Target::Archive {
-                path,
-                name,
-                platform,
-            };
-            (None, target)
-        }
-        Source::Stored(name) => {
+    let engine = match &target {
+        Target::Archive { .. } => None,
+        Target::Stored(name) => {
             let engine = context.engine()?;
-            check_platform(&engine.image(name)?, name, platform.as_ref())?;
-            (Some(engine), Target::Stored(name.to_owned()))
+            check_platform(&engine.image(name)?, name, platform)?;
+            Some(engine)
         }
     };
     let options = Options {
@@ -172,105 +168,6 @@ fn open_explorer(context: &Context, name: &str, platform: Option<Platform>) -> O
     };
     crate::app::run(engine, context.credentials(), dialogs::COMMANDS, options)?;
     Ok(0)
-}
-
-/// The same, with what its files say.
-fn explore_whole(
-    context: &Context,
-    name: &str,
-    wanted: Option<&Platform>,
-) -> Result<(Explored, Evidence), Failure> {
-    let interrupt = Interrupt::watch()?;
-    let cancel = interrupt.cancel();
-    if let Source::Archive { path, name } = Source::parse(name) {
-        let whole = Engine::explore_archive_whole(&path, name.as_deref(), wanted, cancel);
-        return whole.map_err(|error| interrupt.explain(error.into(), "layers: cancelled"));
-    }
-    let image = explore(context, name, wanted)?;
-    let evidence = context.engine()?.evidence(&image, cancel);
-    let evidence =
-        evidence.map_err(|error| interrupt.explain(error.into(), "layers: cancelled"))?;
-    Ok((image, evidence))
-}
-
-/// Where an image is.
-#[derive(Debug, PartialEq, Eq)]
-enum Source<'a> {
-    /// In the store.
-    Stored(&'a str),
-    /// In an archive, perhaps as one of several.
-    Archive { path: PathBuf, name: Option<String> },
-}
-
-/// What stands before an archive's path, as dive and skopeo have it. What an archive is, it says itself.
-const TRANSPORTS: &[&str] = &["docker-archive:", "oci-archive:", "oci:"];
-
-impl<'a> Source<'a> {
-    /// `docker-archive:FILE[:NAME]`, the same with `//`, a path that begins with `/` or `.`, or `-`; else a name.
-    fn parse(text: &'a str) -> Self {
-        let archive = |text: &str| {
-            // A name may have a colon, and a path, too: what is there as a file is a path.
-            let whole = PathBuf::from(text);
-            if let Some((path, name)) = text.split_once(':')
-                && !whole.exists()
-            {
-                return Self::Archive {
-                    path: PathBuf::from(path),
-                    name: Some(name.to_owned()),
-                };
-            }
-            Self::Archive {
-                path: whole,
-                name: None,
-            }
-        };
-        if let Some(rest) = TRANSPORTS.iter().find_map(|start| text.strip_prefix(start)) {
-            return archive(rest.strip_prefix("//").unwrap_or(rest));
-        }
-        if text == "-" || text.starts_with(['/', '.']) {
-            return archive(text);
-        }
-        Self::Stored(text)
-    }
-}
-
-fn rules(args: &args::Layers) -> Result<Rules, String> {
-    let bytes = |flag: &str, text: &Option<String>| {
-        let read = |text: &String| {
-            units::parse_size(text).ok_or_else(|| {
-                format!("invalid value for --{flag}: {text:?} is no size such as 200MB")
-            })
-        };
-        text.as_ref().map(read).transpose()
-    };
-    if args
-        .max_waste_percent
-        .is_some_and(|percent| !(0.0..=100.0).contains(&percent))
-    {
-        return Err("invalid value for --max-waste-percent: it is between 0 and 100".to_owned());
-    }
-    let mut rules = Rules {
-        max_size: bytes("max-size", &args.max_size)?,
-        max_layer_size: bytes("max-layer-size", &args.max_layer_size)?,
-        max_layers: args.max_layers,
-        max_waste: bytes("max-waste", &args.max_waste)?,
-        max_waste_percent: args.max_waste_percent,
-        no_setuid: args.no_setuid,
-        no_root: args.no_root,
-        no_secrets: args.no_secrets,
-        no_world_writable: args.no_world_writable,
-    };
-    let is_ours = args.base.is_some() || args.allow.is_some() || !rules.is_empty();
-    if is_ours && (!args.ci || args.dive) {
-        return Err("rules are checked by --ci, and --dive has rules of its own".to_owned());
-    }
-    if args.allow.is_some() && !rules.needs_findings() {
-        return Err("--allow is for rules about findings, such as --no-secrets".to_owned());
-    }
-    if rules.is_empty() && args.base.is_none() {
-        rules.max_waste_percent = Some(USUAL_WASTE);
-    }
-    Ok(rules)
 }
 
 fn rows(image: &Explored, look: &Look, is_table: bool) -> Vec<Row> {
@@ -359,14 +256,6 @@ fn summary(image: &Explored, all: bool) -> String {
     text
 }
 
-fn report(verdicts: &[Verdict]) -> String {
-    let line = |verdict: &Verdict| {
-        let word = if verdict.passed { "PASS" } else { "FAIL" };
-        format!("{word}  {}: {}\n", verdict.rule, verdict.found)
-    };
-    verdicts.iter().map(line).collect()
-}
-
 /// Everything, for programs.
 fn document(image: &Explored) -> Value {
     let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
@@ -409,7 +298,7 @@ fn document(image: &Explored) -> Value {
             })
         })
         .collect();
-    let figures = dive::figures(image);
+    let figures = figures_of(image);
     json!({
         "schemaVersion": SCHEMA,
         "image": {
@@ -429,32 +318,4 @@ fn document(image: &Explored) -> Value {
             "userWastedPercent": figures.user_wasted.is_finite().then_some(figures.user_wasted),
         },
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_is_a_name_or_a_path() {
-        let archive = |path: &str, name: Option<&str>| Source::Archive {
-            path: path.into(),
-            name: name.map(str::to_owned),
-        };
-        assert_eq!(
-            Source::parse("host:5000/a:1"),
-            Source::Stored("host:5000/a:1")
-        );
-        assert_eq!(Source::parse("-"), archive("-", None));
-        assert_eq!(Source::parse("./a.tar"), archive("./a.tar", None));
-        assert_eq!(
-            Source::parse("docker-archive:a.tar:b:1"),
-            archive("a.tar", Some("b:1"))
-        );
-        assert_eq!(
-            Source::parse("docker-archive:///a.tar"),
-            archive("/a.tar", None)
-        );
-        assert_eq!(Source::parse("oci:/layout"), archive("/layout", None));
-    }
 }

@@ -9,9 +9,9 @@ use super::missing::{self, Flag};
 use super::parse::Arity;
 use super::report::Outcome;
 use super::{
-    Context, args, boot, complete, container, cp, demo, disk, files, image, layers, login, man,
-    manifest, network, oci, prune, published, registry, run, search, stats, system, top, typed,
-    update, volume,
+    Context, args, boot, complete, container, cp, demo, disk, dive, files, image, layers, login,
+    man, manifest, network, oci, prune, published, registry, run, search, stats, system, top,
+    typed, update, volume,
 };
 
 /// One verb.
@@ -104,6 +104,7 @@ pub const VERBS: &[Verb] = &[
     verb!(Some(("image", &["inspect"])), None, "[OPTIONS] IMAGE [IMAGE...]", Arity::AtLeast(1), args::InspectImage, NONE, image::inspect, "Display detailed information on one or more images"),
     verb!(Some((FEW, &["kill"])), Some("kill"), "[OPTIONS] CONTAINER [CONTAINER...]", Arity::AtLeast(1), args::Kill, NONE, container::kill, "Kill one or more running containers"),
     verb!(Some(("image", &["layers"])), Some("layers"), "[OPTIONS] IMAGE", Arity::Exactly(1), args::Layers, NONE, layers::layers, "Show what each layer of an image weighs and what of it nobody sees"),
+    verb!(None, Some("dive"), "[OPTIONS] IMAGE", Arity::Exactly(1), args::Dive, NONE, dive::dive, "Report an image's layers with dive's flags, figures and rules"),
     verb!(Some(("layers", &["diff"])), None, "[OPTIONS] IMAGE IMAGE", Arity::Exactly(2), args::LayersDiff, NONE, layers::diff::diff, "Show what an image has otherwise than another one"),
     verb!(Some(("layers", &["findings"])), None, "[OPTIONS] IMAGE", Arity::Exactly(1), args::LayersFindings, NONE, layers::findings::findings, "Show secrets, rights and what else should be known of an image before it ships"),
     verb!(Some(("layers", &["squash"])), None, "[OPTIONS] IMAGE", Arity::Exactly(1), args::LayersSquash, NONE, layers::squash::squash, "Make an image whose layers are one, without what nobody sees of them"),

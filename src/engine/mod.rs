@@ -424,6 +424,49 @@ impl Engine {
         Ok(made)
     }
 
+    /// The same of a root file system in one archive; `-` is standard input.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidInput`] for what is no archive.
+    pub fn explore_rootfs(
+        path: &Path,
+        watch: &mut dyn FnMut(Step<'_>),
+        cancel: &Cancel,
+    ) -> Result<Explored> {
+        images::explore::rootfs(path, watch, cancel)
+    }
+
+    /// The same of an image of a registry: its layers are listed while they come, and nothing is kept but their lists, in
+    /// `cache`. It needs no store.
+    ///
+    /// # Errors
+    /// What the registry says; otherwise as [`Self::explore_archive`].
+    pub fn explore_registry(
+        surroundings: &Surroundings,
+        wanted: &request::Pull,
+        cache: Option<&Path>,
+        watch: &mut dyn FnMut(Step<'_>),
+        cancel: &Cancel,
+    ) -> Result<Explored> {
+        let settings = images::registry::Settings::read(surroundings)?;
+        let client = images::registry::Client::new(settings)?;
+        images::explore::registry(&client, wanted, cache, watch, cancel)
+    }
+
+    /// The same of an image of another engine on this host that serves Docker's interface at a socket.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] if nobody answers there; otherwise as [`Self::explore_archive`].
+    pub fn explore_engine(
+        socket: &Path,
+        image: &str,
+        platform: Option<&model::Platform>,
+        watch: &mut dyn FnMut(Step<'_>),
+        cancel: &Cancel,
+    ) -> Result<Explored> {
+        images::explore::engine(socket, image, platform, watch, cancel)
+    }
+
     /// Media type and bytes of an image's manifest.
     ///
     /// # Errors

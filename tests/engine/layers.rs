@@ -1,7 +1,10 @@
 //! `layers`: what each layer of a real image weighs, and what of it nobody sees.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 use wharf::engine::model::Cancel;
@@ -9,6 +12,8 @@ use wharf::engine::model::layers::listing::{Extent, Facts, Order, entries_below}
 use wharf::engine::store::Roots;
 use wharf::engine::{Contents, Engine};
 
+use crate::registry::Registry;
+use crate::registry::http::{Request, Response};
 use crate::support::{Archive, BUSYBOX, Host, image_archive, privileged};
 
 /// Runs a command in a container of one image and makes another image of it.
@@ -116,6 +121,95 @@ fn a_pipeline_knows_a_failed_rule_from_an_image_that_is_not_there() {
     assert!(output.stdout.contains("Result:"), "{output:?}");
 }
 
+#[test]
+fn what_must_not_be_in_an_image_and_what_it_weighed_before_are_rules() {
+    let Some(host) = privileged() else { return };
+    image(&host);
+    let before = host.dir().join("before.json");
+    std::fs::write(&before, host.ok(["layers", "--json", "one:1"])).unwrap();
+    let before = before.to_str().unwrap();
+    let check = |args: &[&str]| host.wharf([&["layers", "--ci"], args, &["two:1"]].concat());
+    assert_eq!(
+        check(&["--forbid", "*.pem", "--forbid", "/etc/shadow*"]).code,
+        0
+    );
+    let output = check(&["--forbid", "/d/*"]);
+    assert_eq!(output.code, 1);
+    assert_eq!(output.stdout, "FAIL  forbid: /d/*: /d/a and 1 more\n");
+    assert_eq!(check(&["--forbid", "["]).code, 2);
+    // Its second layer has the kept file once more, and hides all that the first one brought.
+    let output = check(&["--baseline", before, "--max-growth", "1000"]);
+    assert!(
+        output.stdout.contains("PASS  baseline-size: "),
+        "{output:?}"
+    );
+    assert!(
+        output
+            .stdout
+            .contains("FAIL  baseline-waste: 400000 bytes, 400000 bytes more than before"),
+        "{output:?}"
+    );
+    assert_eq!(output.code, 1);
+    assert_eq!(check(&["--baseline", "/nosuch"]).code, 2);
+    let output = check(&["--report", "junit", "--max-layers", "1"]);
+    assert_eq!(output.code, 1);
+    assert!(
+        output.stdout.contains("<failure message=\"3, at most 1\">"),
+        "{output:?}"
+    );
+    let output = check(&["--report", "sarif", "--max-layers", "1"]);
+    let document: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(document["runs"][0]["results"][0]["ruleId"], "max-layers");
+}
+
+#[test]
+fn dives_lines_work_with_dives_file() {
+    let Some(host) = privileged() else { return };
+    image(&host);
+    let dive = |args: &[&str], variable: &str| {
+        let output = host
+            .command([&["dive"], args, &["two:1"]].concat())
+            .current_dir(host.dir())
+            .env("CI", variable)
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code().unwrap(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let (code, text, _) = dive(&[], "false");
+    assert!(code == 0 && !text.contains("Results:"), "{text}");
+    // Nothing is wasted below the lowest layer, and all of the second one: more than a tenth.
+    let (code, text, _) = dive(&[], "true");
+    assert!(
+        code == 1 && text.contains("  FAIL: highestUserWastedPercent: "),
+        "{text}"
+    );
+    let rules =
+        "rules:\n  highestUserWastedPercent: disabled\n  lowestEfficiency: 0.1\n  plugin/rule: 1\n";
+    std::fs::write(host.dir().join(".dive-ci"), rules).unwrap();
+    let (code, text, warning) = dive(&["--ci"], "");
+    assert!(code == 0 && text.contains("Result:PASS"), "{text}");
+    assert!(
+        warning.contains("plugin/rule is no rule of dive's"),
+        "{warning}"
+    );
+    // A flag stands before the file, and a file that is named must be there.
+    let (code, text, _) = dive(&["--ci", "--highestUserWastedPercent", "0.1"], "");
+    assert!(code == 1, "{text}");
+    assert_eq!(dive(&["--ci", "--ci-config", "nosuch"], "").0, 2);
+    // The document is written and nothing is checked.
+    assert_eq!(dive(&["-j", "out.json", "--ci"], "true").0, 0);
+    let document = std::fs::read(host.dir().join("out.json")).unwrap();
+    let document: Value = serde_json::from_slice(&document).unwrap();
+    assert_eq!(document["layer"][1]["fileList"][0]["path"], "d/a");
+    assert_eq!(document["layer"][1]["sizeBytes"], 400_000);
+    assert_eq!(document["layer"][2]["fileList"][0]["path"], ".wh.d");
+}
+
 /// What is told of an image, but for where it is and how its blobs are compressed there.
 fn told(host: &Host, name: &str) -> Value {
     let mut document = document(host, name);
@@ -166,6 +260,18 @@ fn every_kind_of_source_gives_the_same_answer() {
         .unwrap();
     let piped: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(piped["hidden"], stored["hidden"]);
+    // Its file system alone: nothing is hidden, and what is seen is the same.
+    host.ok(["create", "--name", "flat", "--network", "none", "two:1"]);
+    let flat = host.dir().join("flat.tar");
+    host.ok(["export", "-o", flat.to_str().unwrap(), "flat"]);
+    let whole = document(&host, &format!("rootfs:{}", flat.display()));
+    assert_eq!(whole["layers"].as_array().unwrap().len(), 1);
+    let seen = stored["image"]["bytes"].as_u64().unwrap() - 400_000;
+    assert!(
+        whole["image"]["bytes"].as_u64().unwrap() >= seen,
+        "{whole:#}"
+    );
+    assert_eq!(whole["image"]["wastedBytes"], 0);
     // docker-archive without an index, as older tools write it.
     std::fs::remove_file(layout.join("index.json")).unwrap();
     let older = host.dir().join("older.tar");
@@ -177,6 +283,88 @@ fn every_kind_of_source_gives_the_same_answer() {
         ".",
     ]);
     assert_eq!(told(&host, older.to_str().unwrap()), stored);
+}
+
+#[test]
+fn an_image_of_a_registry_is_looked_into_and_nothing_of_it_is_kept() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    image(&host);
+    let stored = told(&host, "two:1");
+    let name = registry.reference("two:1");
+    host.ok(["tag", "two:1", &name]);
+    host.ok(["push", &name]);
+    host.ok(["rmi", &name, "two:1"]);
+    let far = format!("registry://{name}");
+    assert_eq!(told(&host, &far), stored);
+    assert_eq!(host.wharf(["image", "inspect", &name]).code, 1);
+    let missing = host.wharf([
+        "layers",
+        &format!("registry://{}", registry.reference("no:1")),
+    ]);
+    assert_eq!(
+        (missing.code, missing.stderr.lines().count()),
+        (1, 1),
+        "{missing:?}"
+    );
+    let other = host.wharf(["layers", "--platform", "linux/s390x", &far]);
+    assert_eq!(other.code, 1, "{other:?}");
+}
+
+/// Answers one request at a socket as an engine does: the archive for `two:1`, or that there is no such image.
+fn serve(socket: &Path, archive: &Path) -> JoinHandle<()> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let archive = std::fs::read(archive).unwrap();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let request = Request::read(&mut reader).unwrap().unwrap();
+        let answer = if request.path() == "/images/two:1/get" {
+            Response::new(200, "application/x-tar", archive)
+        } else {
+            let said = r#"{"message":"No such image: no:1"}"#;
+            Response::new(404, "application/json", said)
+        };
+        let _ = (&stream).write_all(&answer.bytes(false));
+    })
+}
+
+#[test]
+fn an_image_of_another_engine_is_looked_into_over_its_socket() {
+    let Some(host) = privileged() else { return };
+    image(&host);
+    let stored = told(&host, "two:1");
+    let archive = host.dir().join("two.tar");
+    host.ok(["save", "-o", archive.to_str().unwrap(), "two:1"]);
+    let socket = host.dir().join("engine.sock");
+    let at = format!("unix://{}", socket.display());
+    let look = |variable: &str, name: &str| {
+        let mut command = host.command(["layers", "--json", name]);
+        command.env(variable, &at).output().unwrap()
+    };
+    for (variable, start) in [("DOCKER_HOST", "docker"), ("CONTAINER_HOST", "podman")] {
+        let serving = serve(&socket, &archive);
+        let output = look(variable, &format!("{start}://two:1"));
+        serving.join().unwrap();
+        std::fs::remove_file(&socket).unwrap();
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(document["hidden"], stored["hidden"], "{output:?}");
+        assert_eq!(document["image"]["id"], stored["image"]["id"]);
+    }
+    let serving = serve(&socket, &archive);
+    let output = look("DOCKER_HOST", "docker://no:1");
+    serving.join().unwrap();
+    std::fs::remove_file(&socket).unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("No such image: no:1"), "{told}");
+    let nobody = look("DOCKER_HOST", "docker://two:1");
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&nobody.stderr).contains("engine.sock"),
+        "{nobody:?}"
+    );
 }
 
 #[test]

@@ -76,6 +76,7 @@ fn part(n: u8) -> Part {
         diff_id: Digest::from_sha256(&[n; 32]),
         blob: Digest::from_sha256(&[n + 100; 32]),
         blob_size: 1_000_000 * u64::from(n),
+        directory: String::new(),
     }
 }
 

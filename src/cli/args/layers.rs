@@ -1,5 +1,7 @@
 //! Flags of `layers` and what is below it.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 /// `layers`.
@@ -59,22 +61,61 @@ pub struct Layers {
     /// File of findings that may be, "RULE PATTERN" on each line
     #[arg(long, value_name = "file")]
     pub allow: Option<String>,
+    /// No path of this kind in any layer, such as '*.pem' or '/app/**/.env' (rule; may be given several times)
+    #[arg(long, value_name = "glob")]
+    pub forbid: Vec<String>,
+    /// What the image weighed before: a document of 'wharf layers --json' (rule)
+    #[arg(long, value_name = "file")]
+    pub baseline: Option<PathBuf>,
+    /// How much more than the baseline's bytes there may be, in percent (default 0)
+    #[arg(long, value_name = "float", requires = "baseline")]
+    pub max_growth: Option<f64>,
+    /// Form of what --ci says: text, json, junit, sarif or github
+    #[arg(long, value_name = "form", requires = "ci")]
+    pub report: Option<String>,
     /// Report dive's figures, and check dive's rules with --ci
     #[arg(long)]
     pub dive: bool,
+    #[command(flatten)]
+    pub dive_rules: DiveRules,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
+/// dive's rules, by its names.
+#[derive(Debug, Args)]
+pub struct DiveRules {
     /// Least efficiency, 0 to 1, or "disabled" (dive's rule, default 0.9)
-    #[arg(long = "lowestEfficiency", value_name = "float", requires = "dive")]
+    #[arg(long = "lowestEfficiency", value_name = "float")]
     pub lowest_efficiency: Option<String>,
     /// Most wasted bytes, such as 20MB, or "disabled" (dive's rule, default disabled)
-    #[arg(long = "highestWastedBytes", value_name = "bytes", requires = "dive")]
+    #[arg(long = "highestWastedBytes", value_name = "bytes")]
     pub highest_wasted_bytes: Option<String>,
     /// Most wasted bytes by those above the lowest layer, 0 to 1, or "disabled" (dive's rule, default 0.1)
-    #[arg(
-        long = "highestUserWastedPercent",
-        value_name = "float",
-        requires = "dive"
-    )]
+    #[arg(long = "highestUserWastedPercent", value_name = "float")]
     pub highest_user_wasted_percent: Option<String>,
+    /// File with dive's rules (default ".dive-ci", if it is there)
+    #[arg(long, value_name = "file")]
+    pub ci_config: Option<PathBuf>,
+}
+
+/// `dive`: its flags.
+#[derive(Debug, Args)]
+pub struct Dive {
+    /// Where the image is: docker, podman, docker-archive, or wharf's own store
+    #[arg(long, value_name = "source")]
+    pub source: Option<String>,
+    /// Check the image against dive's rules (also with CI=true in the environment)
+    #[arg(long)]
+    pub ci: bool,
+    /// Write dive's document to a file, and check nothing
+    #[arg(short = 'j', long, value_name = "file")]
+    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub rules: DiveRules,
+    /// Which platform of an archive, as "os[/arch[/variant]]" (e.g., "linux/amd64")
+    #[arg(long, value_name = "string")]
+    pub platform: Option<String>,
     #[arg(hide = true)]
     pub operands: Vec<String>,
 }

@@ -5,7 +5,8 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{SCHEMA, SHOWN, explore, instruction};
+use super::source::explore;
+use super::{SCHEMA, SHOWN, instruction};
 use crate::cli::image::platform;
 use crate::cli::output::{Out, ellipsis, tabulate};
 use crate::cli::report::{Failure, Outcome};

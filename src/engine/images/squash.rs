@@ -486,6 +486,7 @@ fn prove(
             diff_id: facts.diff_id.clone(),
             blob: facts.blob.clone(),
             blob_size: facts.blob_size,
+            directory: String::new(),
         };
         after.push(part, entries.clone());
     }
@@ -494,6 +495,7 @@ fn prove(
         diff_id: blob.digest.clone(),
         blob: blob.digest.clone(),
         blob_size: blob.size,
+        directory: String::new(),
     };
     after.push(part, entries);
     let diff = Diff::of(before, &after);

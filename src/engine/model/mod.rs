@@ -28,6 +28,7 @@ pub mod signal;
 pub mod stats;
 pub mod units;
 pub mod volume;
+pub mod yaml;
 
 pub use auth::{Auth, Secret};
 pub use container::{

@@ -7,14 +7,17 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::cache::Cache;
+use super::remote::{Export, Remote};
 use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::images::codec::{self, Compression};
 use crate::engine::images::commit::{document_error, parse_config};
 use crate::engine::images::document::{self, ArchivedImage, Config, Descriptor, Document};
+use crate::engine::images::registry::Client;
 use crate::engine::images::tarball::{self, Kind};
 use crate::engine::images::unpack::{archive_error, clean, join, shown, split, stream_error};
 use crate::engine::images::{load, platform};
-use crate::engine::model::{Digest, Platform};
+use crate::engine::model::{Digest, Platform, request};
 use crate::engine::sys::at::Dir;
 use crate::engine::sys::file;
 
@@ -36,6 +39,8 @@ enum Place {
         files: HashMap<Vec<u8>, (u64, u64)>,
         links: HashMap<Vec<u8>, Vec<u8>>,
     },
+    /// A registry, and lists of layers that were read before.
+    Remote(Box<Remote>, Option<Cache>),
 }
 
 /// An image in an archive.
@@ -47,7 +52,7 @@ pub(super) struct Picked {
     pub config: Config,
     /// Names that the archive gives it.
     pub names: Vec<String>,
-    /// Its layers, the lowest first: file, stated digest and size of the blob, digest of the uncompressed archive.
+    /// Its layers, the lowest first.
     pub layers: Vec<PickedLayer>,
 }
 
@@ -57,7 +62,7 @@ pub(super) struct PickedLayer {
     /// Its file in the archive.
     pub name: Vec<u8>,
     /// What the manifest states, if there is one.
-    pub stated: Option<(Digest, u64)>,
+    pub stated: Option<Descriptor>,
     /// What the configuration states.
     pub diff_id: Digest,
 }
@@ -93,6 +98,36 @@ impl Archive {
         } else {
             Self::of_stream(file)
         }
+    }
+
+    /// An image of a registry: its layers come when they are read.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub(super) fn of_registry(
+        client: &Client,
+        wanted: &request::Pull,
+        cache: Option<&Path>,
+    ) -> Result<Self> {
+        let remote = Box::new(Remote::open(client, wanted)?);
+        let place = Place::Remote(remote, cache.map(Cache::at));
+        Ok(Self { place })
+    }
+
+    /// Where lists of its layers are kept.
+    pub(super) fn cache(&self) -> Option<&Cache> {
+        match &self.place {
+            Place::Remote(_, cache) => cache.as_ref(),
+            Place::Directory(_) | Place::Tar { .. } => None,
+        }
+    }
+
+    /// The archive that another engine of this host writes of an image.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(super) fn of_engine(socket: &Path, image: &str) -> Result<Self> {
+        Self::of_stream(Export::open(socket, image)?)
     }
 
     /// What can be read once only is kept in a file without a name.
@@ -179,6 +214,7 @@ impl Archive {
     fn has(&self, name: &[u8]) -> Result<bool> {
         match &self.place {
             Place::Tar { .. } => Ok(self.locate(name).is_some()),
+            Place::Remote(..) => Ok(false),
             Place::Directory(dir) => {
                 let (parent, base) = split(name);
                 let parent = dir.find_dir(parent)?;
@@ -205,11 +241,20 @@ impl Archive {
         files.get(name).copied()
     }
 
-    /// Opens a file of the archive: what it holds, and its length in bytes. Many may be open at once.
+    /// Opens a layer: what it holds, and its length in bytes. Many may be open at once.
     ///
     /// # Errors
     /// `InvalidInput` if it is not there; what the file system says.
-    pub(super) fn read(&self, name: &[u8]) -> Result<(Box<dyn Read + Send + '_>, u64)> {
+    pub(super) fn read(&self, layer: &PickedLayer) -> Result<(Box<dyn Read + Send + '_>, u64)> {
+        match (&self.place, &layer.stated) {
+            (Place::Remote(remote, _), Some(descriptor)) => {
+                Ok((Box::new(remote.read(descriptor)?), descriptor.size))
+            }
+            _ => self.read_file(&layer.name),
+        }
+    }
+
+    fn read_file(&self, name: &[u8]) -> Result<(Box<dyn Read + Send + '_>, u64)> {
         let missing = || Error::invalid(format!("the archive has no file {}", shown(name)));
         match &self.place {
             Place::Directory(dir) => {
@@ -232,13 +277,14 @@ impl Archive {
                 };
                 Ok((Box::new(section), length))
             }
+            Place::Remote(..) => Err(missing()),
         }
     }
 
     /// A document, of limited length.
     fn document(&self, name: &[u8]) -> Result<Vec<u8>> {
         let what = || format!("read {}", shown(name));
-        let (input, length) = self.read(name)?;
+        let (input, length) = self.read_file(name)?;
         let limit = u64::try_from(document::LIMIT).unwrap_or(u64::MAX);
         if length > limit {
             return Err(Error::invalid(format!(
@@ -253,6 +299,9 @@ impl Archive {
 
     /// A document named after its digest.
     fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        if let Place::Remote(remote, _) = &self.place {
+            return remote.document(descriptor);
+        }
         let name = blob_name(&descriptor.digest);
         let bytes = self.document(&name)?;
         let found = codec::digest_of(&bytes);
@@ -270,14 +319,18 @@ impl Archive {
     /// # Errors
     /// `NotFound` if there is none such; `InvalidInput` if several fit, or for what is malformed.
     pub(super) fn pick(&self, name: Option<&str>, asked: Option<&Platform>) -> Result<Picked> {
-        let mut all = if self.has(b"index.json")? {
+        let mut all = if let Place::Remote(remote, _) = &self.place {
+            let host = asked.cloned().unwrap_or_else(Platform::host);
+            vec![self.image(&remote.top, &host, 0)?]
+        } else if self.has(b"index.json")? {
             self.layout(asked)?
         } else if self.has(b"manifest.json")? {
             self.docker_archive()?
         } else {
             return Err(Error::invalid(
                 "not an image archive: it has neither index.json nor manifest.json",
-            ));
+            )
+            .with_hint("a root file system is rootfs:PATH"));
         };
         if let Some(asked) = asked {
             let offered: Vec<String> = all
@@ -377,7 +430,7 @@ impl Archive {
             .zip(&manifest.layers)
             .map(|(diff_id, layer)| PickedLayer {
                 name: blob_name(&layer.digest),
-                stated: Some((layer.digest.clone(), layer.size)),
+                stated: Some(layer.clone()),
                 diff_id: diff_id.clone(),
             })
             .collect();

@@ -234,7 +234,7 @@ impl Contents {
             }
             Place::Archive(archive, layers) => {
                 let picked = layers.get(layer).ok_or_else(gone)?;
-                let (blob, _) = archive.read(&picked.name)?;
+                let (blob, _) = archive.read(picked)?;
                 let mut input = codec::decode(blob).map_err(stream_error)?;
                 walk(&mut input, wanted, cancel, take)
             }

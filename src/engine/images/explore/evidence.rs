@@ -110,7 +110,7 @@ pub(super) fn of_archive(
             return Ok(Vec::new());
         };
         let number = u16::try_from(place).unwrap_or(u16::MAX);
-        let (input, _) = archive.read(&layer.name)?;
+        let (input, _) = archive.read(layer)?;
         let input = codec::decode(input).map_err(stream_error)?;
         let mut reader = tarball::Reader::new(input);
         let mut all: Vec<Found> = Vec::new();

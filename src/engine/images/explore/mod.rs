@@ -1,11 +1,14 @@
 //! Looks into images: from the indexes of the store, or from an archive as it lies there.
 
 mod archive;
+mod cache;
 mod content;
 mod evidence;
 mod paper;
+mod remote;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -16,13 +19,18 @@ use paper::Listed;
 pub use content::{Contents, FileStart};
 
 use super::codec::{self, Compression, Hasher};
+use super::document::Descriptor;
+use super::registry::Client;
 use super::unpack::{shown, stream_error};
 use super::{Images, stored_steps};
 use crate::engine::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::engine::model::image::{Image, Layer};
 use crate::engine::model::layers::findings::Evidence;
 use crate::engine::model::layers::{About, Entry, Explored, Kind, LayerFacts, Part, Step};
-use crate::engine::model::{Cancel, Digest, Platform};
+use crate::engine::model::{Cancel, Digest, Platform, request};
+
+/// Where an OCI layout has its blobs.
+const BLOBS: &str = "blobs";
 
 /// What may follow the end marker of a layer's archive, in bytes.
 const MAX_TRAILER: u64 = 16 << 20;
@@ -62,6 +70,7 @@ impl Images {
             diff_id: layer.diff_id.clone(),
             blob: layer.blob.clone(),
             blob_size: layer.blob_size,
+            directory: BLOBS.to_owned(),
         };
         let facts = |(number, layer): (usize, &Layer)| LayerFacts {
             size: layer.size,
@@ -108,7 +117,15 @@ pub fn archive(
     cancel: &Cancel,
 ) -> Result<Explored> {
     let archive = Archive::open(path)?;
-    look_into(&archive, path, name, platform, watch, cancel).map(|(explored, _)| explored)
+    look_into(
+        &archive,
+        &path.display().to_string(),
+        name,
+        platform,
+        watch,
+        cancel,
+    )
+    .map(|(explored, _)| explored)
 }
 
 /// The same, and what its files say: for that the layers are inflated once more.
@@ -122,14 +139,89 @@ pub fn archive_whole(
     cancel: &Cancel,
 ) -> Result<(Explored, Evidence)> {
     let archive = Archive::open(path)?;
-    let (explored, layers) = look_into(&archive, path, name, platform, &mut |_| (), cancel)?;
+    let (explored, layers) = look_into(
+        &archive,
+        &path.display().to_string(),
+        name,
+        platform,
+        &mut |_| (),
+        cancel,
+    )?;
     let evidence = evidence::of_archive(&archive, &layers, &explored, cancel)?;
     Ok((explored, evidence))
 }
 
+/// The same of an image of a registry, whose layers are listed while they come, and not kept; their lists are, in `cache`.
+///
+/// # Errors
+/// As [`archive`], and what the registry says.
+pub fn registry(
+    client: &Client,
+    wanted: &request::Pull,
+    cache: Option<&Path>,
+    watch: &mut dyn FnMut(Step<'_>),
+    cancel: &Cancel,
+) -> Result<Explored> {
+    let archive = Archive::of_registry(client, wanted, cache)?;
+    let shown = wanted.reference.familiar();
+    let platform = wanted.platform.as_ref();
+    look_into(&archive, &shown, None, platform, watch, cancel).map(|(explored, _)| explored)
+}
+
+/// The same of an image of another engine on this host, that serves Docker's interface at a socket.
+///
+/// # Errors
+/// As [`archive`]; `Unavailable` if nobody answers there.
+pub fn engine(
+    socket: &Path,
+    image: &str,
+    platform: Option<&Platform>,
+    watch: &mut dyn FnMut(Step<'_>),
+    cancel: &Cancel,
+) -> Result<Explored> {
+    let archive = Archive::of_engine(socket, image)?;
+    look_into(&archive, image, None, platform, watch, cancel).map(|(explored, _)| explored)
+}
+
+/// The same of a root file system: one archive, compressed or not, that is its only layer; `-` is standard input.
+///
+/// # Errors
+/// What the file system says; `InvalidInput` for what is no archive.
+pub fn rootfs(path: &Path, watch: &mut dyn FnMut(Step<'_>), cancel: &Cancel) -> Result<Explored> {
+    let what = || format!("read {}", path.display());
+    let input: Box<dyn Read + Send> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path).attempt(what)?)
+    };
+    let sums = sums(input, cancel).attempt(what)?;
+    let mut explored = Explored::new(About {
+        name: path.display().to_string(),
+        id: sums.diff_id.to_string(),
+        platform: Platform::host(),
+        user: String::new(),
+        has_healthcheck: false,
+        history: Vec::new(),
+        env: Vec::new(),
+        labels: BTreeMap::new(),
+    });
+    let part = Part {
+        diff_id: sums.diff_id,
+        blob: sums.blob,
+        blob_size: sums.blob_size,
+        directory: String::new(),
+    };
+    let entries = settle(&explored, sums.list)?;
+    let outline = explored.about.layer(0, part.clone());
+    watch(Step::Outline(&explored.about, vec![outline]));
+    explored.push(part, entries);
+    watch(Step::Layer(&explored));
+    Ok(explored)
+}
+
 fn look_into(
     archive: &Archive,
-    path: &Path,
+    shown: &str,
     name: Option<&str>,
     platform: Option<&Platform>,
     watch: &mut dyn FnMut(Step<'_>),
@@ -141,7 +233,7 @@ fn look_into(
             .names
             .first()
             .cloned()
-            .unwrap_or_else(|| path.display().to_string()),
+            .unwrap_or_else(|| shown.to_owned()),
         id: picked.id.to_string(),
         platform: picked.config.platform(),
         user: picked.config.container_config().user,
@@ -151,12 +243,14 @@ fn look_into(
         labels: picked.config.container_config().labels,
     };
     let facts = |(number, layer): (usize, &PickedLayer)| {
-        let stated = layer.stated.clone();
-        let (blob, blob_size) = stated.unwrap_or_else(|| (layer.diff_id.clone(), 0));
+        let stated = layer.stated.as_ref();
         let part = Part {
             diff_id: layer.diff_id.clone(),
-            blob,
-            blob_size,
+            blob: stated
+                .map_or(&layer.diff_id, |stated| &stated.digest)
+                .clone(),
+            blob_size: stated.map_or(0, |stated| stated.size),
+            directory: directory(layer),
         };
         about.layer(number, part)
     };
@@ -239,38 +333,12 @@ fn list_all(
 }
 
 fn list_one(archive: &Archive, layer: &PickedLayer, cancel: &Cancel) -> Result<(Part, Listed)> {
-    let what = || format!("read {}", shown(&layer.name));
-    let (mut start, length) = archive.read(&layer.name)?;
-    let start = codec::read_start(&mut start, 8).attempt(what)?;
-    let is_plain = matches!(Compression::sniff(&start), Ok(Compression::Plain));
-    let (input, _) = archive.read(&layer.name)?;
-    // A plain layer is its own uncompressed form: one digest is enough.
-    let mut blob = Hashed {
-        input,
-        hasher: (!is_plain).then(Hasher::default),
-        cancel,
-    };
-    let mut inflated = Hashed {
-        input: codec::decode(&mut blob).map_err(stream_error)?,
-        hasher: Some(Hasher::default()),
-        cancel,
-    };
-    let list = paper::list(&mut inflated)?;
-    let rest =
-        io::copy(&mut (&mut inflated).take(MAX_TRAILER), &mut io::sink()).map_err(stream_error)?;
-    if rest == MAX_TRAILER {
-        return Err(Error::invalid("too much follows the end of the archive"));
+    if let Some(known) = known(archive, layer) {
+        return Ok(known);
     }
-    let diff_id = inflated
-        .hasher
-        .take()
-        .map_or_else(|| layer.diff_id.clone(), Hasher::digest);
-    drop(inflated);
-    io::copy(&mut blob, &mut io::sink()).map_err(stream_error)?;
-    let digest = blob
-        .hasher
-        .take()
-        .map_or_else(|| diff_id.clone(), Hasher::digest);
+    let what = || format!("read {}", shown(&layer.name));
+    let (input, length) = archive.read(layer)?;
+    let sums = sums(input, cancel).attempt(what)?;
     let check = |stated: &Digest, found: &Digest| {
         if stated == found {
             return Ok(());
@@ -279,23 +347,101 @@ fn list_one(archive: &Archive, layer: &PickedLayer, cancel: &Cancel) -> Result<(
             "{stated} is stated, its content is {found}"
         )))
     };
-    check(&layer.diff_id, &diff_id)?;
-    if let Some((stated, size)) = &layer.stated {
-        check(stated, &digest)?;
+    check(&layer.diff_id, &sums.diff_id)?;
+    if let Some(Descriptor {
+        digest: stated,
+        size,
+        ..
+    }) = &layer.stated
+    {
+        check(stated, &sums.blob)?;
         if *size != length {
             return Err(Error::invalid(format!(
                 "blob {stated} has {length} bytes, its descriptor says {size}"
             )));
         }
     }
-    Ok((
-        Part {
-            diff_id,
-            blob: digest,
-            blob_size: length,
-        },
+    if let Some(cache) = archive.cache() {
+        cache.put(&sums.list, &sums.diff_id, &sums.blob);
+    }
+    let part = Part {
+        diff_id: sums.diff_id,
+        blob: sums.blob,
+        blob_size: length,
+        directory: directory(layer),
+    };
+    Ok((part, sums.list))
+}
+
+/// A layer that was listed before: the configuration, whose digest is checked, names its content.
+fn known(archive: &Archive, layer: &PickedLayer) -> Option<(Part, Listed)> {
+    let stated = layer.stated.as_ref()?;
+    let (list, blob) = archive.cache()?.get(&layer.diff_id)?;
+    // The same content in another blob: what that one is, only its bytes can tell.
+    if blob != stated.digest {
+        return None;
+    }
+    let part = Part {
+        diff_id: layer.diff_id.clone(),
+        blob,
+        blob_size: stated.size,
+        directory: directory(layer),
+    };
+    Some((part, list))
+}
+
+/// The first directory of a layer's file in its archive.
+fn directory(layer: &PickedLayer) -> String {
+    let first = layer.name.split(|b| *b == b'/').next().unwrap_or_default();
+    String::from_utf8_lossy(first).into_owned()
+}
+
+/// A layer's archive that was read to its end.
+struct Sums {
+    list: Listed,
+    /// Of the archive, and of the blob that it came in.
+    diff_id: Digest,
+    blob: Digest,
+    /// Bytes of the blob.
+    blob_size: u64,
+}
+
+/// Lists and hashes a layer's archive while it comes.
+fn sums(mut input: impl Read + Send, cancel: &Cancel) -> Result<Sums> {
+    let start = codec::read_start(&mut input, 8).map_err(stream_error)?;
+    let is_plain = matches!(Compression::sniff(&start), Ok(Compression::Plain));
+    // A plain layer is its own uncompressed form: one digest is enough.
+    let mut blob = Hashed {
+        input: io::Cursor::new(start).chain(input),
+        hasher: (!is_plain).then(Hasher::default),
+        length: 0,
+        cancel,
+    };
+    let mut inflated = Hashed {
+        input: codec::decode(&mut blob).map_err(stream_error)?,
+        hasher: Some(Hasher::default()),
+        length: 0,
+        cancel,
+    };
+    let list = paper::list(&mut inflated)?;
+    let rest =
+        io::copy(&mut (&mut inflated).take(MAX_TRAILER), &mut io::sink()).map_err(stream_error)?;
+    if rest == MAX_TRAILER {
+        return Err(Error::invalid("too much follows the end of the archive"));
+    }
+    let diff_id = inflated.hasher.take().unwrap_or_default().digest();
+    drop(inflated);
+    io::copy(&mut blob, &mut io::sink()).map_err(stream_error)?;
+    let digest = blob
+        .hasher
+        .take()
+        .map_or_else(|| diff_id.clone(), Hasher::digest);
+    Ok(Sums {
         list,
-    ))
+        diff_id,
+        blob: digest,
+        blob_size: blob.length,
+    })
 }
 
 /// What a layer takes from those below it: files for its hard links, attributes of directories that it does not name.
@@ -347,6 +493,7 @@ fn settle(below: &Explored, list: Listed) -> Result<Vec<Entry>> {
 struct Hashed<'a, R> {
     input: R,
     hasher: Option<Hasher>,
+    length: u64,
     cancel: &'a Cancel,
 }
 
@@ -359,6 +506,7 @@ impl<R: Read> Read for Hashed<'_, R> {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(buffer.get(..read).unwrap_or(&[]));
         }
+        self.length += u64::try_from(read).unwrap_or(0);
         Ok(read)
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::entry::{Entry, Kind};
+use super::explored::Explored;
 
 const WHITEOUT: &[u8] = b".wh.";
 
@@ -179,6 +180,13 @@ struct Seen {
     bytes: u64,
     least: Option<u64>,
     count: u64,
+}
+
+/// dive's figures of an image.
+#[must_use]
+pub fn figures_of(image: &Explored) -> Figures {
+    let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.size).collect();
+    figures(&image.stack.layers, &sizes)
 }
 
 /// dive's figures of an image; layers from the lowest, their sizes as the archive's headers say.

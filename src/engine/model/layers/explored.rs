@@ -18,6 +18,8 @@ pub struct LayerFacts {
     pub blob: Digest,
     /// Bytes of the blob.
     pub blob_size: u64,
+    /// The directory of an archive that has it, as dive tells it: `blobs`, or one of its own in older archives.
+    pub directory: String,
     /// Bytes of its files.
     pub size: u64,
     /// Its files, hard links not counted.
@@ -41,6 +43,8 @@ pub struct Part {
     pub blob: Digest,
     /// Bytes of the blob.
     pub blob_size: u64,
+    /// As [`LayerFacts::directory`].
+    pub directory: String,
 }
 
 /// What looking into an image has come to: it is told step by step, as archives take their time.
@@ -113,6 +117,7 @@ impl About {
             diff_id: part.diff_id,
             blob: part.blob,
             blob_size: part.blob_size,
+            directory: part.directory,
             size: 0,
             files: 0,
             wasted: 0,

@@ -5,10 +5,13 @@
 pub mod content;
 pub mod diff;
 pub mod dive;
+pub mod dive_rules;
 mod entry;
 mod explored;
+pub mod export;
 pub mod filter;
 pub mod findings;
+pub mod glob;
 pub mod listing;
 #[cfg(test)]
 mod oracle;

@@ -3,6 +3,7 @@
 use super::entry::{Entry, Kind};
 use super::explored::Explored;
 use super::findings::{Finding, Rule};
+use super::glob::Glob;
 
 /// Limits; what is `None`, empty or false is not looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,6 +26,43 @@ pub struct Rules {
     pub no_secrets: bool,
     /// Nothing that everybody may change.
     pub no_world_writable: bool,
+    /// No path of any layer may be one of these.
+    pub forbidden: Vec<Glob>,
+    /// What it weighed before.
+    pub baseline: Option<Baseline>,
+}
+
+/// An earlier image that a later one is measured by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Baseline {
+    /// Bytes of all layers' files.
+    pub size: u64,
+    /// Bytes that are hidden.
+    pub wasted: u64,
+    /// What may be added to either, in percent.
+    pub growth: f64,
+}
+
+impl Baseline {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share of it is no exact number either"
+    )]
+    fn verdict(&self, rule: &'static str, found: u64, before: u64) -> Verdict {
+        let passed = found <= before || found as f64 <= before as f64 * (1.0 + self.growth / 100.0);
+        let grown = match found.checked_sub(before) {
+            Some(more) => format!("{more} bytes more"),
+            None => format!("{} bytes less", before - found),
+        };
+        Verdict {
+            rule,
+            passed,
+            found: format!(
+                "{found} bytes, {grown} than before, at most {} % more",
+                self.growth
+            ),
+        }
+    }
 }
 
 /// What came of one rule.
@@ -103,6 +141,18 @@ impl Rules {
                 passed: !is_root,
                 found: found.to_owned(),
             });
+        }
+        for glob in &self.forbidden {
+            let found = first_of(image, |entry| {
+                entry.kind != Kind::Whiteout && glob.matches(&entry.path)
+            });
+            let mut verdict = nothing("forbid", found);
+            verdict.found = format!("{}: {}", glob.text(), verdict.found);
+            all.push(verdict);
+        }
+        if let Some(before) = &self.baseline {
+            all.push(before.verdict("baseline-size", size, before.size));
+            all.push(before.verdict("baseline-waste", wasted, before.wasted));
         }
         all
     }

@@ -242,6 +242,7 @@ mod tests {
             diff_id: digest.clone(),
             blob: digest,
             blob_size: 0,
+            directory: String::new(),
         };
         after.push(part, merged.iter().map(|one| one.entry.clone()).collect());
         (before, after, merged)

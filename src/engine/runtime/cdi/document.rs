@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use oci_spec::runtime::{Hook, LinuxIntelRdt};
 use serde::Deserialize;
-use serde_json::{Map, Number, Value};
 
 use crate::engine::model::rights::is_qualified;
+use crate::engine::model::yaml;
 
 /// Versions of the format.
 const VERSIONS: &[&str] = &[
@@ -103,7 +103,7 @@ pub(super) struct CdiHook {
 pub(super) fn parse(content: &[u8], is_yaml: bool) -> Result<Document, String> {
     let document: Document = if is_yaml {
         let text = std::str::from_utf8(content).map_err(|error| error.to_string())?;
-        serde_json::from_value(from_yaml(text)?).map_err(|error| error.to_string())?
+        serde_json::from_value(yaml::to_json(text)?).map_err(|error| error.to_string())?
     } else {
         serde_json::from_slice(content).map_err(|error| error.to_string())?
     };
@@ -182,39 +182,3 @@ const HOOKS: &[&str] = &[
     "poststart",
     "poststop",
 ];
-
-/// A YAML document as JSON has it.
-fn from_yaml(text: &str) -> Result<Value, String> {
-    use saphyr::LoadableYamlNode;
-    let documents = saphyr::Yaml::load_from_str(text).map_err(|error| error.to_string())?;
-    match documents.as_slice() {
-        [one] => to_json(one),
-        [] => Err("it is empty".to_owned()),
-        _ => Err("it has more than one document".to_owned()),
-    }
-}
-
-fn to_json(node: &saphyr::Yaml<'_>) -> Result<Value, String> {
-    use saphyr::{Scalar, Yaml};
-    match node {
-        Yaml::Value(Scalar::Null) => Ok(Value::Null),
-        Yaml::Value(Scalar::Boolean(value)) => Ok(Value::Bool(*value)),
-        Yaml::Value(Scalar::Integer(value)) => Ok(Value::from(*value)),
-        Yaml::Value(Scalar::FloatingPoint(value)) => Number::from_f64(value.into_inner())
-            .map(Value::Number)
-            .ok_or_else(|| format!("{value} is no number")),
-        Yaml::Value(Scalar::String(text)) => Ok(Value::String(text.to_string())),
-        Yaml::Sequence(list) => list.iter().map(to_json).collect(),
-        Yaml::Mapping(map) => {
-            let pair = |(key, value): (&Yaml<'_>, &Yaml<'_>)| match key {
-                Yaml::Value(Scalar::String(key)) => Ok((key.to_string(), to_json(value)?)),
-                _ => Err("a key is no text".to_owned()),
-            };
-            map.iter()
-                .map(pair)
-                .collect::<Result<Map<_, _>, _>>()
-                .map(Value::Object)
-        }
-        _ => Err("it has tags or aliases, which mean nothing here".to_owned()),
-    }
-}

@@ -35,6 +35,7 @@ pub(in super::super) fn image(layers: &[(u8, &str, Vec<Entry>)]) -> Explored {
             diff_id: digest.clone(),
             blob: digest,
             blob_size: 10,
+            directory: String::new(),
         };
         image.push(part, entries.clone());
     }
