@@ -376,7 +376,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(Scope::Explorer, Action::ExploreAttributes, "attributes", "Hide or show mode and owner", "mode"),
     entry(Scope::Explorer, Action::ExploreFacts, "facts", "Show all that is known of the layer and the path", "facts"),
     entry(Scope::Explorer, Action::ExploreView, "view", "Read the file", "read"),
-    entry(Scope::Explorer, Action::ExploreDiff, "diff", "Compare the file with what it was in a layer before", "compare"),
+    entry(Scope::Explorer, Action::ExploreDiff, "diff", "Compare the file with the layer before it", "compare"),
     entry(Scope::Explorer, Action::ExploreHex, "hex", "Show the bytes of the file, or its lines", ""),
     entry(Scope::Explorer, Action::ExploreExtract, "extract", "Write the file, directory, layer or image to disk", "extract"),
     entry(Scope::Explorer, Action::ExploreCopyPath, "copy-path", "Copy the path, or the layer's command", "copy"),

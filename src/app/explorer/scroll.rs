@@ -29,9 +29,10 @@ impl Scroll {
 
     /// Moves what is seen; the cursor comes along only if it must.
     pub fn scroll(&mut self, lines: isize, count: usize) {
-        let last = count.saturating_sub(self.height);
+        let height = self.height.max(1);
+        let last = count.saturating_sub(height);
         self.top = self.top.saturating_add_signed(lines).min(last);
-        let bottom = (self.top + self.height).saturating_sub(1).max(self.top);
+        let bottom = self.top + height - 1;
         self.at = self.at.clamp(self.top, bottom).min(count.saturating_sub(1));
     }
 

@@ -107,6 +107,7 @@ pub struct SyslogConfig {
     /// What a message looks like.
     pub form: SyslogForm,
     /// For [`SyslogAddress::Tls`].
+    #[serde(skip_serializing_if = "SyslogTls::is_plain")]
     pub tls: SyslogTls,
 }
 
@@ -122,6 +123,13 @@ pub struct SyslogTls {
     pub key: Option<String>,
     /// Any certificate will do.
     pub anyhow: bool,
+}
+
+impl SyslogTls {
+    /// Nothing is said: the system's authorities, and no certificate of ours.
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// LOG_DAEMON (syslog(3)).
