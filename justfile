@@ -46,7 +46,7 @@ man dir="target/man":
 
 # Benchmarks (needs root), with an optional name.
 bench name="":
-    cargo bench --locked {{ if name == "" { "--bench run --bench verbs --bench net --bench oci --bench start --bench memory --bench tui --bench images" } else { "--bench " + name } }}
+    cargo bench --locked {{ if name == "" { "--bench run --bench verbs --bench net --bench oci --bench start --bench memory --bench tui --bench layers --bench images" } else { "--bench " + name } }}
 
 # The README's picture, drawn from the real program (needs root).
 picture:

@@ -1,0 +1,253 @@
+//! Images looked into: the table from a file and from the store, the explorer's first screens, its keys, its memory; what many
+//! whiteouts cost.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a benchmark prints, and may end where it fails"
+)]
+
+#[expect(
+    dead_code,
+    reason = "shared by several benchmarks, each of which uses a part of it"
+)]
+mod shared;
+#[expect(
+    dead_code,
+    reason = "shared by several test binaries, each of which uses a part of it"
+)]
+#[path = "../tests/engine/support.rs"]
+mod support;
+#[expect(
+    dead_code,
+    reason = "shared by several test binaries, each of which uses a part of it"
+)]
+#[path = "../tests/e2e/terminal.rs"]
+mod terminal;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use shared::{Memory, median, ms};
+use support::{Archive, Host, image_archive};
+use terminal::Terminal;
+
+const SIZE: (u16, u16) = (45, 140);
+const ROUNDS: usize = 7;
+
+fn main() {
+    let Some(host) = support::privileged() else {
+        return;
+    };
+    shared::print_host();
+    let (few, many) = (stack(20_000, 3, 0), stack(100_000, 30, 0));
+    let archives = [
+        ("20,000 files, 3 layers", few),
+        ("the same, 1,000 whiteouts", stack(20_000, 3, 1_000)),
+        ("60,000 files, 3 layers", stack(60_000, 3, 0)),
+        ("the same, 50,000 whiteouts", stack(60_000, 3, 50_000)),
+        ("100,000 files, 30 layers", many),
+        ("1 GB in nine layers", large()),
+    ];
+    println!(
+        "  {:<28} {:>12} {:>12} {:>12} {:>10}",
+        "", "archive", "store", "sha256sum", "peak RSS"
+    );
+    for (name, layers) in archives {
+        let path = host.dir().join("image.tar");
+        std::fs::write(&path, image_archive("bench:1", &layers, &["sh"])).unwrap();
+        drop(layers);
+        let file = path.to_str().unwrap();
+        let (archive, peak) = table(&host, file);
+        host.ok(["load", "-q", "-i", file]);
+        let (store, _) = table(&host, "bench:1");
+        println!(
+            "  {name:<28} {:>12} {:>12} {:>12} {peak:>6} KiB",
+            ms(archive),
+            ms(store),
+            ms(hashing(&path))
+        );
+        if name.starts_with("100,000") {
+            explorer(&host, "from the archive", file);
+            explorer(&host, "from the store", "bench:1");
+        }
+        host.ok(["rmi", "-f", "bench:1"]);
+    }
+}
+
+/// Files in so many layers, the same number in each; from the second on every twentieth is one of a lower layer again, or removes
+/// one. The whiteouts are a layer of their own.
+fn stack(files: usize, layers: usize, whiteouts: usize) -> Vec<Vec<u8>> {
+    let each = files / layers;
+    let place = |layer: usize, n: usize| {
+        format!(
+            "usr/share/app{}/mod{}/part{layer}/file{n:05}.dat",
+            layer % 7,
+            n % 97
+        )
+    };
+    let mut all: Vec<Vec<u8>> = (0..layers)
+        .map(|layer| {
+            let mut archive = Archive::new();
+            for n in 0..each {
+                let content = format!("{layer} {n} ").repeat(12);
+                let name = match (layer, n % 20) {
+                    (1.., 0) => place(layer - 1, n + 1),
+                    _ => place(layer, n),
+                };
+                archive.file(&name, 0o644, content.as_bytes());
+            }
+            archive.finish()
+        })
+        .collect();
+    if whiteouts > 0 {
+        let mut archive = Archive::new();
+        for n in 0..whiteouts {
+            let name = place(n % layers, 1 + n / layers);
+            let (parent, base) = name.rsplit_once('/').unwrap();
+            archive.file(&format!("{parent}/.wh.{base}"), 0o644, b"");
+        }
+        all.push(archive.finish());
+    }
+    all
+}
+
+/// 1 GB in nine layers of files that differ.
+fn large() -> Vec<Vec<u8>> {
+    let mut seed = 1_u64;
+    (0..9)
+        .map(|layer| {
+            let mut archive = Archive::new();
+            for n in 0..28 {
+                let words = (0..(4 << 20) / 8).flat_map(|_| {
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    seed.to_le_bytes()
+                });
+                let content: Vec<u8> = words.collect();
+                archive.file(&format!("data/{layer}/{n}"), 0o644, &content);
+            }
+            archive.finish()
+        })
+        .collect()
+}
+
+/// The median of the whole command, and the most memory that it was seen with, in KiB.
+fn table(host: &Host, name: &str) -> (Duration, u64) {
+    let run = || {
+        let mut command = host.command(["layers", "--plain", name]);
+        command.stdout(Stdio::null()).spawn().unwrap()
+    };
+    let mut taken = Vec::new();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        assert!(run().wait().unwrap().success());
+        taken.push(start.elapsed());
+    }
+    let mut child = run();
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        peak = peak.max(most(child.id()));
+        settle(Duration::from_millis(1));
+    }
+    (median(&taken), peak)
+}
+
+/// The most memory that a process has had so far (proc(5), `VmHWM`); 0 if it is gone.
+fn most(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    text.lines()
+        .find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .unwrap_or(0)
+}
+
+/// What hashing the file alone takes, on one processor.
+fn hashing(path: &Path) -> Duration {
+    let start = Instant::now();
+    let status = std::process::Command::new("sha256sum")
+        .arg(path)
+        .stdout(Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+    start.elapsed()
+}
+
+/// First screens, keys and memory of the explorer on 30 layers.
+fn explorer(host: &Host, from: &str, name: &str) {
+    let (mut layers, mut whole) = (Vec::new(), Vec::new());
+    let mut first = 0;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let mut terminal = open(host, name);
+        terminal.wait_text("layer 29");
+        layers.push(start.elapsed());
+        terminal.wait_text("usr");
+        whole.push(start.elapsed());
+        first = first.max(rss(&terminal));
+        terminal.send("q");
+        terminal.wait_exit();
+    }
+    println!(
+        "    the explorer {from}: layers {}, all of it {}, RSS {first} KiB",
+        ms(median(&layers)),
+        ms(median(&whole))
+    );
+    let mut terminal = open(host, name);
+    terminal.wait_text("usr");
+    settle(Duration::from_millis(500));
+    let switches = keys(&mut terminal, &["k", "j"], 20);
+    terminal.send("\t");
+    settle(Duration::from_millis(300));
+    let moves = keys(&mut terminal, &["j", "j", "k"], 45);
+    println!(
+        "      layer switch {}, cursor move {}, RSS {} KiB afterwards",
+        both(&switches),
+        both(&moves),
+        rss(&terminal)
+    );
+    terminal.send("q");
+    terminal.wait_exit();
+}
+
+fn open(host: &Host, name: &str) -> Terminal {
+    Terminal::open(host, &["layers", "--tui", name], SIZE, [("CI", "")])
+}
+
+fn rss(terminal: &Terminal) -> u64 {
+    Memory::of(terminal.pid().try_into().unwrap()).rss
+}
+
+fn both(taken: &[Duration]) -> String {
+    let most = taken.iter().max().copied().unwrap_or_default();
+    format!("{} (at most {})", ms(median(taken)), ms(most))
+}
+
+/// From each key to the first bytes that it brings to the terminal.
+fn keys(terminal: &mut Terminal, keys: &[&str], count: usize) -> Vec<Duration> {
+    let mut taken = Vec::new();
+    for key in keys.iter().cycle().take(count) {
+        settle(Duration::from_millis(60));
+        let before = terminal.bytes();
+        let start = Instant::now();
+        terminal.send(key);
+        if terminal.wait_more_than(before, Duration::from_secs(2)) {
+            taken.push(start.elapsed());
+        }
+    }
+    taken
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is measured begins when the program is at rest"
+)]
+fn settle(time: Duration) {
+    std::thread::sleep(time);
+}
