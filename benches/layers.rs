@@ -8,10 +8,6 @@
     reason = "a benchmark prints, and may end where it fails"
 )]
 
-#[expect(
-    dead_code,
-    reason = "shared by several benchmarks, each of which uses a part of it"
-)]
 mod shared;
 #[expect(
     dead_code,
@@ -19,10 +15,6 @@ mod shared;
 )]
 #[path = "../tests/engine/support.rs"]
 mod support;
-#[expect(
-    dead_code,
-    reason = "shared by several test binaries, each of which uses a part of it"
-)]
 #[path = "../tests/e2e/terminal.rs"]
 mod terminal;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::image::platform;
 use super::layers::source::explore;
-use super::layers::{CANNOT_TELL, RULE_FAILED};
+use super::layers::{CANNOT_TELL, RULE_FAILED, is_for_a_person, open_explorer, target};
 use super::output::Out;
 use super::report::{Failure, Outcome};
 use super::{Context, args, warn};
@@ -45,7 +45,16 @@ fn look(context: &Context, args: &args::Dive, is_check: bool) -> Outcome {
         args.operands.first().map_or("", String::as_str),
     )
     .map_err(Failure::plain)?;
-    let image = explore(context, &name, platform(args.platform.as_deref())?.as_ref())?;
+    let wanted = platform(args.platform.as_deref())?;
+    // As dive: the screen, where there is one and nothing else is asked for.
+    if args.json.is_none()
+        && checked.is_none()
+        && is_for_a_person()
+        && let Some(target) = target(&name, wanted.as_ref(), false)?
+    {
+        return open_explorer(context, target, wanted.as_ref());
+    }
+    let image = explore(context, &name, wanted.as_ref())?;
     if let Some(path) = &args.json {
         std::fs::write(path, export::document(&image))
             .map_err(|error| Failure::plain(format!("write {}: {error}", path.display())))?;

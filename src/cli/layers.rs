@@ -72,7 +72,7 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
     let checks = checks::read(args).map_err(Failure::plain)?;
     let name = args.operands.first().map_or("", String::as_str);
     let wanted = platform(args.platform.as_deref())?;
-    if (args.tui || is_for_a_person(args))
+    if (args.tui || (!is_plain(args) && is_for_a_person()))
         && let Some(target) = target(name, wanted.as_ref(), args.tui)?
     {
         return open_explorer(context, target, wanted.as_ref());
@@ -123,15 +123,23 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
 }
 
 /// Nothing says that a program reads the output (nor is this a pipeline, which sets `CI`).
-fn is_for_a_person(args: &args::Layers) -> bool {
+pub fn is_for_a_person() -> bool {
     let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    let output = args.format.is_some() || args.json || args.ci || args.dive || args.no_trunc;
-    !output && !args.plain && !ci && !dumb && super::has_screen()
+    !ci && !dumb && super::has_screen()
+}
+
+/// A flag asks for another output.
+fn is_plain(args: &args::Layers) -> bool {
+    args.plain || args.format.is_some() || args.json || args.ci || args.dive || args.no_trunc
 }
 
 /// What the explorer opens; `None` for what it cannot, unless it must.
-fn target(name: &str, platform: Option<&Platform>, must: bool) -> Result<Option<Target>, Failure> {
+pub fn target(
+    name: &str,
+    platform: Option<&Platform>,
+    must: bool,
+) -> Result<Option<Target>, Failure> {
     match Source::parse(name) {
         Source::Archive { path, name } => Ok(Some(Target::Archive {
             path,
@@ -147,7 +155,7 @@ fn target(name: &str, platform: Option<&Platform>, must: bool) -> Result<Option<
 }
 
 /// The explorer on the whole screen. An archive needs no store, and no root.
-fn open_explorer(context: &Context, target: Target, platform: Option<&Platform>) -> Outcome {
+pub fn open_explorer(context: &Context, target: Target, platform: Option<&Platform>) -> Outcome {
     if !super::has_screen() {
         return Err(Failure::Usage {
             text: "wharf: layers --tui needs a terminal".to_owned(),
