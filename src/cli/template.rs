@@ -111,9 +111,12 @@ const LISTS: &[&str] = &[
 /// Fields of Docker's types that JSON leaves out when they are empty, and what `%v` makes of that. They are below the
 /// object that is inspected, never of it.
 const LEFT_OUT: &[(&str, &str)] = &[
+    ("AuxiliaryAddresses", "map[]"),
     ("ExposedPorts", "map[]"),
+    ("Gateway", ""),
     ("Health", NIL),
     ("Healthcheck", NIL),
+    ("IPRange", ""),
     ("Shell", "[]"),
     ("StopSignal", ""),
     ("StopTimeout", NIL),

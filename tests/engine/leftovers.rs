@@ -222,6 +222,10 @@ fn an_exec_into_a_container_whose_process_is_just_ending_says_that_it_does_not_r
     let stopped = Stopped::stop(monitor);
     let first = Pid::from_raw(pid.parse().unwrap()).unwrap();
     kill_process(first, Signal::KILL).unwrap();
+    wait_until("it has ended", PATIENCE, || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.contains(") Z ")
+    });
     let output = host.wharf(["exec", &id, "true"]);
     drop(stopped);
     assert_eq!(output.code, 1, "{output:#?}");

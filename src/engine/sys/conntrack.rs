@@ -22,7 +22,8 @@ const BY_SOURCE: u32 = 1 | 1 << 3 | 1 << 4;
 /// Forgets all flows of a protocol that were translated to a server: how many.
 ///
 /// # Errors
-/// What the kernel says; flows before that are forgotten. A kernel that remembers none is no error.
+/// What the kernel says; flows before that are forgotten. A kernel that remembers none is no error, and neither is one that
+/// does not tell of them (without `nf_conntrack_netlink`).
 pub fn forget_translated(socket: &Socket, protocol: u8, server: SocketAddr) -> Result<usize> {
     let what = || format!("forget flows to {server}");
     let found = match socket.ask(question(protocol, server, true)) {
@@ -31,7 +32,7 @@ pub fn forget_translated(socket: &Socket, protocol: u8, server: SocketAddr) -> R
         other => other,
     };
     let found = match found {
-        Err(Errno::NOENT | Errno::NODEV) => return Ok(0),
+        Err(Errno::NOENT | Errno::NODEV | Errno::INVAL | Errno::OPNOTSUPP) => return Ok(0),
         other => other.map_err(|e| failed(e, what()))?,
     };
     let mut forgotten = 0;
