@@ -13,6 +13,7 @@
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::entry::{Entry, Kind};
+use super::glob::Glob;
 use crate::engine::model::units;
 
 /// What stands behind `is:`.
@@ -54,6 +55,7 @@ const SECRET_ENDS: &[&str] = &[
 enum Word {
     Text { needle: Vec<u8>, exact: bool },
     Pattern(Regex),
+    Glob(Glob),
     AtLeast(u64),
     AtMost(u64),
     Is(&'static str),
@@ -161,6 +163,7 @@ impl Word {
         match self {
             Self::Text { needle, exact } => has(path, needle, *exact),
             Self::Pattern(pattern) => pattern.is_match(path),
+            Self::Glob(glob) => glob.matches(path.strip_prefix(b"/").unwrap_or(path)),
             Self::AtLeast(size) => entry.is_some_and(|entry| is_file(entry) && entry.size >= *size),
             Self::AtMost(size) => entry.is_some_and(|entry| is_file(entry) && entry.size <= *size),
             Self::Is(property) => entry.is_some_and(|entry| is(property, path, entry)),
@@ -222,24 +225,14 @@ fn pattern_of(text: &str) -> Result<Word, String> {
     })
 }
 
-/// `*` is any text without a slash, `**` any text, `?` one character; what begins with no slash fits at any depth.
+/// What begins with no slash fits at any depth.
 fn glob(text: &str) -> Result<Word, String> {
-    let mut pattern = String::from(if text.starts_with('/') {
-        "(?s)^"
+    let anchored = if text.starts_with('/') {
+        text.to_owned()
     } else {
-        "(?s)/"
-    });
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '*' if rest.next_if_eq(&'*').is_some() => pattern.push_str(".*"),
-            '*' => pattern.push_str("[^/]*"),
-            '?' => pattern.push_str("[^/]"),
-            plain => pattern.push_str(&regex::escape(plain.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    pattern.push('$');
-    pattern_of(&pattern)
+        format!("**/{text}")
+    };
+    Glob::parse(&anchored).map(Word::Glob)
 }
 
 #[cfg(test)]
