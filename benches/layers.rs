@@ -178,7 +178,7 @@ fn explorer(host: &Host, from: &str, name: &str) {
     for _ in 0..ROUNDS {
         let start = Instant::now();
         let mut terminal = open(host, name);
-        terminal.wait_text("layer 29");
+        terminal.wait_text("layer 25");
         layers.push(start.elapsed());
         terminal.wait_text("usr");
         whole.push(start.elapsed());
