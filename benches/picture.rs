@@ -21,6 +21,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use terminal::Terminal;
+use wharf::engine::sys::namespace;
+use wharf::engine::sys::process::NEWNET;
 
 const ROWS: u16 = 36;
 const COLS: u16 = 120;
@@ -41,6 +43,9 @@ fn main() {
     let Some(host) = support::privileged() else {
         return;
     };
+    // The demo makes the default bridge.
+    namespace::unshare(NEWNET).unwrap();
+    namespace::loopback_up().unwrap();
     host.ok(["demo", "--detach"]);
     let mut terminal = Terminal::open(&host, &["demo"], (ROWS, COLS), [("COLORTERM", "truecolor")]);
     terminal.wait_text("demo-wave");

@@ -71,7 +71,8 @@ enum Wanted {
     Container(States),
     Image,
     Volume,
-    Network,
+    /// A network of one of these kinds.
+    Network(Networks),
     File,
     /// Whatever the user likes.
     Free,
@@ -105,6 +106,34 @@ impl States {
             Self::Running => status == Status::Running,
             Self::Paused => status == Status::Paused,
             Self::AtRest => !status.is_live(),
+        }
+    }
+}
+
+/// Which networks a verb is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Networks {
+    All,
+    /// Those that containers join and leave while they run.
+    Joinable,
+    /// Those that somebody made.
+    Made,
+}
+
+impl Networks {
+    fn of(verb: &Verb) -> Self {
+        match verb.inside.and_then(|(_, names)| names.first().copied()) {
+            Some("connect" | "disconnect") => Self::Joinable,
+            Some("rm") => Self::Made,
+            _ => Self::All,
+        }
+    }
+
+    fn has(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Joinable => !matches!(name, "host" | "none"),
+            Self::Made => !matches!(name, "bridge" | "host" | "none"),
         }
     }
 }
@@ -204,7 +233,7 @@ fn value_of(flag: &str) -> Wanted {
     };
     match flag {
         "volumes_from" => Wanted::Container(States::All),
-        "network" | "net" => Wanted::Network,
+        "network" | "net" => Wanted::Network(Networks::All),
         "volume" | "mount" | "cidfile" | "env_file" | "label_file" | "input" | "output"
         | "root" | "run_root" | "config" => Wanted::File,
         "restart" => words(&["no", "always", "unless-stopped", "on-failure"]),
@@ -248,7 +277,7 @@ fn operand(verb: &Verb, there: usize) -> Wanted {
         // One that is made has a new name.
         "NETWORK" if verb.about.starts_with("Create") => Wanted::Free,
         "NETWORK" if there > 0 && usage.ends_with("CONTAINER") => Wanted::Container(States::All),
-        "NETWORK" => many(Wanted::Network, "NETWORK"),
+        "NETWORK" => many(Wanted::Network(Networks::of(verb)), "NETWORK"),
         "NAME|ID" => Wanted::Container(States::All),
         word if word.contains('|') && word.chars().all(|c| c.is_ascii_lowercase() || c == '|') => {
             let words = word.split('|').map(|word| (word.to_owned(), String::new()));
@@ -288,10 +317,11 @@ fn candidates(context: &Context, wanted: &Wanted) -> Vec<(String, String)> {
             let named = all.unwrap_or_default().into_iter();
             named.map(|volume| (volume.name, String::new())).collect()
         }
-        Wanted::Network => {
+        Wanted::Network(kinds) => {
             let all = engine().and_then(|engine| engine.networks().ok());
             let named = all.unwrap_or_default().into_iter();
-            named.map(|network| (network.name, String::new())).collect()
+            let fits = named.filter(|network| kinds.has(&network.name));
+            fits.map(|network| (network.name, String::new())).collect()
         }
         Wanted::File | Wanted::Free => Vec::new(),
     }
@@ -341,10 +371,12 @@ mod tests {
         check("layers diff a ", &Wanted::Image);
         check("volume rm ", &Wanted::Volume);
         check("cp ", &Wanted::File);
-        check("network rm ", &Wanted::Network);
+        check("network rm ", &Wanted::Network(Networks::Made));
+        check("network inspect one ", &Wanted::Network(Networks::All));
+        check("network connect ", &Wanted::Network(Networks::Joinable));
         check("network create ", &Wanted::Free);
         check("network connect net ", &Wanted::Container(States::All));
-        check("run --network ", &Wanted::Network);
+        check("run --network ", &Wanted::Network(Networks::All));
         check("nonsense and more ", &Wanted::Free);
     }
 

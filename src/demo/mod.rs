@@ -1,4 +1,4 @@
-//! `wharf demo`: real containers to look at, without a network and without any other software. This file says which
+//! `wharf demo`: real containers to look at, without the outside and without any other software. This file says which
 //! containers there are and brings them up or takes them away; `image.rs` makes their images, `workload.rs` is what
 //! runs inside them, `shell.rs` is what `exec` finds there.
 
@@ -7,11 +7,13 @@ mod shell;
 mod workload;
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
+use crate::engine::model::network::{Attachment, Port, PortBinding, Protocol};
 use crate::engine::model::request::{Create, Remove};
 use crate::engine::model::{
-    Cancel, ContainerId, ContainerSummary, LogConfig, Reference, Resources, RestartPolicy,
-    reference,
+    Cancel, ContainerId, ContainerSummary, LogConfig, NetworkMode, Reference, Resources,
+    RestartPolicy, reference,
 };
 use crate::engine::{Engine, Error, Kind, Result};
 
@@ -37,6 +39,8 @@ struct Part {
     workload: &'static str,
     restart: RestartPolicy,
     resources: fn() -> Resources,
+    /// The port that it serves, published on a free one of the host's loopback.
+    serves: Option<u16>,
 }
 
 const PARTS: &[Part] = &[
@@ -49,12 +53,14 @@ const PARTS: &[Part] = &[
             pids_limit: Some(64),
             ..Resources::default()
         },
+        serves: Some(workload::WEB_PORT),
     },
     Part {
         name: "demo-ticker",
         workload: "tick",
         restart: RestartPolicy::No,
         resources: Resources::default,
+        serves: None,
     },
     Part {
         name: "demo-wave",
@@ -64,6 +70,7 @@ const PARTS: &[Part] = &[
             nano_cpus: Some(500_000_000),
             ..Resources::default()
         },
+        serves: None,
     },
     Part {
         name: "demo-grow",
@@ -75,12 +82,14 @@ const PARTS: &[Part] = &[
             memory_swap: i64::try_from(64 * MIB).ok(),
             ..Resources::default()
         },
+        serves: None,
     },
     Part {
         name: "demo-crash",
         workload: "crash",
         restart: RestartPolicy::OnFailure { max: 0 },
         resources: Resources::default,
+        serves: None,
     },
 ];
 
@@ -90,22 +99,80 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Makes and starts whatever of the demo is missing; `say` gets one line for each thing done, and nothing if all is
-/// there. What was started before a failure stays, for the next call or [`remove`].
+/// there. What was started before a failure stays, for the next call or [`remove`]. The containers are on the default
+/// network; on a host where that cannot be they get none, and why is said.
 ///
 /// # Errors
 /// What the engine says; [`Kind::AlreadyExists`] if one of the names belongs to a container of somebody else.
 pub fn start(engine: &Engine, mut say: impl FnMut(&str)) -> Result<()> {
     ensure_images(engine, &mut say)?;
+    let mut connection = Connection::Bridge;
     for part in PARTS {
         let (id, verb) = match find(engine, part.name)? {
             Some(found) if found.state.status.is_live() => continue,
-            Some(found) => (found.container.id.clone(), "started"),
-            None => (engine.create(&request(part))?.id, "created"),
+            Some(found) => {
+                let id = found.container.id.clone();
+                engine.start(&id, None)?;
+                (id, "started")
+            }
+            None => (make(engine, part, &mut connection, &mut say)?, "created"),
         };
-        engine.start(&id, None)?;
-        say(&format!("{verb} {}", part.name));
+        match served(engine, &id)? {
+            Some(address) => say(&format!("{verb} {}, at {address}", part.name)),
+            None => say(&format!("{verb} {}", part.name)),
+        }
     }
     Ok(())
+}
+
+/// What containers that are made now are connected with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Connection {
+    /// The default network.
+    Bridge,
+    /// Nothing: this host cannot make that network.
+    Nothing,
+}
+
+/// Makes and starts one, without a network if it does not start with one but does without; then `connection` says so for
+/// those that follow. Nothing is left of one that does not start.
+fn make(
+    engine: &Engine,
+    part: &Part,
+    connection: &mut Connection,
+    say: &mut impl FnMut(&str),
+) -> Result<ContainerId> {
+    let why = match attempt(engine, &request(part, *connection)) {
+        Err(error) if *connection == Connection::Bridge => error,
+        outcome => return outcome,
+    };
+    let id = attempt(engine, &request(part, Connection::Nothing))?;
+    *connection = Connection::Nothing;
+    say(&format!("the demo has no network: {why}"));
+    Ok(id)
+}
+
+fn attempt(engine: &Engine, request: &Create) -> Result<ContainerId> {
+    let id = engine.create(request)?.id;
+    if let Err(error) = engine.start(&id, None) {
+        let force = Remove {
+            force: true,
+            volumes: true,
+        };
+        // Why it did not start is what counts.
+        let _ = engine.remove(&id, force);
+        return Err(error);
+    }
+    Ok(id)
+}
+
+/// Where the host reaches what a container serves.
+fn served(engine: &Engine, id: &ContainerId) -> Result<Option<String>> {
+    let found = engine.container(id)?;
+    let mut published = found.endpoints.iter().flat_map(|e| &e.publications);
+    Ok(published
+        .next()
+        .map(|at| format!("http://{}:{}", at.address, at.host)))
 }
 
 /// Takes the demo away: its containers, running or not, and both images. What is not there is not missed.
@@ -191,8 +258,30 @@ fn is_ours(found: &ContainerSummary) -> bool {
     labels.contains_key(LABEL) && names().any(|name| name == found.container.name)
 }
 
-fn request(part: &Part) -> Create {
+fn request(part: &Part, connection: Connection) -> Create {
+    let (network, networks, serves) = match connection {
+        Connection::Bridge => {
+            let bridge = Attachment {
+                network: "bridge".to_owned(),
+                ..Attachment::default()
+            };
+            (NetworkMode::Networks, vec![bridge], part.serves)
+        }
+        Connection::Nothing => (NetworkMode::None, Vec::new(), None),
+    };
+    let ports = serves.map(|number| PortBinding {
+        port: Port {
+            number,
+            protocol: Protocol::Tcp,
+        },
+        // Nobody from outside meets a demo.
+        address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        host: None,
+    });
     Create {
+        network,
+        networks,
+        ports: ports.into_iter().collect(),
         image: IMAGE.to_owned(),
         name: Some(part.name.to_owned()),
         cmd: vec![part.workload.to_owned()],

@@ -2,12 +2,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::shell;
+
+/// Where the web server listens.
+pub(super) const WEB_PORT: u16 = 8080;
 
 type Workload = fn(&Stopped) -> io::Result<ExitCode>;
 
@@ -110,12 +113,11 @@ fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
-/// A web server on port 8080 that writes an access log in the combined format, and a visitor to it, for a container
-/// without a network has no other.
+/// A web server that writes an access log in the combined format, and a visitor to it, for nobody else may come.
 fn web(stopped: &Stopped) -> io::Result<ExitCode> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 8080))?;
-    let address = listener.local_addr()?;
-    say(&format!("demo-web: listening on http://{address}"))?;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, WEB_PORT))?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, WEB_PORT));
+    say(&format!("demo-web: listening on port {WEB_PORT}"))?;
     std::thread::Builder::new()
         .name("server".to_owned())
         .spawn(move || {
@@ -190,7 +192,7 @@ fn answer(stream: &TcpStream) -> io::Result<()> {
     say(&line)
 }
 
-fn visit(address: std::net::SocketAddr, dice: &mut Dice) -> io::Result<()> {
+fn visit(address: SocketAddr, dice: &mut Dice) -> io::Result<()> {
     const AGENTS: [&str; 4] = [
         "Mozilla/5.0",
         "curl/8.14",

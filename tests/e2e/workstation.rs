@@ -4,6 +4,8 @@
 use std::process::Command;
 
 use rustix::process::Signal;
+use wharf::engine::sys::namespace;
+use wharf::engine::sys::process::NEWNET;
 
 use crate::support::{BUSYBOX, Host, WHARF, collect, has_peer, privileged, wait_until};
 use crate::terminal::Terminal;
@@ -41,6 +43,9 @@ fn quit(mut terminal: Terminal) {
 #[test]
 fn the_demo_opens_and_can_be_worked_with() {
     let Some(host) = privileged() else { return };
+    // The demo makes the default bridge.
+    namespace::unshare(NEWNET).unwrap();
+    namespace::loopback_up().unwrap();
     let mut terminal = Terminal::open(&host, &["demo"], USUAL, []);
     for name in [
         "demo-web",
@@ -76,14 +81,15 @@ fn the_demo_opens_and_can_be_worked_with() {
     }
     choose_none(&mut terminal, "demo-ticker");
 
-    choose(&mut terminal, "demo-ticker", "demo-web");
+    // The networks pane names the web server, too.
+    choose(&mut terminal, "demo-ticker", "demo-wave");
     terminal.send("l");
     terminal.wait_text("tick 1");
     terminal.send("s");
     terminal.wait_line(&["demo-ticker", "exit 0"]);
     terminal.send("u");
     terminal.wait_line(&["demo-ticker", "up"]);
-    choose_none(&mut terminal, "demo-web");
+    choose_none(&mut terminal, "demo-wave");
 
     terminal.send("?");
     terminal.wait_text("Keys");

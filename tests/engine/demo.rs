@@ -1,6 +1,13 @@
 //! The demo: it starts, it is started again without harm, it is taken away completely.
 
-use crate::support::{Host, PATIENCE, privileged, wait_until};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+
+use wharf::engine::sys::namespace;
+use wharf::engine::sys::process::NEWNET;
+
+use crate::support::{Host, PATIENCE, collect, privileged, wait_until};
 
 const NAMES: [&str; 5] = [
     "demo-crash",
@@ -9,6 +16,14 @@ const NAMES: [&str; 5] = [
     "demo-wave",
     "demo-web",
 ];
+
+/// In a network namespace of the calling test's own: the demo makes the default bridge.
+fn host() -> Option<Host> {
+    let host = privileged()?;
+    namespace::unshare(NEWNET).unwrap();
+    namespace::loopback_up().unwrap();
+    Some(host)
+}
 
 fn names(host: &Host) -> Vec<String> {
     let mut names: Vec<String> = host
@@ -26,9 +41,17 @@ fn inspect(host: &Host, name: &str, format: &str) -> String {
 
 #[test]
 fn the_demo_starts_behaves_and_is_taken_away() {
-    let Some(host) = privileged() else { return };
+    let Some(host) = host() else { return };
     let said = host.ok(["demo", "--detach"]);
-    assert!(said.contains("created demo-web"), "{said}");
+    let (_, at) = said.split_once("created demo-web, at http://").unwrap();
+    let at = at.lines().next().unwrap();
+    // As with `run`: on the default network, and reached where it says.
+    for name in NAMES {
+        let network = inspect(&host, name, "{{.HostConfig.NetworkMode}}");
+        assert_eq!(network, "bridge", "{name}");
+    }
+    assert_eq!(host.ok(["port", "demo-web", "8080"]), at);
+    wait_until("the demo's web server", PATIENCE, || page(at).is_some());
     assert_eq!(names(&host), NAMES);
 
     // A second call finds everything as it should be.
@@ -64,9 +87,46 @@ fn the_demo_starts_behaves_and_is_taken_away() {
     );
 }
 
+/// The status line of the front page.
+fn page(at: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(at).ok()?;
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let line = answer.lines().next()?.to_owned();
+    assert_eq!(line, "HTTP/1.1 200 demo");
+    Some(line)
+}
+
+/// All addresses that the default network could have belong to somebody else.
+#[test]
+fn where_there_can_be_no_network_the_demo_says_why_and_does_without() {
+    let Some(host) = host() else { return };
+    for net in ["172.16.0.0/12", "192.168.0.0/16"] {
+        let mut route = Command::new("busybox");
+        route.args(["ip", "route", "add", net, "dev", "lo"]);
+        route.stdin(std::process::Stdio::null());
+        let made = collect(&mut route, b"");
+        assert_eq!(made.code, 0, "{made:?}");
+    }
+    let said = host.ok(["demo", "--detach"]);
+    let why = "the demo has no network: ";
+    assert_eq!(said.matches(why).count(), 1, "{said}");
+    assert!(said.contains("address pools"), "{said}");
+    assert!(said.contains("created demo-web\n"), "{said}");
+    assert_eq!(names(&host), NAMES);
+    let network = inspect(&host, "demo-web", "{{.HostConfig.NetworkMode}}");
+    assert_eq!(network, "none");
+    wait_until("an access log", PATIENCE, || {
+        host.ok(["logs", "demo-web"]).contains("HTTP/1.1\" 200")
+    });
+    host.ok(["demo", "--remove"]);
+    assert_eq!(names(&host), [""; 0]);
+}
+
 #[test]
 fn the_demo_leaves_a_container_of_the_same_name_alone() {
-    let Some(host) = privileged() else { return };
+    let Some(host) = host() else { return };
     let Some(image) = host.busybox_image() else {
         return;
     };

@@ -107,6 +107,7 @@ fn an_image_is_run_as_its_form_says() {
     fill(&mut ui, "variables", "A=1 B=2");
     fill(&mut ui, "volumes", "data:/data /srv:/srv:ro");
     fill(&mut ui, "network", "host");
+    fill(&mut ui, "publish", "8080:80 127.0.0.1::53/udp");
     fill(&mut ui, "restart", " ");
     fill(&mut ui, "memory", "64m");
     fill(&mut ui, "cpus", "0.5");
@@ -120,8 +121,8 @@ fn an_image_is_run_as_its_form_says() {
     };
     let mut expected = words(
         "run -d -it --name front --network host --restart on-failure --memory 64m --cpus 0.5 --user 1:1 \
-         --workdir /srv --env A=1 --env B=2 --volume data:/data --volume /srv:/srv:ro --read-only \
-         --cap-drop ALL nginx:1.27 serve",
+         --workdir /srv --env A=1 --env B=2 --volume data:/data --volume /srv:/srv:ro --publish 8080:80 \
+         --publish 127.0.0.1::53/udp --read-only --cap-drop ALL nginx:1.27 serve",
     );
     expected.push("two words".to_owned());
     assert_eq!(*line, expected);
@@ -130,6 +131,19 @@ fn an_image_is_run_as_its_form_says() {
     ui.assert_shows("started front");
     ui.play("@");
     ui.assert_shows("wharf run -d -it --name front --network host");
+}
+
+#[test]
+fn networks_and_running_containers_are_offered_for_the_network() {
+    let mut ui = usual(120, 40);
+    ui.play("2 j r");
+    fill(&mut ui, "network", "b");
+    ui.assert_shows("bridge");
+    ui.play("backspace");
+    fill(&mut ui, "network", "ner:w");
+    ui.assert_shows("container:web");
+    ui.play("down tab");
+    ui.assert_shows("wharf run -d --network container:web nginx:1.27");
 }
 
 #[test]

@@ -25,7 +25,11 @@ const FLAGS: &[(&str, &str)] = &[
 ];
 
 /// Fields whose words are the values of a flag each.
-const LISTS: &[(&str, &str)] = &[("variables", "--env"), ("volumes", "--volume")];
+const LISTS: &[(&str, &str)] = &[
+    ("variables", "--env"),
+    ("volumes", "--volume"),
+    ("publish", "--publish"),
+];
 
 /// What happens first: the choice that the dialog opens with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,21 +41,21 @@ pub enum Begin {
 }
 
 impl Form {
-    /// Asks how to run an image; `images` are offered.
+    /// Asks how to run an image; `images` and `networks` are offered.
     #[must_use]
-    pub fn run(image: &str, images: Vec<String>, begin: Begin) -> Self {
+    pub fn run(image: &str, images: Vec<String>, networks: Vec<String>, begin: Begin) -> Self {
         let begin = match begin {
             Begin::Run => RUN,
             Begin::Create => CREATE,
         };
-        let networks = ["none", "host"].map(str::to_owned).to_vec();
         let inputs = vec![
             Input::new("image", Kind::Reference(images), image),
             Input::new("command", Kind::Words, "").or("the image's"),
             Input::new("name", Kind::Text, "").or("one is made up"),
             Input::new("variables", Kind::Words, "").or("NAME=value …"),
             Input::new("volumes", Kind::Words, "").or("volume-or-/path:/path[:ro] …"),
-            Input::new("network", Kind::Choice(networks), "").or("the usual one"),
+            Input::new("network", Kind::Choice(networks), "").or("bridge"),
+            Input::new("publish", Kind::Words, "").or("8080:80 127.0.0.1:5353:53/udp …"),
             Input::new(
                 "restart",
                 Kind::Switch(&[NO, "on-failure", "unless-stopped", "always"]),

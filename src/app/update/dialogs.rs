@@ -10,6 +10,22 @@ use super::images::known_names;
 use super::prune::open_prune;
 use super::refuse_if_read_only;
 
+/// What a container's network can be: those that there are, then those of running containers.
+fn networks(state: &State) -> Vec<String> {
+    let rows = state.networks.rows().iter();
+    let known = rows.filter(|row| !row.network.config_only);
+    let mut names: Vec<String> = known.map(|row| row.network.name.clone()).collect();
+    for name in ["bridge", "host", "none"] {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    let running = state.containers.rows().iter();
+    let running = running.filter(|row| row.summary.state.status.is_live());
+    names.extend(running.map(|row| format!("container:{}", row.name())));
+    names
+}
+
 pub(super) fn open_dialog(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
     // An export changes nothing of the store; a copy may.
     if action != Action::ExportContainer && refuse_if_read_only(state) {
@@ -33,7 +49,7 @@ pub(super) fn open_dialog(state: &mut State, action: Action, effects: &mut Vec<E
                 Some(tag) => tag.clone(),
                 None => row.summary.id.to_string(),
             };
-            Form::run(&image, known_names(state), begin)
+            Form::run(&image, known_names(state), networks(state), begin)
         }
         _ => {
             let Some(row) = state.containers.selected() else {
