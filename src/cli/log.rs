@@ -71,9 +71,6 @@ pub fn config(driver: Option<&str>, options: &[String]) -> Result<LogConfig, Str
     if config.compress && config.max_size.is_none() {
         return Err("compress needs a max-size".to_owned());
     }
-    if config.max_file > 1 && config.max_size.is_none() {
-        return Err("max-size must be set when max-file is greater than 1".to_owned());
-    }
     Ok(config)
 }
 
@@ -357,7 +354,6 @@ mod tests {
         ] {
             refused(driver, option, &format!("for {driver} log driver"));
         }
-        refused("json-file", "max-file=2", "max-size must be set");
         refused("local", "max-file=1", "compress=false");
         refused("local", "labels=x", "for local log driver");
         refused("json-file", "compress=true", "max-file");

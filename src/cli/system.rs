@@ -10,7 +10,7 @@ use super::inspect::Show;
 use super::list::has_label;
 use super::output::Out;
 use super::report::{Failure, Outcome};
-use super::template::Template;
+use super::template::{Template, TemplateError};
 use super::value::{self, Filter};
 use super::{Context, VERSION, args, container, image, network, volume};
 use crate::engine::events;
@@ -301,13 +301,15 @@ pub fn events(context: &Context, args: &args::Events) -> Outcome {
             .transpose()
             .map_err(Failure::plain)
     };
-    let (since, until) = (moment(args.since.as_ref())?, moment(args.until.as_ref())?);
+    let until = moment(args.until.as_ref())?;
+    // Who says only when to end wants what there was until then, as Docker has it.
+    let since = moment(args.since.as_ref())?.or(until.map(|_| Timestamp::MIN));
     for filter in &args.filter {
         check_event_filter(filter).map_err(Failure::plain)?;
     }
     let template = match args.format.as_deref() {
         None | Some("" | "json") => None,
-        Some(text) => Some(Template::parse(text).map_err(Failure::plain)?),
+        Some(text) => Some(event_template(text, now).map_err(Failure::template)?),
     };
     let as_json = args.format.as_deref() == Some("json");
     let engine = context.engine()?;
@@ -344,12 +346,28 @@ pub fn events(context: &Context, args: &args::Events) -> Outcome {
     }
 }
 
+/// The template, tried on an event of every field: what is wrong is told before one comes.
+fn event_template(text: &str, now: Timestamp) -> Result<Template, TemplateError> {
+    let template = Template::parse(text)?;
+    let sample = Event {
+        time: now,
+        kind: event::Kind::Container,
+        action: String::new(),
+        id: String::new(),
+        attributes: [("image".to_owned(), String::new())].into(),
+    };
+    template.execute(&event_json(&sample), &event_names(&sample))?;
+    Ok(template)
+}
+
 fn check_event_filter(filter: &Filter) -> Result<(), String> {
     match filter.key.as_str() {
-        "container" | "event" | "image" | "label" | "network" | "type" => Ok(()),
-        "config" | "daemon" | "node" | "plugin" | "scope" | "secret" | "service" | "volume" => {
-            Err(format!("filter '{}' is not supported yet", filter.key))
-        }
+        "container" | "daemon" | "event" | "image" | "label" | "network" | "plugin" | "scope"
+        | "type" | "volume" => Ok(()),
+        "config" | "node" | "secret" | "service" => Err(format!(
+            "filter '{}' is for a swarm, which wharf does not make",
+            filter.key
+        )),
         other => Err(format!("invalid filter '{other}'")),
     }
 }
@@ -362,32 +380,49 @@ fn event_fits(event: &Event, filters: &[Filter]) -> bool {
             .filter(|other| other.key == filter.key)
             .any(|filter| {
                 let value = filter.value.as_str();
-                let attribute = |name: &str| event.attributes.get(name).is_some_and(|v| v == value);
+                let attribute = |name: &str| event.attributes.get(name).map(String::as_str);
+                let is_named = |kind: event::Kind| {
+                    event.kind == kind
+                        && (event.id.starts_with(value)
+                            || attribute("name").is_some_and(|name| name.starts_with(value)))
+                };
                 match filter.key.as_str() {
-                    "container" => {
-                        event.kind == event::Kind::Container
-                            && (event.id.starts_with(value) || attribute("name"))
+                    "container" => is_named(event::Kind::Container),
+                    "network" => is_named(event::Kind::Network),
+                    "volume" => is_named(event::Kind::Volume),
+                    "image" => {
+                        let name = match event.kind {
+                            event::Kind::Image => attribute("name"),
+                            event::Kind::Container | event::Kind::Volume | event::Kind::Network => {
+                                attribute("image")
+                            }
+                        };
+                        [Some(event.id.as_str()), name]
+                            .into_iter()
+                            .flatten()
+                            .any(|name| name == value || without_tag(name) == value)
                     }
-                    "image" => match event.kind {
-                        event::Kind::Image => event.id == value || attribute("name"),
-                        event::Kind::Container | event::Kind::Volume | event::Kind::Network => {
-                            attribute("image")
-                        }
-                    },
                     "event" => {
                         event.action == value
                             || event.action.split(':').next().is_some_and(|a| a == value)
                     }
-                    "network" => {
-                        event.kind == event::Kind::Network
-                            && (event.id.starts_with(value) || attribute("name"))
-                    }
+                    "scope" => value == "local",
                     "type" => kind_name(event.kind) == value,
                     "label" => has_label(&event.attributes, value),
-                    _ => true,
+                    // Of a daemon and of plugins nothing is ever told.
+                    _ => false,
                 }
             })
     })
+}
+
+/// The name without its tag or digest.
+fn without_tag(name: &str) -> &str {
+    let name = name.split('@').next().unwrap_or(name);
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        Some(_) | None => name,
+    }
 }
 
 fn kind_name(kind: event::Kind) -> &'static str {

@@ -122,6 +122,9 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("StopTimeout", NIL),
 ];
 
+/// The same of a container as a whole: what only `--size` counts.
+const LEFT_OUT_OF_CONTAINERS: &[&str] = &["SizeRootFs", "SizeRw"];
+
 const NIL: &str = "<nil>";
 const NO_VALUE: &str = "<no value>";
 
@@ -861,7 +864,7 @@ impl Run<'_> {
                 if pipe.variables.is_empty() {
                     match value.value {
                         Value::Null => self.out.push_str(value.null),
-                        other => print_value(&mut self.out, &other),
+                        other => print_value(&mut self.out, &other, value.is_map),
                     }
                 }
             }
@@ -1087,6 +1090,15 @@ impl Run<'_> {
                     null,
                     ..Value::Null.into()
                 }),
+                None if of.is_root
+                    && LEFT_OUT_OF_CONTAINERS.contains(&name)
+                    && of.value.get("HostConfig").is_some() =>
+                {
+                    Ok(Val {
+                        null: NIL,
+                        ..Value::Null.into()
+                    })
+                }
                 Some(_) | None => Err((at, format!("map has no entry for key {name:?}"))),
             },
         }
@@ -1409,11 +1421,12 @@ fn null_of(name: &str) -> &'static str {
 /// Go's `%v`.
 fn plain(value: &Value) -> String {
     let mut text = String::new();
-    print_value(&mut text, value);
+    print_value(&mut text, value, true);
     text
 }
 
-fn print_value(out: &mut String, value: &Value) {
+/// Go's `%v` of Docker's types: an object is a struct, unless it is known to be a map.
+fn print_value(out: &mut String, value: &Value, is_map: bool) {
     match value {
         Value::Null => out.push_str(NO_VALUE),
         Value::String(text) => out.push_str(text),
@@ -1426,11 +1439,11 @@ fn print_value(out: &mut String, value: &Value) {
                 if n > 0 {
                     out.push(' ');
                 }
-                out.push_str(&printed(value));
+                print_part(out, value, NIL, false);
             }
             out.push(']');
         }
-        Value::Object(map) => {
+        Value::Object(map) if is_map => {
             out.push_str("map[");
             let mut keys: Vec<_> = map.iter().collect();
             keys.sort_by(|a, b| a.0.cmp(b.0));
@@ -1438,10 +1451,36 @@ fn print_value(out: &mut String, value: &Value) {
                 if n > 0 {
                     out.push(' ');
                 }
-                let _ = write!(out, "{key}:{}", printed(value));
+                let _ = write!(out, "{key}:");
+                // Where a map of Docker's has `null`, it is a list: the addresses of a port.
+                print_part(out, value, "[]", false);
             }
             out.push(']');
         }
+        Value::Object(fields) => {
+            out.push('{');
+            for (n, (name, value)) in fields.iter().enumerate() {
+                if n > 0 {
+                    out.push(' ');
+                }
+                let null = Some(null_of(name)).filter(|null| *null != NO_VALUE);
+                print_part(
+                    out,
+                    value,
+                    null.unwrap_or(NIL),
+                    MAPS.contains(&name.as_str()),
+                );
+            }
+            out.push('}');
+        }
+    }
+}
+
+fn print_part(out: &mut String, value: &Value, null: &str, is_map: bool) {
+    if value.is_null() {
+        out.push_str(null);
+    } else {
+        print_value(out, value, is_map);
     }
 }
 
@@ -1661,7 +1700,7 @@ mod tests {
         );
         gives("{{.None}}", "<no value>");
         gives("{{(index .Mounts 0).Source}}", "/a");
-        gives("{{$}}{{/* nothing */}}", &plain(&row()));
+        gives("{{$.State}}{{/* nothing */}}", "{running 42 {[]}}");
     }
 
     /// Docker fills in its types, which know of more than their JSON shows.
@@ -1669,7 +1708,12 @@ mod tests {
     fn what_json_leaves_out_or_calls_null_reads_as_in_dockers_types() {
         let object = serde_json::json!({
             "Id": "sha256:1",
-            "Config": {"Cmd": null, "Volumes": null, "Labels": null, "Env": ["A=b"]},
+            "Config": {"Cmd": null, "Volumes": null, "Labels": null, "Env": ["A=b"], "ExposedPorts": {"80/tcp": {}}},
+            "HostConfig": {},
+            "NetworkSettings": {"Ports": {
+                "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}],
+                "443/tcp": null,
+            }},
         });
         let check = |template: &str, expected: &str| {
             let filled = Template::parse(template)
@@ -1678,6 +1722,13 @@ mod tests {
         };
         check("{{.ID}} {{.Id}}", "sha256:1 sha256:1");
         check("{{.Config.Cmd}} {{.Config.Volumes}}", "[] map[]");
+        check("{{.Config}}", "{[] map[] map[] [A=b] map[80/tcp:{}]}");
+        check("{{.Config.ExposedPorts}}", "map[80/tcp:{}]");
+        check(
+            "{{.NetworkSettings.Ports}}",
+            "map[443/tcp:[] 80/tcp:[{0.0.0.0 8080}]]",
+        );
+        check("{{.SizeRw}} {{.SizeRootFs}}", "<nil> <nil>");
         check("{{json .Config.Cmd}}", "null");
         check("{{len .Config.Cmd}}{{range .Config.Cmd}}x{{end}}", "0");
         check("{{.Config.Healthcheck}}", "<nil>");

@@ -374,8 +374,9 @@ pub(super) fn start(
             return attach.map(|to| self::attach(engine, id, to)).transpose();
         }
         Status::Paused => {
-            return Err(Error::conflict("cannot start a paused container")
-                .with_hint(format!("use 'wharf unpause {}' instead", container.name)));
+            return Err(Error::conflict(
+                "cannot start a paused container, try unpause instead",
+            ));
         }
         Status::Removing | Status::Dead => {
             return Err(Error::conflict(format!(

@@ -368,6 +368,49 @@ fn events_tell_the_life_of_a_container() {
     }
 }
 
+/// An end alone means what there was until then; names and ids may be begun; a template is tried before anything comes.
+#[test]
+fn events_are_chosen_as_docker_chooses_them() {
+    let Some(host) = host() else { return };
+    host.ok(["volume", "create", "data-1"]);
+    host.ok(["volume", "create", "other"]);
+    host.ok(["tag", BUSYBOX, "box:2"]);
+    let of = |filters: &[&str]| {
+        let mut args = vec![
+            "events",
+            "--until",
+            "0s",
+            "--format",
+            "{{.Type}} {{.Action}}",
+        ];
+        for filter in filters {
+            args.extend(["-f", filter]);
+        }
+        host.ok(args)
+    };
+    assert_eq!(of(&["volume=data"]), "volume create");
+    assert_eq!(of(&["type=volume"]), "volume create\nvolume create");
+    assert_eq!(
+        of(&["type=volume", "scope=local", "volume=other"]),
+        "volume create"
+    );
+    assert_eq!(of(&["type=volume", "scope=swarm"]), "");
+    assert_eq!(of(&["daemon=any"]), "");
+    assert_eq!(of(&["image=box", "event=tag"]), "image tag");
+    for (filter, says) in [
+        ("service=x", "is for a swarm"),
+        ("nosuch=x", "invalid filter 'nosuch'"),
+    ] {
+        let output = host.run(["events", "--until", "0s", "-f", filter]);
+        assert_eq!(output.code, 1);
+        assert!(output.stderr.contains(says), "{}", output.stderr);
+    }
+    for template in ["{{.badFieldString}}", "{{badFuncString .}}"] {
+        let output = host.run(["events", "--format", template]);
+        assert_eq!(output.code, 64, "{}", output.stderr);
+    }
+}
+
 /// Starts `wharf` with a pipe for its output and waits for the line `ready`.
 fn ready(host: &Host, args: Vec<&str>) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut child = host
