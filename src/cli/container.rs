@@ -313,7 +313,7 @@ pub fn inspect(context: &Context, args: &args::Inspect) -> Outcome {
 /// A container by name or id, in Docker's shape.
 pub fn inspect_one(engine: &Engine, name: &str) -> Result<Value, Error> {
     let id = engine.resolve(name)?;
-    Ok(inspect::container(&engine.container(&id)?, engine.roots()))
+    Ok(inspect::container(&engine.container(&id)?, engine))
 }
 
 /// The same, with the bytes of its files if asked for.

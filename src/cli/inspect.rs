@@ -12,13 +12,14 @@ use super::output::Out;
 use super::published;
 use super::report::Failure;
 use super::template::Template;
+use crate::engine::Engine;
 use crate::engine::model::container::{ContainerConfig, VolumeMount};
 use crate::engine::model::image::{Image, Stated};
 use crate::engine::model::log::Driver;
 use crate::engine::model::network::{Attachment, Endpoint};
 use crate::engine::model::selinux::Relabel;
 use crate::engine::model::{
-    ContainerSummary, Health, HostConfig, Mount, RestartPolicy, Status, Timestamp,
+    Container, ContainerSummary, Health, HostConfig, Mount, RestartPolicy, Status, Timestamp,
 };
 use crate::engine::store::Roots;
 
@@ -27,7 +28,8 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// Docker's `ContainerInspect`.
 #[must_use]
-pub fn container(summary: &ContainerSummary, roots: &Roots) -> Value {
+pub fn container(summary: &ContainerSummary, engine: &Engine) -> Value {
+    let roots = engine.roots();
     let (container, state) = (&summary.container, &summary.state);
     let args = container.config.args();
     let durable = roots.container(&container.id);
@@ -80,7 +82,11 @@ pub fn container(summary: &ContainerSummary, roots: &Roots) -> Value {
         "ProcessLabel": container.host.contexts.process,
         "AppArmorProfile": state.apparmor_profile,
         "ExecIDs": null,
-        "HostConfig": host_config(&container.host, &args_of_binds(&container.host)),
+        "HostConfig": host_config(
+            &container.host,
+            &args_of_binds(&container.host),
+            &links(engine, container),
+        ),
         "GraphDriver": {
             "Data": {
                 "ID": container.id.as_str(),
@@ -220,13 +226,24 @@ fn network(asked: Option<&Attachment>, endpoint: Option<&Endpoint>) -> Value {
     })
 }
 
-/// Links of the default network; those of other networks are told there.
-fn links(host: &HostConfig) -> Value {
-    let mut on_default = host.networks.iter().filter(|one| one.network == "bridge");
-    match on_default.next() {
-        Some(one) => list_or_null(&one.links),
-        None => Value::Null,
-    }
+/// Links of the default network, as `/other:/own/alias`; those of other networks are told there.
+fn links(engine: &Engine, container: &Container) -> Value {
+    let mut on_default = container
+        .host
+        .networks
+        .iter()
+        .filter(|one| one.network == "bridge");
+    let Some(attachment) = on_default.next() else {
+        return Value::Null;
+    };
+    let links = attachment.links.iter().map(|link| {
+        let (id, alias) = link.split_once(':').unwrap_or((link, link));
+        let other = engine.resolve(id).and_then(|id| engine.container(&id));
+        // One that is gone has no name any more.
+        let name = other.map_or_else(|_| id.to_owned(), |other| other.container.name.clone());
+        format!("/{name}:/{}/{alias}", container.name)
+    });
+    list_or_null(&links.collect::<Vec<_>>())
 }
 
 fn health(health: &Health) -> Value {
@@ -385,7 +402,7 @@ fn long_mount(mount: &Mount) -> Option<Value> {
     }
 }
 
-fn host_config(host: &HostConfig, binds: &[String]) -> Value {
+fn host_config(host: &HostConfig, binds: &[String], links: &Value) -> Value {
     let tmpfs: Map<String, Value> = host
         .mounts
         .iter()
@@ -427,7 +444,7 @@ fn host_config(host: &HostConfig, binds: &[String]) -> Value {
         "ExtraHosts": list_or_null(&host.extra_hosts),
         "GroupAdd": list_or_null(&host.rights.groups),
         "IpcMode": host.modes.ipc.to_string(),
-        "Links": links(host),
+        "Links": links,
         "OomScoreAdj": host.keeping.oom_score_adj,
         "PidMode": host.modes.pid.to_string(),
         "Privileged": host.rights.privileged,

@@ -12,7 +12,7 @@ use super::runtime::control::Control;
 use super::runtime::monitor::Plan;
 use super::runtime::{given_devices, spec};
 use super::sys::file::{self, Durability};
-use super::{Engine, containers, launch, leftovers, limits, names, records, store};
+use super::{Engine, containers, launch, leftovers, limits, names, networks, records, store};
 
 /// Gives a container another name. The old one is given back last, so that a name always leads somewhere.
 pub(super) fn rename(engine: &Engine, id: &ContainerId, name: &str) -> Result<()> {
@@ -40,6 +40,7 @@ pub(super) fn rename(engine: &Engine, id: &ContainerId, name: &str) -> Result<()
         let _ = names::release(roots, name, id);
         return Err(error);
     }
+    networks::rename(roots, &before, name)?;
     names::release(roots, &before.name, id)?;
     if records::load(roots, id)?.is_none() {
         // A `--rm` container that ended meanwhile took the name away that it knew of.

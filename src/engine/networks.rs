@@ -5,6 +5,7 @@
 //! lock `networks`, so that names and subnets are nobody else's.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
@@ -414,12 +415,54 @@ pub(super) fn resolve(engine: &Engine, request: &request::Create) -> Result<Vec<
                 network.name
             )));
         }
-        known.push(Attachment {
-            network: network.name,
-            ..asked.clone()
-        });
+        known.push(attachment(engine, network.name, asked)?);
     }
     Ok(known)
+}
+
+/// What was asked for of a network, for the record. Links of the default network are to containers that are there, by their
+/// ids: a name may change. Those of other networks are names, which may come later.
+fn attachment(engine: &Engine, network: String, asked: &Attachment) -> Result<Attachment> {
+    let mut links = asked.links.clone();
+    if network == attach::DEFAULT {
+        for link in &mut links {
+            let (other, alias) = link.split_once(':').unwrap_or((link, link));
+            let id = engine
+                .resolve(other)
+                .attempt(|| format!("could not get container for {other}"))?;
+            *link = format!("{id}:{alias}");
+        }
+    }
+    Ok(Attachment {
+        network,
+        links,
+        ..asked.clone()
+    })
+}
+
+/// Tells a container's networks its new name: what names lead to it, and what it is called there. Nothing if it does not run.
+pub(super) fn rename(roots: &Roots, before: &Container, name: &str) -> Result<()> {
+    let kept = before.host.networks.iter().flat_map(|one| &one.aliases);
+    let kept: BTreeSet<String> = kept
+        .chain([&before.config.hostname])
+        .map(|name| name.to_ascii_lowercase())
+        .collect();
+    let old = before.name.to_ascii_lowercase();
+    attach::change(
+        &roots.run,
+        &roots.live(&before.id),
+        &before.id,
+        |endpoint| {
+            name.clone_into(&mut endpoint.container_name);
+            // Members of the default network have no names.
+            if !endpoint.names.is_empty() {
+                if !kept.contains(&old) {
+                    endpoint.names.remove(&old);
+                }
+                endpoint.names.insert(name.to_ascii_lowercase());
+            }
+        },
+    )
 }
 
 /// What a container's monitor is told.
@@ -505,10 +548,7 @@ pub(super) fn connect(engine: &Engine, id: &ContainerId, asked: &Attachment) -> 
             ),
         ));
     }
-    let attachment = Attachment {
-        network: network.name.clone(),
-        ..asked.clone()
-    };
+    let attachment = attachment(engine, network.name.clone(), asked)?;
     changed.host.networks.push(attachment.clone());
     if let Some(mut control) = Control::connect(&engine.roots().live(id))? {
         control.connect_network(&attachment)?;

@@ -401,12 +401,12 @@ fn events_are_chosen_as_docker_chooses_them() {
         ("service=x", "is for a swarm"),
         ("nosuch=x", "invalid filter 'nosuch'"),
     ] {
-        let output = host.run(["events", "--until", "0s", "-f", filter]);
+        let output = host.wharf(["events", "--until", "0s", "-f", filter]);
         assert_eq!(output.code, 1);
         assert!(output.stderr.contains(says), "{}", output.stderr);
     }
     for template in ["{{.badFieldString}}", "{{badFuncString .}}"] {
-        let output = host.run(["events", "--format", template]);
+        let output = host.wharf(["events", "--format", template]);
         assert_eq!(output.code, 64, "{}", output.stderr);
     }
 }

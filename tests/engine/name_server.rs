@@ -113,6 +113,7 @@ fn endpoint(name: &str, names: &[&str], addresses: &[&str]) -> Endpoint {
         ipv6: find(64).find_map(|text| text.parse().ok()),
         gateways: Vec::new(),
         link_local: Vec::new(),
+        host_name: String::new(),
         names: names.iter().map(|&name| name.to_owned()).collect(),
         publications: Vec::new(),
         since: Timestamp::now(),

@@ -337,17 +337,66 @@ fn a_container_shares_the_network_of_another_one() {
     assert!(refused.stderr.contains("is not running"), "{refused:?}");
 }
 
+/// Others find it by its new name at once, as Docker has it.
+#[test]
+fn a_renamed_container_is_called_so_on_its_networks() {
+    let Some(host) = host() else { return };
+    host.ok(["network", "create", "front"]);
+    background(
+        &host,
+        &[
+            "--name",
+            "old",
+            "--network",
+            "front",
+            "--network-alias",
+            "also",
+        ],
+    );
+    background(&host, &["--name", "asks", "--network", "front"]);
+    host.ok(["rename", "old", "new"]);
+    let address = address(&host, "new", "front");
+    for name in ["new", "also"] {
+        let answer = host.ok(["exec", "asks", "nslookup", name]);
+        assert!(answer.contains(&address), "{name}: {answer}");
+    }
+    assert_ne!(host.wharf(["exec", "asks", "nslookup", "old"]).code, 0);
+    let members = host.ok([
+        "network",
+        "inspect",
+        "-f",
+        "{{range .Containers}}{{.Name}} {{end}}",
+        "front",
+    ]);
+    assert!(
+        members.contains("new") && !members.contains("old"),
+        "{members}"
+    );
+}
+
 #[test]
 fn a_link_is_taken_away() {
     let Some(host) = host() else { return };
     background(&host, &["--name", "db"]);
     background(&host, &["--name", "web", "--link", "db:store"]);
     let links = || host.ok(["inspect", "-f", "{{.HostConfig.Links}}", "web"]);
-    assert_eq!(links(), "[db:store]");
+    assert_eq!(links(), "[/db:/web/store]");
     assert!(
         host.ok(["exec", "web", "cat", "/etc/hosts"])
             .contains("\tstore ")
     );
+    host.ok(["rename", "db", "data"]);
+    assert_eq!(links(), "[/data:/web/store]");
+    host.ok(["restart", "-t", "0", "web"]);
+    let hosts = host.ok(["exec", "web", "cat", "/etc/hosts"]);
+    assert!(hosts.contains(" data\n"), "{hosts}");
+    let refused = host.wharf(["create", "--name", "lost", "--link", "db:store", BUSYBOX]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.stderr.contains("could not get container for db"),
+        "{refused:?}"
+    );
+    assert_eq!(host.wharf(["inspect", "lost"]).code, 1);
     for (link, why) in [
         ("web", "cannot remove the default link name"),
         ("web/nosuch", "no such link: web/nosuch"),

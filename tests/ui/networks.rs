@@ -52,6 +52,7 @@ fn endpoint(n: u8, name: &str, network: &Network, published: &[(&str, u16)]) -> 
         ipv6: None,
         gateways: Vec::new(),
         link_local: Vec::new(),
+        host_name: String::new(),
         names: [name.to_owned()].into(),
         publications: published
             .iter()

@@ -372,6 +372,9 @@ pub struct Endpoint {
     /// Further addresses on the link alone.
     #[serde(default)]
     pub link_local: Vec<IpAddr>,
+    /// The container's host name.
+    #[serde(default)]
+    pub host_name: String,
     /// All its names in this network, lower case, without a trailing dot: container name, short id, aliases, host name.
     #[serde(default)]
     pub names: BTreeSet<String>,

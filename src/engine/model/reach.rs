@@ -317,6 +317,7 @@ mod tests {
             ipv6: None,
             gateways: Vec::new(),
             link_local: Vec::new(),
+            host_name: String::new(),
             names: BTreeSet::new(),
             publications: published
                 .iter()

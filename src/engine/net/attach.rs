@@ -29,7 +29,7 @@ use crate::engine::sys::file::{self, Durability};
 use crate::engine::sys::host;
 
 /// The network whose members have no names, as Docker has it.
-const DEFAULT: &str = "bridge";
+pub const DEFAULT: &str = "bridge";
 
 /// The run root whose default bridge has a name of its own.
 const DEFAULT_RUN: &str = "/run/wharf";
@@ -307,6 +307,7 @@ pub fn enter(
                 ipv6,
                 gateways,
                 link_local: attachment.link_local.clone(),
+                host_name: about.networking.hostname.clone(),
                 names: names(about, attachment, network),
                 publications: Vec::new(),
                 since: Timestamp::now(),
@@ -354,11 +355,12 @@ fn links(
                 about.name
             ))
         })?;
-        let names = format!(
-            "{alias} {} {}",
-            endpoint.container.short(),
-            endpoint.container_name
-        );
+        let mut names = alias.to_owned();
+        for name in [&endpoint.host_name, &endpoint.container_name] {
+            if !name.is_empty() && name != alias {
+                names.extend([" ", name]);
+            }
+        }
         all.extend(endpoint.addresses().map(|address| (address, names.clone())));
     }
     Ok(all)
@@ -489,6 +491,27 @@ pub fn remember(live: &Path, endpoints: &[Endpoint]) -> Result<()> {
     let text = serde_json::to_vec(&connected)
         .map_err(|error| Error::new(Kind::Internal, "encode network.json").caused_by(error))?;
     file::write_atomic(&connected_file(live), &text, Durability::Unsynced)
+}
+
+/// Changes what is told of a container on its networks: to others first, then in its live directory.
+///
+/// # Errors
+/// What the file system says; what was told before the error stays.
+pub fn change(
+    run: &Path,
+    live: &Path,
+    id: &ContainerId,
+    change: impl Fn(&mut Endpoint),
+) -> Result<()> {
+    let mut endpoints = connected(live)?.endpoints;
+    for endpoint in &mut endpoints {
+        Shelf { run }.touch(&endpoint.network, id, &change)?;
+        change(endpoint);
+    }
+    if endpoints.is_empty() {
+        return Ok(());
+    }
+    remember(live, &endpoints)
 }
 
 /// It is on no network any more.

@@ -135,6 +135,28 @@ impl Shelf<'_> {
         })
     }
 
+    /// Changes what is told of a container on a network; nothing if it is not there.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub fn touch(
+        &self,
+        network: &ContainerId,
+        container: &ContainerId,
+        change: impl Fn(&mut Endpoint),
+    ) -> Result<()> {
+        if !self.path(network).exists() {
+            return Ok(());
+        }
+        self.edit(network, |book| {
+            let mut endpoints = book.endpoints.iter_mut();
+            if let Some(endpoint) = endpoints.find(|one| one.container == *container) {
+                change(endpoint);
+            }
+            Ok(())
+        })
+    }
+
     /// Removes all that is known of a network.
     ///
     /// # Errors

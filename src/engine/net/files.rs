@@ -39,13 +39,18 @@ pub fn hosts(
     for (address, names) in links {
         let _ = writeln!(text, "{address}\t{names}");
     }
+    let Names { host, domain } = names;
+    // The whole name, however it was split between the two, then its first part.
+    let whole = match domain {
+        "" => host.to_owned(),
+        domain => format!("{host}.{domain}"),
+    };
+    let own = match whole.split_once('.') {
+        Some((short, _)) => format!("{whole} {short}"),
+        None => whole,
+    };
     for address in endpoints.iter().flat_map(Endpoint::addresses) {
-        let Names { host, domain } = names;
-        let _ = if domain.is_empty() {
-            writeln!(text, "{address}\t{host}")
-        } else {
-            writeln!(text, "{address}\t{host}.{domain} {host}")
-        };
+        let _ = writeln!(text, "{address}\t{own}");
     }
     text
 }
@@ -272,7 +277,13 @@ mod tests {
             "six=[::2]".to_owned(),
         ];
         let links = [("172.17.0.9".parse().unwrap(), "alias id name".to_owned())];
-        let text = hosts(names, &extra, &gateways, &links, &[endpoint]);
+        let text = hosts(
+            names,
+            &extra,
+            &gateways,
+            &links,
+            std::slice::from_ref(&endpoint),
+        );
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"));
         assert!(
             text.ends_with(
@@ -280,6 +291,20 @@ mod tests {
             ),
             "{text}"
         );
+        for (host, domain, own) in [
+            ("web", "", "web"),
+            ("web.example.org", "", "web.example.org web"),
+            ("web.example", "org", "web.example.org web"),
+        ] {
+            let text = hosts(
+                Names { host, domain },
+                &[],
+                &[],
+                &[],
+                std::slice::from_ref(&endpoint),
+            );
+            assert!(text.ends_with(&format!("\t{own}\n")), "{text}");
+        }
     }
 
     proptest! {

@@ -211,6 +211,7 @@ pub(super) mod tests {
                 .find_map(|a| format!("{a}/64").parse().ok()),
             gateways: Vec::new(),
             link_local: Vec::new(),
+            host_name: String::new(),
             names: names.iter().map(|&name| name.to_owned()).collect(),
             publications: Vec::new(),
             since: Timestamp::now(),
