@@ -272,8 +272,11 @@ fn labels(args: &args::Create, world: &impl World) -> Result<Vec<(String, String
 
 fn mounted(args: &args::Create, here: &Path) -> Result<Vec<Mount>, String> {
     let mut list = Vec::new();
-    for text in &args.volume {
-        list.push(mounts::volume(text, here)?);
+    for (at, text) in args.volume.iter().enumerate() {
+        // As Docker has it, saying the same twice is saying it once.
+        if !args.volume.iter().take(at).any(|before| before == text) {
+            list.push(mounts::volume(text, here)?);
+        }
     }
     list.extend(args.mount.iter().cloned());
     for text in &args.tmpfs {
@@ -468,6 +471,7 @@ mod tests {
         );
         refuses("-m 1m busybox", "Minimum memory limit allowed is 6MB");
         refuses("-v /a:/x -v /b:/x/ busybox", "Duplicate mount point: /x");
+        assert!(made("-v /a:/x -v /b:/y -v /a:/x busybox").is_ok());
         refuses(
             "BUSY",
             "invalid reference format: repository name (BUSY) must be lowercase",

@@ -325,10 +325,19 @@ pub(super) fn mounts(
         let other = records::resolve(engine.roots(), &from.container)
             .and_then(|id| records::expect(engine.roots(), &id))?;
         for mount in &other.host.mounts {
-            let taken = mounts.iter().any(|own| own.target() == mount.target());
-            if !taken && !matches!(mount, Mount::Tmpfs { .. }) {
+            if matches!(mount, Mount::Tmpfs { .. }) {
+                continue;
+            }
+            let at = mounts.iter().position(|own| own.target() == mount.target());
+            let given = || {
                 let mount = mount.clone().restricted(from.readonly);
-                mounts.push(mount.relabelled(from.relabel));
+                mount.relabelled(from.relabel)
+            };
+            match at.and_then(|at| mounts.get_mut(at)) {
+                None => mounts.push(given()),
+                // A target alone asks for any volume there: the other container's is one.
+                Some(own) if is_any_volume(own) => *own = given(),
+                Some(_) => {}
             }
         }
     }
@@ -350,6 +359,13 @@ pub(super) fn mounts(
         }
     }
     Ok(mounts)
+}
+
+/// `-v TARGET`.
+fn is_any_volume(mount: &Mount) -> bool {
+    matches!(mount, Mount::Volume(volume) if volume.name.is_empty()
+        && volume.labels.is_empty()
+        && volume.options.is_empty())
 }
 
 /// Makes a new container's volumes that are not there yet, and says that it has them. `made` gets the new ones' names, also

@@ -164,6 +164,35 @@ fn a_restart_policy_holds_even_if_the_monitor_was_killed() {
     host.ok(["rm", "-f", "phoenix"]);
 }
 
+/// As Docker: whoever is attached, or waits, sees one run; the policy goes on by itself.
+#[test]
+fn a_front_leaves_with_the_first_run_and_the_policy_goes_on() {
+    let Some(host) = host() else { return };
+    let args = [
+        "run",
+        "-i",
+        "--network",
+        "none",
+        "--restart",
+        "always",
+        "--name",
+        "phoenix",
+        BUSYBOX,
+        "sh",
+    ];
+    let output = host.wharf_with(args, b"echo once; exit 11");
+    assert_eq!((output.code, output.stdout.as_str()), (11, "once\n"));
+    wait_until("running again", PATIENCE, || {
+        state(&host, "phoenix", "Status") == "running"
+    });
+    let mut waits = host.command(["wait", "phoenix"]).spawn().unwrap();
+    wait_until("the one who waits sees an end", PATIENCE, || {
+        host.wharf(["kill", "-s", "KILL", "phoenix"]);
+        waits.try_wait().unwrap().is_some()
+    });
+    host.ok(["rm", "-f", "phoenix"]);
+}
+
 /// What a reboot does: every process ends at once, and the run root is empty afterwards.
 fn reboot(host: &Host, ids: &[&String]) {
     let monitors: Vec<i32> = ids.iter().map(|id| monitor_of(host, id)).collect();

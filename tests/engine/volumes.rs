@@ -281,6 +281,23 @@ fn anonymous_volumes_go_with_rm_and_never_by_surprise() {
 }
 
 #[test]
+fn nobodys_etc_hides_the_files_that_are_ours() {
+    let Some(host) = host() else { return };
+    let own = host.dir().join("etc");
+    std::fs::create_dir(&own).unwrap();
+    let bind = format!("{}:/etc", own.display());
+    for volume in ["/etc", bind.as_str()] {
+        let names = run(
+            &host,
+            &["-h", "box", "-v", volume],
+            BUSYBOX,
+            "cat /etc/hostname; ls -s /etc/resolv.conf >/dev/null && echo there",
+        );
+        assert_eq!(names, "box\nthere", "{volume}");
+    }
+}
+
+#[test]
 fn volumes_from_shares_what_another_container_has() {
     let Some(host) = host() else { return };
     image(&host, "with:1", "VOLUME /data");
@@ -304,6 +321,16 @@ fn volumes_from_shares_what_another_container_has() {
     assert_eq!(
         run(&host, &["--volumes-from", "first"], BUSYBOX, script),
         "content\nbound"
+    );
+    // A target alone asks for any volume there.
+    assert_eq!(
+        run(
+            &host,
+            &["--volumes-from", "first", "-v", "/data"],
+            BUSYBOX,
+            "cat /data/f"
+        ),
+        "content"
     );
     // That was a --rm container with an anonymous volume, which the first one still has.
     assert_eq!(

@@ -512,6 +512,23 @@ impl Switchboard {
         self.rests = true;
     }
 
+    /// Tells everybody who is attached or waiting how this run ended; the next one is nothing to them.
+    pub(super) fn part(&mut self, exit: Exit) {
+        for at in 0..self.fronts.len() {
+            let Some(client) = self.front(at) else {
+                continue;
+            };
+            if client.attached.is_none() && !client.waits {
+                continue;
+            }
+            client.attached = None;
+            client.waits = false;
+            if client.exit(exit).is_err() {
+                self.disconnect(at, Leave::Detached);
+            }
+        }
+    }
+
     /// Tells everybody who is attached or waiting how it ended, and returns when they have it or the kernel has it for
     /// them. Fronts that wait for something else are closed.
     pub(super) fn finish(mut self, exit: Exit) {

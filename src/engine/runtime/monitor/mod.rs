@@ -789,6 +789,10 @@ impl Monitor {
             ],
         );
         if matches!(self.phase, Phase::BackOff { .. }) {
+            self.board.part(Exit {
+                code,
+                oom_killed: self.state.oom_killed,
+            });
             // What cannot be removed now goes with the namespace.
             let _ = self.networks.clear();
         }

@@ -90,15 +90,6 @@ pub(super) fn all(container: &Container, live: &Path, sources: &Sources) -> Resu
         ),
     ];
     list.extend(shared_memory(container));
-    for name in ["resolv.conf", "hostname", "hosts"] {
-        let source = live.join(name);
-        list.push(mount(
-            &format!("/etc/{name}"),
-            "bind",
-            &source.to_string_lossy(),
-            &["rbind", "rprivate"],
-        ));
-    }
     let mut own = container
         .host
         .mounts
@@ -110,7 +101,18 @@ pub(super) fn all(container: &Container, live: &Path, sources: &Sources) -> Resu
             map_owners(wanted, mount);
         }
     }
-    // A parent before what is in it; the order given otherwise.
+    for name in ["resolv.conf", "hostname", "hosts"] {
+        let target = PathBuf::from("/etc").join(name);
+        if own.iter().all(|mount| *mount.destination() != target) {
+            own.push(mount(
+                &target.to_string_lossy(),
+                "bind",
+                &live.join(name).to_string_lossy(),
+                &["rbind", "rprivate"],
+            ));
+        }
+    }
+    // A parent before what is in it, so that nobody's `/etc` hides our files; the order given otherwise.
     own.sort_by_key(|mount| mount.destination().components().count());
     list.retain(|mount| {
         !own.iter().any(|replaced| {
