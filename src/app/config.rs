@@ -35,6 +35,10 @@ pub(super) struct Config {
     pub(super) history: Option<PathBuf>,
     /// Those names, the newest first.
     pub(super) pulled: Vec<String>,
+    /// Where it is kept how lists are looked at.
+    pub(super) lists: Option<PathBuf>,
+    /// What is in that file.
+    pub(super) looks: String,
     /// What to look into.
     pub(super) explore: Option<Target>,
 }
@@ -79,12 +83,14 @@ pub(super) fn read(
     let default = set("WHARF_THEME").unwrap_or_else(|| "dark".to_owned());
     let (theme, wrong) = Theme::with_user_file(&default, depth(&set, &term), &look);
     problems.extend(wrong.iter().map(|problem| format!("theme.toml {problem}")));
-    let history = state_dir(&set).map(|dir| dir.join("pulled"));
-    // A history that cannot be read is as good as none.
-    let pulled = history
-        .as_deref()
-        .and_then(|path| file(path).ok().flatten());
-    let pulled = pulled.unwrap_or_default();
+    let kept = |name: &str| {
+        let path = state_dir(&set).map(|dir| dir.join(name));
+        // What cannot be read is as good as none.
+        let text = path.as_deref().and_then(|path| file(path).ok().flatten());
+        (path, text.unwrap_or_default())
+    };
+    let (history, pulled) = kept("pulled");
+    let (lists, looks) = kept("lists.toml");
     let multiplexer = if set("TMUX").is_some() {
         Multiplexer::Tmux
     } else if set("STY").is_some() {
@@ -107,6 +113,8 @@ pub(super) fn read(
         multiplexer,
         problems,
         history,
+        lists,
+        looks,
         explore: options.explore,
         pulled: pulled.lines().map(ToOwned::to_owned).collect(),
     })

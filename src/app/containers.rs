@@ -2,41 +2,53 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::list::{Column, Context, Row, Term};
 use super::role::{Glyphs, Role};
 use super::text;
-use crate::engine::model::{ContainerId, ContainerSummary, HealthStatus, Status};
+use crate::engine::model::network::{self, Port};
+use crate::engine::model::{ContainerId, ContainerSummary, HealthStatus, Status, signal};
 
 /// Column of the state's sign.
 pub const SIGN: usize = 0;
 /// Column of the name.
 pub const NAME: usize = 1;
-/// Column of the status.
+/// Column of the status, with the reason of its end.
 pub const STATUS: usize = 2;
 /// Column of the CPU use.
 pub const CPU: usize = 3;
-/// Column of the memory.
+/// Column of the memory, and its limit.
 pub const MEMORY: usize = 4;
 /// Column of the image.
 pub const IMAGE: usize = 5;
 /// Column of the age.
 pub const AGE: usize = 6;
-/// Column of the Compose project.
-pub const PROJECT: usize = 7;
-/// Column of what it receives and sends each second.
-pub const NETWORK: usize = 8;
-/// Column of what it reads from and writes to block devices each second.
-pub const BLOCK: usize = 9;
-/// Column of its tasks.
-pub const TASKS: usize = 10;
+/// Column of what its probes say.
+pub const HEALTH: usize = 7;
 /// Column of its restarts by policy.
-pub const RESTARTS: usize = 11;
-/// Column of the ports that it exposes.
-pub const PORTS: usize = 12;
+pub const RESTARTS: usize = 8;
+/// Column of the ports that it publishes and exposes.
+pub const PORTS: usize = 9;
+/// Column of what it receives and sends each second.
+pub const NETWORK: usize = 10;
+/// Column of what it reads from and writes to block devices each second.
+pub const BLOCK: usize = 11;
+/// Column of its tasks.
+pub const TASKS: usize = 12;
+/// Column of the Compose project.
+pub const PROJECT: usize = 13;
+/// Column of the command that it runs.
+pub const COMMAND: usize = 14;
+/// Column of the id.
+pub const ID: usize = 15;
 
 /// The label that says which project a container is of (Docker Compose).
 const PROJECT_LABEL: &str = "com.docker.compose.project";
+
+/// More of a status is not shown: the details have it.
+const STATUS_WIDTH: usize = 24;
 
 /// A container in the list.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,7 +100,8 @@ impl ContainerRow {
     #[must_use]
     pub fn project(&self) -> Option<&str> {
         let labels = &self.summary.container.config.labels;
-        labels.get(PROJECT_LABEL).map(String::as_str)
+        let project = labels.get(PROJECT_LABEL).map(String::as_str);
+        project.filter(|project| !project.is_empty())
     }
 
     /// Where in its life it is.
@@ -107,7 +120,7 @@ impl ContainerRow {
             .map(|health| health.status)
     }
 
-    /// `up 3m`, `healthy 3m`, `exit 137 2h`, `restarting` …
+    /// `up 3m`, `healthy 3m`, `exit 137 2h KILL`, `restarting` …
     #[must_use]
     pub fn status_text(&self, context: Context) -> Cow<'static, str> {
         if let Some(busy) = self.busy {
@@ -119,7 +132,9 @@ impl ContainerRow {
                 .unwrap_or_default()
         };
         Cow::Owned(match state.status {
-            Status::Created if !state.error.is_empty() => "not started".to_owned(),
+            Status::Created if !state.error.is_empty() => {
+                format!("not started: {}", text::sanitise(&state.error))
+            }
             Status::Created => "created".to_owned(),
             Status::Running => match self.health() {
                 // That it is up is told by its sign; the word has no room for more.
@@ -130,10 +145,117 @@ impl ContainerRow {
             Status::Paused => "paused".to_owned(),
             Status::Restarting => "restarting".to_owned(),
             Status::Removing => "removing".to_owned(),
-            Status::Exited if state.oom_killed => format!("oom {}", since(state.finished_at)),
-            Status::Exited => format!("exit {} {}", state.exit_code, since(state.finished_at)),
+            Status::Exited => {
+                let since = since(state.finished_at);
+                let reason = self.exit_reason();
+                let gap = if reason.is_empty() { "" } else { " " };
+                format!("exit {} {since}{gap}{reason}", state.exit_code)
+            }
             Status::Dead => "dead".to_owned(),
         })
+    }
+
+    /// Why it ended, where the code tells: `KILL`, `OOM`.
+    fn exit_reason(&self) -> String {
+        let state = &self.summary.state;
+        match state.exit_code {
+            _ if state.oom_killed => "OOM".to_owned(),
+            // As shells tell it: 128 and the signal.
+            code @ 129..=192 => {
+                let name = signal::name(code - 128);
+                let name = name.strip_prefix("SIG").unwrap_or_default();
+                name.to_owned()
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// What its probes say: `healthy`, `unhealthy 3`.
+    fn health_text(&self) -> String {
+        let Some(health) = &self.summary.state.health else {
+            return String::new();
+        };
+        match (health.status, health.failing_streak) {
+            _ if !self.status().is_live() => String::new(),
+            (status, 0) => status.as_str().to_owned(),
+            (status, failures) => format!("{} {failures}", status.as_str()),
+        }
+    }
+
+    /// `12M`, or `12M/512M` where it may not have more than that.
+    fn memory_text(&self) -> String {
+        match (self.memory, self.memory_limit()) {
+            (None, _) => String::new(),
+            (Some(used), None) => text::bytes(used),
+            (Some(used), Some(limit)) => {
+                format!("{}/{}", text::bytes(used), text::bytes(limit))
+            }
+        }
+    }
+
+    fn memory_limit(&self) -> Option<u64> {
+        let limit = self.summary.container.host.resources.memory;
+        limit.filter(|limit| *limit > 0)
+    }
+
+    /// How much of its limit it has, in percent.
+    fn memory_share(&self) -> u64 {
+        match (self.memory, self.memory_limit()) {
+            (Some(used), Some(limit)) => used.saturating_mul(100) / limit.max(1),
+            _ => 0,
+        }
+    }
+
+    /// `8080->80/tcp`, `127.0.0.1:53->53/udp`, `9000/tcp`: those of this host first, then what is only exposed. While it does not run,
+    /// what it will publish.
+    fn ports_text(&self) -> String {
+        let container = &self.summary.container;
+        let mut known = BTreeSet::new();
+        let mut texts: Vec<String> = Vec::new();
+        let mut add = |port: Port, text: String| {
+            known.insert(port);
+            // Of both families at once.
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        };
+        let endpoints = &self.summary.endpoints;
+        let publications = endpoints.iter().flat_map(|e| &e.publications);
+        for publication in publications.filter(|publication| publication.host != 0) {
+            let address = Some(publication.address).filter(|ip| !ip.is_unspecified());
+            let host = publication.host.to_string();
+            add(
+                publication.port,
+                published(address, &host, publication.port),
+            );
+        }
+        if endpoints.is_empty() {
+            for binding in &container.host.ports {
+                let host = match binding.host {
+                    Some((first, last)) if first == last => first.to_string(),
+                    Some((first, last)) => format!("{first}-{last}"),
+                    None => "?".to_owned(),
+                };
+                let address = binding.address.filter(|ip| !ip.is_unspecified());
+                add(binding.port, published(address, &host, binding.port));
+            }
+        }
+        for text in &container.config.exposed_ports {
+            // A range stays one.
+            let is_known = |port: &Port| known.contains(port);
+            if text.contains('-') || !network::exposed(text).iter().any(is_known) {
+                texts.push(text::sanitise(text).into_owned());
+            }
+        }
+        texts.join(" ")
+    }
+
+    /// What it runs, as one line.
+    fn command_text(&self) -> String {
+        let config = &self.summary.container.config;
+        let words = config.entrypoint.iter().chain(&config.cmd);
+        let words: Vec<_> = words.map(String::as_str).collect();
+        text::sanitise(&words.join(" ")).into_owned()
     }
 
     /// A sign one column wide, different for each state also without colour.
@@ -178,19 +300,24 @@ impl Row for ContainerRow {
     const COLUMNS: &'static [Column] = &[
         Column { title: "", width: 1, grows: false, right: false, sorts: false },
         Column { title: "NAME", width: 12, grows: true, right: false, sorts: true },
-        Column { title: "STATUS", width: 12, grows: false, right: false, sorts: true },
+        Column { title: "STATUS", width: 12, grows: true, right: false, sorts: true },
         Column { title: "CPU%", width: 6, grows: false, right: true, sorts: true },
-        Column { title: "MEM", width: 6, grows: false, right: true, sorts: true },
+        Column { title: "MEM", width: 9, grows: true, right: true, sorts: true },
         Column { title: "IMAGE", width: 10, grows: true, right: false, sorts: true },
         Column { title: "AGE", width: 4, grows: false, right: true, sorts: true },
-        Column { title: "PROJECT", width: 8, grows: true, right: false, sorts: true },
-        Column { title: "NET IN/OUT", width: 11, grows: false, right: true, sorts: true },
-        Column { title: "READ/WRITE", width: 11, grows: false, right: true, sorts: true },
-        Column { title: "TASKS", width: 6, grows: false, right: true, sorts: true },
+        Column { title: "HEALTH", width: 9, grows: true, right: false, sorts: true },
         Column { title: "RESTARTS", width: 9, grows: false, right: true, sorts: true },
         Column { title: "PORTS", width: 8, grows: true, right: false, sorts: true },
+        Column { title: "NET IN/OUT", width: 11, grows: false, right: true, sorts: true },
+        Column { title: "READ/WRITE", width: 11, grows: false, right: true, sorts: true },
+        Column { title: "PIDS", width: 5, grows: false, right: true, sorts: true },
+        Column { title: "PROJECT", width: 8, grows: true, right: false, sorts: true },
+        Column { title: "COMMAND", width: 10, grows: true, right: false, sorts: true },
+        Column { title: "ID", width: 12, grows: false, right: false, sorts: true },
     ];
-    const EXTRA: usize = PROJECT;
+    const EXTRA: usize = HEALTH;
+    const OFF: &'static [usize] = &[COMMAND, ID];
+    const REST: &'static str = "no project";
 
     fn key(&self) -> ContainerId {
         self.id().clone()
@@ -201,9 +328,11 @@ impl Row for ContainerRow {
         match column {
             SIGN => self.sign(context.glyphs).into(),
             NAME => self.name(),
-            STATUS => self.status_text(context),
+            STATUS => text::fit(&self.status_text(context), STATUS_WIDTH)
+                .into_owned()
+                .into(),
             CPU => self.cpu.map_or("".into(), |cpu| format!("{cpu:.1}").into()),
-            MEMORY => self.memory.map_or("".into(), |m| text::bytes(m).into()),
+            MEMORY => self.memory_text().into(),
             IMAGE => text::sanitise(&container.config.image),
             AGE => text::age(context.now.as_second() - container.created.as_second()).into(),
             PROJECT => text::sanitise(self.project().unwrap_or_default()),
@@ -214,20 +343,23 @@ impl Row for ContainerRow {
                 0 => "".into(),
                 count => count.to_string().into(),
             },
-            PORTS => text::sanitise(&container.config.exposed_ports.join(" "))
-                .into_owned()
-                .into(),
+            HEALTH => self.health_text().into(),
+            PORTS => self.ports_text().into(),
+            COMMAND => self.command_text().into(),
+            ID => self.id().short().into(),
             _ => "".into(),
         }
     }
 
     fn role(&self, column: usize) -> Role {
         match column {
-            SIGN | STATUS => self.state_role(),
+            SIGN | STATUS | HEALTH => self.state_role(),
             CPU if self.cpu.is_some_and(|cpu| cpu >= 90.0) => Role::Bad,
             CPU if self.cpu.is_some_and(|cpu| cpu >= 50.0) => Role::Warning,
+            MEMORY if self.memory_share() >= 95 => Role::Bad,
+            MEMORY if self.memory_share() >= 80 => Role::Warning,
             RESTARTS => Role::Warning,
-            IMAGE | AGE | PROJECT | PORTS => Role::Dim,
+            IMAGE | AGE | PROJECT | PORTS | COMMAND | ID => Role::Dim,
             _ => Role::Text,
         }
     }
@@ -254,10 +386,37 @@ impl Row for ContainerRow {
                 let count = |row: &Self| row.summary.state.restart_count;
                 count(other).cmp(&count(self))
             }
-            PORTS => a.config.exposed_ports.cmp(&b.config.exposed_ports),
+            HEALTH => health_rank(self.health()).cmp(&health_rank(other.health())),
+            // What has none comes last.
+            PORTS => {
+                let ports = |row: &Self| Some(row.ports_text()).filter(|ports| !ports.is_empty());
+                let (a, b) = (ports(self), ports(other));
+                (a.is_none(), a).cmp(&(b.is_none(), b))
+            }
+            COMMAND => self.command_text().cmp(&other.command_text()),
+            ID => self.id().cmp(other.id()),
             _ => Ordering::Equal,
         }
         .then_with(|| a.name.cmp(&b.name))
+    }
+
+    fn group(&self) -> Option<&str> {
+        self.project()
+    }
+
+    fn together(rows: &[&Self], column: usize) -> String {
+        let live = rows.iter().filter(|row| row.status().is_live());
+        match column {
+            NAME => format!("{}/{}", live.count(), rows.len()),
+            // Of nothing that runs there is no sum.
+            _ if live.count() == 0 => String::new(),
+            CPU => {
+                let sum: f32 = rows.iter().filter_map(|row| row.cpu).sum();
+                format!("{:.1}", sum.max(0.0))
+            }
+            MEMORY => text::bytes(rows.iter().filter_map(|row| row.memory).sum()),
+            _ => String::new(),
+        }
     }
 
     fn matches(&self, term: &Term) -> bool {
@@ -289,6 +448,25 @@ impl Row for ContainerRow {
                 text::contains(&container.config.image, &whole)
             }
         }
+    }
+}
+
+/// `8080->80/tcp`, with the host's address where it is one of many.
+fn published(address: Option<IpAddr>, host: &str, port: Port) -> String {
+    match address {
+        None => format!("{host}->{port}"),
+        Some(IpAddr::V4(ip)) => format!("{ip}:{host}->{port}"),
+        Some(IpAddr::V6(ip)) => format!("[{ip}]:{host}->{port}"),
+    }
+}
+
+/// What needs a look first; what is not probed last.
+fn health_rank(health: Option<HealthStatus>) -> u8 {
+    match health {
+        Some(HealthStatus::Unhealthy) => 0,
+        Some(HealthStatus::Starting) => 1,
+        Some(HealthStatus::Healthy) => 2,
+        None => 3,
     }
 }
 

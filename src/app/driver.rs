@@ -16,10 +16,10 @@ use super::command::Commands;
 use super::config::Config;
 use super::jobs::Report;
 use super::key::Key;
-use super::perform::Performer;
+use super::perform::{Performer, UserFiles};
 use super::subscribe::{Context, Streams};
 use super::terminal::{self, Terminal};
-use super::{Effect, Mouse, MouseKind, Msg, State, Sub, subscriptions, update};
+use super::{Effect, Mouse, MouseKind, Msg, State, Sub, looks, subscriptions, update};
 use crate::engine::Engine;
 use crate::engine::credentials::Store;
 use crate::engine::error::{Attempt, Result};
@@ -76,7 +76,10 @@ pub(super) async fn run(
         tokio::runtime::Handle::current(),
         reports,
         credentials,
-        config.history.clone(),
+        UserFiles {
+            pulled: config.history.clone(),
+            lists: config.lists.clone(),
+        },
         commands,
     );
     let (width, height) = terminal::size();
@@ -84,6 +87,7 @@ pub(super) async fn run(
     state.mouse = config.mouse;
     state.pulled.clone_from(&config.pulled);
     state.detached = detached;
+    looks::restore(&mut state, &config.looks);
     if let Some(target) = config.explore.clone() {
         state.explore(target, true);
     }
@@ -261,6 +265,7 @@ impl Driver {
         match effect {
             Effect::Start(id, request) => self.performer.start(id, request),
             Effect::Remember(name) => self.performer.remember(name),
+            Effect::KeepLists(text) => self.performer.keep_lists(text),
             Effect::Cancel(id) => self.performer.cancel(id),
             Effect::Query { id, query, after } => self.performer.query(id, query, after),
             Effect::Copy(text) => {

@@ -242,7 +242,11 @@ pub fn documentation() -> String {
             scope.id()
         );
         for entry in ACTIONS.iter().filter(|e| e.scope == *scope) {
-            let keys: Vec<_> = map.keys(entry.action).map(|k| format!("`{k}`")).collect();
+            let keys: Vec<_> = map
+                .keys(entry.action)
+                // In a table a bar would end the cell.
+                .map(|key| format!("`{}`", key.to_string().replace('|', "\\|")))
+                .collect();
             let _ = writeln!(
                 page,
                 "| {} | {} | `{}` |",

@@ -1,12 +1,19 @@
-//! The list behind every object pane: columns, sort, filter, marks, cursor and scroll position. What a row is, its screen says.
+//! The list behind every object pane: columns, sort, groups, filter, marks, cursor and scroll position. What a row is, its screen
+//! says.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
+use super::columns::Choices;
+use super::document::Fold;
 use super::role::{Glyphs, Role};
 use super::text;
 use crate::engine::model::Timestamp;
+
+pub use super::columns::Column;
+pub use super::filter::{Filter, Term};
 
 /// What a row may look at to describe itself.
 #[derive(Debug, Clone, Copy)]
@@ -17,21 +24,6 @@ pub struct Context {
     pub glyphs: Glyphs,
 }
 
-/// A column of a list.
-#[derive(Debug, Clone, Copy)]
-pub struct Column {
-    /// Title.
-    pub title: &'static str,
-    /// Columns it needs at least.
-    pub width: u16,
-    /// It grows when there is room, up to its content.
-    pub grows: bool,
-    /// Numbers stand at the right.
-    pub right: bool,
-    /// A list can be sorted by it.
-    pub sorts: bool,
-}
-
 /// One object of a list.
 pub trait Row {
     /// What it is known by while its other data change.
@@ -40,6 +32,10 @@ pub trait Row {
     const COLUMNS: &'static [Column];
     /// Columns from this one on are shown only where all before them have the room that they want.
     const EXTRA: usize = usize::MAX;
+    /// Columns that are shown only when somebody has chosen them.
+    const OFF: &'static [usize] = &[];
+    /// What the heading of rows that belong to nothing says.
+    const REST: &'static str = "the others";
 
     /// Its key.
     fn key(&self) -> Self::Key;
@@ -51,84 +47,80 @@ pub trait Row {
     fn compare(&self, other: &Self, column: usize) -> Ordering;
     /// Whether a word of the filter fits.
     fn matches(&self, term: &Term) -> bool;
-}
-
-/// One word of a filter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Term {
-    /// `status`, `image`, `label` … of `field:value`.
-    pub field: Option<String>,
-    /// What is looked for.
-    pub value: String,
-    /// `!` in front: must not fit.
-    pub negated: bool,
-}
-
-impl Term {
-    /// `name`, or `name=value`.
-    #[must_use]
-    pub fn fits_label(&self, labels: &BTreeMap<String, String>) -> bool {
-        let (name, value) = match self.value.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (self.value.as_str(), None),
-        };
-        let found = labels.get(name);
-        found.is_some_and(|found| value.is_none_or(|value| found == value))
+    /// What it belongs to, where a list is grouped; `None`: to nothing.
+    fn group(&self) -> Option<&str> {
+        None
+    }
+    /// The text of a heading's cell: what all its rows come to together.
+    fn together(_rows: &[&Self], _column: usize) -> String {
+        String::new()
     }
 }
 
-/// A filter: all words must fit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// As typed.
-    pub text: String,
-    terms: Vec<Term>,
+/// The line above the rows of a group.
+#[derive(Debug)]
+pub struct Heading<'a, R> {
+    /// What its rows belong to; `None`: to nothing.
+    pub name: Option<&'a str>,
+    /// Its rows are not shown.
+    pub is_folded: bool,
+    /// Its rows that pass the filter.
+    pub rows: Vec<&'a R>,
 }
 
-impl Filter {
-    /// Reads what was typed. Everything is a filter; there are no errors.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        let term = |word: &str| {
-            let (negated, word) = match word.strip_prefix('!') {
-                Some(rest) => (true, rest),
-                None => (false, word),
-            };
-            let (field, value) = match word.split_once(':') {
-                Some((field, value)) if !field.is_empty() => (Some(field.to_lowercase()), value),
-                _ => (None, word),
-            };
-            (!value.is_empty()).then(|| Term {
-                field,
-                value: value.to_owned(),
-                negated,
-            })
-        };
-        Self {
-            text: text.to_owned(),
-            terms: text.split_whitespace().filter_map(term).collect(),
-        }
-    }
+/// A line of a list.
+#[derive(Debug)]
+pub enum Line<'a, R> {
+    /// An object.
+    Row(&'a R),
+    /// The beginning of a group.
+    Heading(Heading<'a, R>),
+}
 
-    fn admits<R: Row>(&self, row: &R) -> bool {
-        self.terms.iter().all(|t| row.matches(t) != t.negated)
-    }
+/// The same, by place: in the rows, and in the groups.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    Row(usize),
+    Heading(usize),
+}
+
+/// What the cursor is on while everything else changes.
+#[derive(Debug)]
+enum Chosen<K> {
+    Row(K),
+    Heading(Option<String>),
+}
+
+/// Rows that belong together.
+#[derive(Debug, Clone)]
+struct Group {
+    name: Option<String>,
+    /// Where they are in the order.
+    range: Range<usize>,
 }
 
 /// Rows, and how they are looked at.
 #[derive(Debug, Clone)]
 pub struct List<R: Row> {
     rows: Vec<R>,
-    /// Indices into `rows`: filtered and sorted.
+    /// Indices into `rows`: filtered and sorted, group by group.
     order: Vec<usize>,
-    /// Position in `order`.
+    /// What the order is cut into, if it is.
+    groups: Vec<Group>,
+    /// What is shown: rows, and headings if there are groups.
+    lines: Vec<At>,
+    /// Position in `lines`.
     cursor: usize,
     /// First position shown.
     offset: usize,
-    /// Rows that fit on the screen.
+    /// Lines that fit on the screen.
     height: usize,
+    choices: Choices,
     sort: usize,
     reversed: bool,
+    grouped: bool,
+    /// Groups that show no rows.
+    folded: BTreeSet<Option<String>>,
     filter: Filter,
     marks: BTreeSet<R::Key>,
     /// Rows outside of the filter that are left out anyway (hidden stopped containers).
@@ -142,11 +134,16 @@ impl<R: Row> List<R> {
         Self {
             rows: Vec::new(),
             order: Vec::new(),
+            groups: Vec::new(),
+            lines: Vec::new(),
             cursor: 0,
             offset: 0,
             height: 1,
+            choices: Choices::new(R::COLUMNS, R::OFF),
             sort,
             reversed,
+            grouped: false,
+            folded: BTreeSet::new(),
             filter: Filter::default(),
             marks: BTreeSet::new(),
             hidden: |_| false,
@@ -155,7 +152,7 @@ impl<R: Row> List<R> {
 
     /// New data. The cursor stays on its object; if that is gone, where it was. Marks of what is gone go too.
     pub fn replace(&mut self, rows: Vec<R>) {
-        let chosen = self.selected().map(Row::key);
+        let chosen = self.chosen();
         self.rows = rows;
         let keys: BTreeSet<_> = self.rows.iter().map(Row::key).collect();
         self.marks.retain(|key| keys.contains(key));
@@ -164,17 +161,18 @@ impl<R: Row> List<R> {
 
     /// Changes rows in place, for what comes often (figures). Sorts again if the order depends on it.
     pub fn update(&mut self, change: impl FnMut(&mut R)) {
-        let chosen = self.selected().map(Row::key);
+        let chosen = self.chosen();
         self.rows.iter_mut().for_each(change);
         self.arrange(chosen);
     }
 
-    fn arrange(&mut self, chosen: Option<R::Key>) {
+    fn arrange(&mut self, chosen: Option<Chosen<R::Key>>) {
         let Self {
             rows,
             order,
             filter,
             hidden,
+            grouped,
             ..
         } = self;
         order.clear();
@@ -185,44 +183,128 @@ impl<R: Row> List<R> {
                 .map(|(index, _)| index),
         );
         let (sort, reversed) = (self.sort, self.reversed);
+        let by_column = |a: &R, b: &R| {
+            let order = a.compare(b, sort);
+            let order = if reversed { order.reverse() } else { order };
+            order.then_with(|| a.key().cmp(&b.key()))
+        };
+        // What belongs to nothing comes last.
+        let by_group = |a: &R, b: &R| {
+            let (a, b) = (a.group(), b.group());
+            (a.is_none(), a).cmp(&(b.is_none(), b))
+        };
+        let by_all = |a: &R, b: &R| {
+            let by_group = if *grouped {
+                by_group(a, b)
+            } else {
+                Ordering::Equal
+            };
+            by_group.then_with(|| by_column(a, b))
+        };
         order.sort_by(|a, b| match (rows.get(*a), rows.get(*b)) {
-            (Some(a), Some(b)) => {
-                let by_column = a.compare(b, sort);
-                let by_column = if reversed {
-                    by_column.reverse()
-                } else {
-                    by_column
-                };
-                by_column.then_with(|| a.key().cmp(&b.key()))
-            }
+            (Some(a), Some(b)) => by_all(a, b),
             _ => Ordering::Equal,
         });
-        let at = chosen.and_then(|key| self.visible().position(|row| row.key() == key));
+        self.cut();
+        let at = chosen.and_then(|chosen| self.position(&chosen));
         self.cursor = at.unwrap_or(self.cursor);
         self.keep_in_view();
     }
 
+    /// Cuts the order into groups, and says what is shown of it.
+    fn cut(&mut self) {
+        self.groups.clear();
+        self.lines.clear();
+        if !self.grouped {
+            self.lines.extend(self.order.iter().copied().map(At::Row));
+            return;
+        }
+        let group_at = |at: usize| self.order.get(at).and_then(|i| self.rows.get(*i)?.group());
+        let mut start = 0;
+        while start < self.order.len() {
+            let name = group_at(start);
+            let same = (start..self.order.len()).take_while(|at| group_at(*at) == name);
+            let range = start..start + same.count();
+            start = range.end;
+            let name = name.map(ToOwned::to_owned);
+            self.lines.push(At::Heading(self.groups.len()));
+            if !self.folded.contains(&name) {
+                let shown = self.order.get(range.clone()).unwrap_or_default();
+                self.lines.extend(shown.iter().copied().map(At::Row));
+            }
+            self.groups.push(Group { name, range });
+        }
+    }
+
+    /// What the cursor is on.
+    fn chosen(&self) -> Option<Chosen<R::Key>> {
+        Some(match self.lines.get(self.cursor)? {
+            At::Row(index) => Chosen::Row(self.rows.get(*index)?.key()),
+            At::Heading(group) => Chosen::Heading(self.groups.get(*group)?.name.clone()),
+        })
+    }
+
+    /// Where something is; a row that is folded away is at its heading.
+    fn position(&self, chosen: &Chosen<R::Key>) -> Option<usize> {
+        let heading = |name: Option<&str>| {
+            self.lines.iter().position(|line| match line {
+                At::Heading(group) => {
+                    let group = self.groups.get(*group);
+                    group.is_some_and(|group| group.name.as_deref() == name)
+                }
+                At::Row(_) => false,
+            })
+        };
+        match chosen {
+            Chosen::Heading(name) => heading(name.as_deref()),
+            Chosen::Row(key) => {
+                let index = self.rows.iter().position(|row| row.key() == *key)?;
+                let is = |line: &At| matches!(line, At::Row(at) if *at == index);
+                let folded = || heading(self.rows.get(index)?.group());
+                let passes = self.order.contains(&index);
+                let shown = self.lines.iter().position(is);
+                shown.or_else(|| folded().filter(|_| self.grouped && passes))
+            }
+        }
+    }
+
     fn keep_in_view(&mut self) {
-        self.cursor = self.cursor.min(self.order.len().saturating_sub(1));
-        let last_offset = self.order.len().saturating_sub(self.height);
+        self.cursor = self.cursor.min(self.lines.len().saturating_sub(1));
+        let last_offset = self.lines.len().saturating_sub(self.height);
         self.offset = self
             .offset
             .clamp((self.cursor + 1).saturating_sub(self.height), self.cursor)
             .min(last_offset);
     }
 
-    /// Rows that pass the filter, in order.
+    /// Rows that pass the filter, in order; also those that are folded away.
     pub fn visible(&self) -> impl ExactSizeIterator<Item = &R> + '_ {
         // An index is always valid; the first row stands in so that the iterator keeps its exact size.
         self.order.iter().map(|index| &self.rows[*index])
     }
 
-    /// The rows on the screen, with their position.
-    pub fn window(&self) -> impl Iterator<Item = (usize, &R)> + '_ {
-        self.visible()
-            .enumerate()
+    /// The lines on the screen, with their position.
+    pub fn window(&self) -> impl Iterator<Item = (usize, Line<'_, R>)> + '_ {
+        let lines = self.lines.iter().enumerate();
+        lines
             .skip(self.offset)
             .take(self.height)
+            .filter_map(|(position, at)| Some((position, self.line(*at)?)))
+    }
+
+    fn line(&self, at: At) -> Option<Line<'_, R>> {
+        Some(match at {
+            At::Row(index) => Line::Row(self.rows.get(index)?),
+            At::Heading(group) => {
+                let group = self.groups.get(group)?;
+                let rows = self.order.get(group.range.clone())?.iter();
+                Line::Heading(Heading {
+                    name: group.name.as_deref(),
+                    is_folded: self.folded.contains(&group.name),
+                    rows: rows.filter_map(|index| self.rows.get(*index)).collect(),
+                })
+            }
+        })
     }
 
     /// All rows, in the order in which they came.
@@ -236,10 +318,10 @@ impl<R: Row> List<R> {
         self.rows.len()
     }
 
-    /// How many pass the filter.
+    /// How many lines there are: rows that pass the filter and are not folded away, and headings.
     #[must_use]
     pub fn shown(&self) -> usize {
-        self.order.len()
+        self.lines.len()
     }
 
     /// Position of the cursor.
@@ -254,20 +336,34 @@ impl<R: Row> List<R> {
         self.offset
     }
 
-    /// The row under the cursor.
+    /// The row under the cursor; `None` also where that is on a heading.
     #[must_use]
     pub fn selected(&self) -> Option<&R> {
-        self.rows.get(*self.order.get(self.cursor)?)
+        match self.lines.get(self.cursor)? {
+            At::Row(index) => self.rows.get(*index),
+            At::Heading(_) => None,
+        }
     }
 
-    /// What an action is for: the marked rows, or the one under the cursor.
+    /// The heading under the cursor.
+    #[must_use]
+    pub fn heading(&self) -> Option<Heading<'_, R>> {
+        match self.line(*self.lines.get(self.cursor)?)? {
+            Line::Heading(heading) => Some(heading),
+            Line::Row(_) => None,
+        }
+    }
+
+    /// What an action is for: the marked rows, or the one under the cursor, or all that are under its heading.
     #[must_use]
     pub fn targets(&self) -> Vec<&R> {
-        if self.marks.is_empty() {
-            self.selected().into_iter().collect()
-        } else {
+        if !self.marks.is_empty() {
             let marked = |row: &&R| self.marks.contains(&row.key());
-            self.rows.iter().filter(marked).collect()
+            return self.rows.iter().filter(marked).collect();
+        }
+        match self.heading() {
+            Some(heading) => heading.rows,
+            None => self.selected().into_iter().collect(),
         }
     }
 
@@ -279,7 +375,7 @@ impl<R: Row> List<R> {
 
     /// Goes to an object, if it is shown.
     pub fn select_key(&mut self, key: &R::Key) {
-        let at = self.visible().position(|row| row.key() == *key);
+        let at = self.position(&Chosen::Row(key.clone()));
         self.select(at.unwrap_or(self.cursor));
     }
 
@@ -290,7 +386,7 @@ impl<R: Row> List<R> {
 
     /// Moves what is shown under a cursor that moves only if it would leave the screen (the mouse wheel).
     pub fn scroll(&mut self, rows: isize) {
-        let last_offset = self.order.len().saturating_sub(self.height);
+        let last_offset = self.lines.len().saturating_sub(self.height);
         self.offset = self.offset.saturating_add_signed(rows).min(last_offset);
         let last = (self.offset + self.height).saturating_sub(1);
         self.cursor = self.cursor.clamp(self.offset, last.max(self.offset));
@@ -322,16 +418,19 @@ impl<R: Row> List<R> {
         }
         self.reversed = self.sort == column && !self.reversed;
         self.sort = column;
-        let chosen = self.selected().map(Row::key);
+        let chosen = self.chosen();
         self.arrange(chosen);
     }
 
-    /// Sorts by the next column that sorts.
+    /// Sorts by the next of the chosen columns that sorts.
     pub fn sort_next(&mut self) {
-        let columns = R::COLUMNS.len();
-        let next = (1..=columns)
-            .map(|step| (self.sort + step) % columns)
-            .find(|c| R::COLUMNS.get(*c).is_some_and(|c| c.sorts));
+        let sorts = |column: &usize| R::COLUMNS.get(*column).is_some_and(|c| c.sorts);
+        let all = self.choices.shown().filter(sorts);
+        let later = all
+            .clone()
+            .skip_while(|column| *column != self.sort)
+            .skip(1);
+        let next = later.chain(all).next();
         if let Some(next) = next.filter(|next| *next != self.sort) {
             self.sort_by(next);
         }
@@ -350,29 +449,86 @@ impl<R: Row> List<R> {
 
     /// Another filter.
     pub fn set_filter(&mut self, filter: Filter) {
-        let chosen = self.selected().map(Row::key);
+        let chosen = self.chosen();
         self.filter = filter;
         self.arrange(chosen);
     }
 
     /// Leaves rows out, filter or not.
     pub fn set_hidden(&mut self, hidden: fn(&R) -> bool) {
-        let chosen = self.selected().map(Row::key);
+        let chosen = self.chosen();
         self.hidden = hidden;
         self.arrange(chosen);
     }
 
-    /// Marks the row under the cursor, or takes its mark away, and goes down one.
-    pub fn toggle_mark(&mut self) {
-        if let Some(key) = self.selected().map(Row::key) {
-            if !self.marks.remove(&key) {
-                self.marks.insert(key);
-            }
-            self.step(1);
-        }
+    /// Whether rows stand under headings.
+    #[must_use]
+    pub fn is_grouped(&self) -> bool {
+        self.grouped
     }
 
-    /// Marks all that are shown; if they all are, none.
+    /// Puts rows under headings, or takes the headings away.
+    pub fn set_grouped(&mut self, grouped: bool) {
+        let chosen = self.chosen();
+        self.grouped = grouped;
+        self.arrange(chosen);
+    }
+
+    /// Folds or unfolds the group of the heading under the cursor; folding from one of its rows goes to its heading. False if there is
+    /// nothing to fold.
+    pub fn fold(&mut self, fold: Fold) -> bool {
+        let Some(At::Heading(group)) = self.lines.get(self.cursor) else {
+            let group = self.selected().filter(|_| self.grouped).map(Row::group);
+            let heading = group.map(|group| Chosen::Heading(group.map(ToOwned::to_owned)));
+            let at = heading.filter(|_| fold == Fold::Close);
+            let at = at.and_then(|heading| self.position(&heading));
+            self.select(at.unwrap_or(self.cursor));
+            return at.is_some();
+        };
+        let Some(name) = self.groups.get(*group).map(|group| group.name.clone()) else {
+            return false;
+        };
+        let closes = match fold {
+            Fold::Toggle => !self.folded.contains(&name),
+            Fold::Open => false,
+            Fold::Close => true,
+        };
+        if closes {
+            self.folded.insert(name);
+        } else {
+            self.folded.remove(&name);
+        }
+        let chosen = self.chosen();
+        self.arrange(chosen);
+        true
+    }
+
+    /// Folds all groups; if they all are, unfolds them.
+    pub fn fold_all(&mut self) {
+        let all: BTreeSet<_> = self.groups.iter().map(|g| g.name.clone()).collect();
+        let open = all.iter().any(|name| !self.folded.contains(name));
+        let chosen = self.chosen();
+        self.folded = if open { all } else { BTreeSet::new() };
+        self.arrange(chosen);
+    }
+
+    /// Marks what is under the cursor, or takes its mark away, and goes down one. A heading stands for all of its rows.
+    pub fn toggle_mark(&mut self) {
+        let keys: Vec<_> = match self.heading() {
+            Some(heading) => heading.rows.into_iter().map(Row::key).collect(),
+            None => self.selected().map(Row::key).into_iter().collect(),
+        };
+        if keys.iter().all(|key| self.marks.contains(key)) {
+            for key in &keys {
+                self.marks.remove(key);
+            }
+        } else {
+            self.marks.extend(keys);
+        }
+        self.step(1);
+    }
+
+    /// Marks all that pass the filter; if they all are, none.
     pub fn toggle_all(&mut self) {
         let all: BTreeSet<_> = self.visible().map(Row::key).collect();
         if self.marks == all {
@@ -404,77 +560,30 @@ impl<R: Row> List<R> {
     /// `3/20`, or `20` without a filter.
     #[must_use]
     pub fn count(&self) -> String {
-        if self.shown() == self.total() {
-            self.total().to_string()
-        } else {
-            format!("{}/{}", self.shown(), self.total())
+        match (self.order.len(), self.total()) {
+            (all, total) if all == total => total.to_string(),
+            (some, total) => format!("{some}/{total}"),
         }
     }
 
-    /// Where the columns are in so many columns of screen: index, first column, width. The last are dropped first.
+    /// Where the columns are in so many columns of screen: see [`Choices::places`].
     #[must_use]
     pub fn columns(&self, width: u16, context: Context) -> Vec<(usize, u16, u16)> {
-        let content = |index: usize| {
+        self.choices.places(width, R::EXTRA, |index| {
             let cells = self.rows.iter().map(|row| row.cell(index, context));
             let widest = cells.map(|cell| text::width(&cell)).max().unwrap_or(0);
             u16::try_from(widest).unwrap_or(u16::MAX)
-        };
-        // Index, width, and the width that it would like to have.
-        let mut granted: Vec<(usize, u16, u16)> = Vec::new();
-        let (mut used, mut named) = (0_u16, 0);
-        for (index, column) in R::COLUMNS.iter().enumerate() {
-            let gap = u16::from(!granted.is_empty());
-            let rest = width.saturating_sub(used).saturating_sub(gap);
-            // A column that grows also shrinks, when all that it holds is short.
-            let (least, most) = if column.grows {
-                let title = u16::try_from(column.title.len()).unwrap_or(u16::MAX);
-                let most = content(index).max(title.saturating_add(1));
-                (most.min(column.width), most)
-            } else {
-                (column.width, column.width)
-            };
-            if index >= R::EXTRA {
-                if content(index) == 0 {
-                    continue;
-                }
-                let wished: u16 = granted.iter().map(|(_, has, wants)| wants - has).sum();
-                if rest < least.saturating_add(wished) {
-                    break;
-                }
-            }
-            if rest < least {
-                // Whatever the width: the name, cut.
-                if column.grows && named == 0 {
-                    granted.push((index, rest, rest));
-                    used = width;
-                }
-                break;
-            }
-            named += usize::from(column.grows);
-            used += gap + least;
-            granted.push((index, least, most));
-        }
-        // Growing columns take what is left, each up to its content, the first first.
-        let mut rest = width.saturating_sub(used);
-        for (_, has, wants) in &mut granted {
-            let more = wants.saturating_sub(*has).min(rest);
-            *has += more;
-            rest -= more;
-        }
-        // What nobody needs goes to the first growing column, so that the others stand at the right border.
-        let grows = |index: usize| R::COLUMNS.get(index).is_some_and(|c| c.grows);
-        if let Some((_, has, _)) = granted.iter_mut().find(|(index, ..)| grows(*index)) {
-            *has += rest;
-        }
-        let mut x = 0;
-        granted
-            .into_iter()
-            .map(|(index, width, _)| {
-                let start = x;
-                x += width + 1;
-                (index, start, width)
-            })
-            .collect()
+        })
+    }
+
+    /// Which columns are shown, and their order.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
+    /// The same, to be changed.
+    pub fn choices_mut(&mut self) -> &mut Choices {
+        &mut self.choices
     }
 }
 
@@ -512,6 +621,18 @@ pub trait Listing {
     fn set_filter(&mut self, filter: Filter);
     /// [`List::columns`].
     fn columns(&self, width: u16, context: Context) -> Vec<(usize, u16, u16)>;
+    /// [`List::choices`].
+    fn choices(&self) -> &Choices;
+    /// [`List::choices_mut`].
+    fn choices_mut(&mut self) -> &mut Choices;
+    /// [`List::is_grouped`].
+    fn is_grouped(&self) -> bool;
+    /// [`List::set_grouped`].
+    fn set_grouped(&mut self, grouped: bool);
+    /// [`List::fold`].
+    fn fold(&mut self, fold: Fold) -> bool;
+    /// [`List::fold_all`].
+    fn fold_all(&mut self);
 }
 
 /// Hands each on to the list's own method.
@@ -535,6 +656,12 @@ impl<R: Row> Listing for List<R> {
         &mut self toggle_all();
         &mut self clear_marks() -> bool;
         &mut self set_filter(filter: Filter);
+        &mut self set_grouped(grouped: bool);
+        &mut self choices_mut() -> &mut Choices;
+        &mut self fold(fold: Fold) -> bool;
+        &mut self fold_all();
+        & self choices() -> &Choices;
+        & self is_grouped() -> bool;
         & self height() -> usize;
         & self shown() -> usize;
         & self offset() -> usize;
@@ -580,6 +707,9 @@ mod tests {
         }
         fn role(&self, _: usize) -> Role {
             Role::Text
+        }
+        fn group(&self) -> Option<&str> {
+            self.0.starts_with('p').then_some("p")
         }
         fn compare(&self, other: &Self, column: usize) -> Ordering {
             if column == 0 {
@@ -672,6 +802,36 @@ mod tests {
         assert_eq!(list.marked(), 1);
         list.toggle_all();
         assert_eq!(list.marked(), 0);
+    }
+
+    #[test]
+    fn groups_are_cut_folded_and_walked_over() {
+        let mut list = list();
+        list.set_height(9);
+        list.select_key(&"pear");
+        list.set_grouped(true);
+        let lines = |list: &List<Fruit>| {
+            let line = |line: Line<'_, Fruit>| match line {
+                Line::Row(row) => row.0.to_owned(),
+                Line::Heading(h) => format!("{}:{}", h.name.unwrap_or(Fruit::REST), h.rows.len()),
+            };
+            let lines = list.window().map(|(_, at)| line(at));
+            lines.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(lines(&list), "p:2 pear plum the others:2 apple fig");
+        assert_eq!(list.selected().map(|f| f.0), Some("pear"));
+        // What is folded away is found at its heading, and still counts.
+        assert!(list.fold(Fold::Close) && list.fold(Fold::Close));
+        assert_eq!(lines(&list), "p:2 the others:2 apple fig");
+        assert_eq!(list.count(), "4");
+        list.select_key(&"plum");
+        assert_eq!(list.targets().len(), 2);
+        list.toggle_mark();
+        assert_eq!((list.marked(), list.cursor()), (2, 1));
+        assert!(list.fold(Fold::Toggle));
+        assert_eq!(lines(&list), "p:2 the others:2");
+        list.set_grouped(false);
+        assert_eq!(lines(&list), "apple fig pear plum");
     }
 
     #[test]

@@ -10,11 +10,13 @@
 
 pub mod action;
 pub mod ansi;
+pub mod columns;
 pub mod command;
 pub mod containers;
 pub mod document;
 pub mod explorer;
 pub mod figures;
+pub mod filter;
 pub mod form;
 pub mod images;
 pub mod jobs;
@@ -23,6 +25,7 @@ pub mod keymap;
 pub mod layout;
 pub mod list;
 pub mod logs;
+pub mod looks;
 pub mod networks;
 pub mod overlay;
 pub mod progress;
@@ -220,6 +223,8 @@ pub enum Effect {
     },
     /// Put a text into the user's clipboard.
     Copy(String),
+    /// Keep how lists are looked at for the next time: see [`looks::text`].
+    KeepLists(String),
     /// Keep a name that was pulled for the next time.
     Remember(String),
     /// Type into a shell.
@@ -924,6 +929,11 @@ impl State {
     #[must_use]
     pub fn action(&self, key: Key) -> Option<Action> {
         self.settings.keymap.action(&self.scopes(), key)
+    }
+
+    /// What a key does in the list of the pane.
+    fn action_in_list(&self, key: Key) -> Option<Action> {
+        self.settings.keymap.action(&[Scope::List], key)
     }
 
     /// How many containers run.

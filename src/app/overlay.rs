@@ -32,6 +32,8 @@ pub enum Overlay {
     Form(Form),
     /// What a prune takes.
     Prune(Prune),
+    /// Which columns the list shows.
+    Columns(Cursor),
     /// A message in full.
     Message {
         /// Title.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -47,10 +47,20 @@ pub(super) struct Performer {
     /// Held by every job until it has ended.
     alive: Sender<()>,
     ended: Receiver<()>,
-    /// Where names that were pulled are kept.
-    pulled: Option<PathBuf>,
+    kept: UserFiles,
+    /// What is to be written last of how lists are looked at.
+    looks: Arc<Mutex<Option<String>>>,
     /// Reads the command lines of dialogs.
     commands: Commands,
+}
+
+/// Files of the user in which something is kept from one time to the next.
+#[derive(Debug, Clone, Default)]
+pub(super) struct UserFiles {
+    /// Names that were pulled.
+    pub(super) pulled: Option<PathBuf>,
+    /// How lists are looked at.
+    pub(super) lists: Option<PathBuf>,
 }
 
 /// Jobs that run at once; the others wait for their turn.
@@ -66,7 +76,7 @@ impl Performer {
         handle: Handle,
         reports: Sender<Msg>,
         credentials: Store,
-        pulled: Option<PathBuf>,
+        kept: UserFiles,
         commands: Commands,
     ) -> Self {
         let (alive, ended) = mpsc::channel(1);
@@ -79,7 +89,8 @@ impl Performer {
             turns: Arc::new(Semaphore::new(JOBS)),
             alive,
             ended,
-            pulled,
+            kept,
+            looks: Arc::default(),
             commands,
         }
     }
@@ -160,13 +171,35 @@ impl Performer {
 
     /// Keeps a name that was pulled; a history that cannot be kept is not worth a message.
     pub(super) fn remember(&self, name: String) {
-        let Some(path) = self.pulled.clone() else {
+        let Some(path) = self.kept.pulled.clone() else {
             return;
         };
         self.handle.spawn_blocking(move || {
             if let Err(error) = remember(&path, &name) {
                 tracing::debug!("{error}");
             }
+        });
+    }
+
+    /// Keeps how lists are looked at. What comes later is never overwritten by what came before.
+    pub(super) fn keep_lists(&self, text: String) {
+        let Some(path) = self.kept.lists.clone() else {
+            return;
+        };
+        *locked(&self.looks) = Some(text);
+        let (looks, reports, alive) = (
+            Arc::clone(&self.looks),
+            self.reports.clone(),
+            self.alive.clone(),
+        );
+        self.handle.spawn_blocking(move || {
+            let mut newest = locked(&looks);
+            if let Some(text) = newest.take()
+                && let Err(error) = write_user_file(&path, text.as_bytes())
+            {
+                let _ = reports.blocking_send(Msg::Failed(failure(&error)));
+            }
+            drop((newest, alive));
         });
     }
 
@@ -188,6 +221,10 @@ impl Performer {
             });
         }
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Who does what is asked.

@@ -1,6 +1,7 @@
 //! Drawing: pure functions from state to cells. Nothing is changed, read or asked here.
 
 mod canvas;
+mod columns;
 mod detail;
 mod explorer;
 mod forms;

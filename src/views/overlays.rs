@@ -3,7 +3,7 @@
 use ratatui::layout::{Position, Rect};
 
 use super::canvas::Canvas;
-use super::{forms, jobs, prune, usage};
+use super::{columns, forms, jobs, prune, usage};
 use crate::app::layout::Regions;
 use crate::app::overlay::{self, Confirm, Cursor, Finder, HelpLine, Overlay, Prompt, Purpose};
 use crate::app::role::Role;
@@ -33,6 +33,10 @@ pub(super) fn draw(
             None
         }
         Overlay::Prune(prune) => prune::draw(state, prune, canvas),
+        Overlay::Columns(cursor) => {
+            columns::draw(state, *cursor, found, canvas);
+            None
+        }
         Overlay::Form(form) => forms::draw(state, form, canvas),
         Overlay::Message { title, lines } => {
             draw_message(state, title, lines, canvas);

@@ -10,6 +10,7 @@ mod details;
 mod dialogs;
 mod draw;
 mod explorer;
+mod groups;
 mod images;
 mod keys;
 mod networks;

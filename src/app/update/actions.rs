@@ -8,7 +8,7 @@ use super::super::layout;
 use super::super::list::{Filter, Row};
 use super::super::logs::Direction;
 use super::super::overlay::{Cursor, Field, Finder, Overlay, Prompt, Purpose};
-use super::super::{Effect, Focus, Pane, Severity, State, Tab, View, networks, volumes};
+use super::super::{Effect, Focus, Pane, Severity, State, Tab, View, looks, networks, volumes};
 use super::containers::{on_containers, open_shell, request_for};
 use super::dialogs::open_dialog;
 use super::explorer;
@@ -73,7 +73,25 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
             };
             state.tell(Severity::Info, text.to_owned());
         }
-        Action::Open => state.focus = Focus::Detail,
+        Action::Open => {
+            if !on_heading(state) || !state.list_mut(state.pane).fold(Fold::Toggle) {
+                state.focus = Focus::Detail;
+            }
+        }
+        Action::UnfoldGroup => {
+            if !on_heading(state) || !state.list_mut(state.pane).fold(Fold::Open) {
+                state.focus = Focus::Detail;
+            }
+        }
+        Action::FoldGroup => {
+            state.list_mut(state.pane).fold(Fold::Close);
+        }
+        Action::FoldGroups => state.list_mut(state.pane).fold_all(),
+        Action::Group => {
+            state.containers.set_grouped(!state.containers.is_grouped());
+            effects.push(Effect::KeepLists(looks::text(state)));
+        }
+        Action::Columns => state.overlays.push(Overlay::Columns(Cursor::default())),
         Action::Filter => open_filter(state),
         Action::Mark => state.list_mut(state.pane).toggle_mark(),
         Action::MarkAll => state.list_mut(state.pane).toggle_all(),
@@ -85,7 +103,6 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         | Action::SortMemory
         | Action::SortImage
         | Action::SortAge
-        | Action::SortProject
         | Action::SortUnique => {
             if let Some(column) = sort_column(state.pane, action) {
                 state.list_mut(state.pane).sort_by(column);
@@ -205,6 +222,11 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
             state.zoom = false;
         }
     }
+}
+
+/// The cursor of the pane's list is on a heading.
+fn on_heading(state: &State) -> bool {
+    state.pane == Pane::Containers && state.containers.heading().is_some()
 }
 
 /// One step back: message, search, marks, filter, zoom, focus; whichever there is first.
@@ -451,7 +473,6 @@ fn sort_column(pane: Pane, action: Action) -> Option<usize> {
         ],
         Action::SortAge => [Some(containers::AGE), Some(images::AGE), Some(volumes::AGE)],
         Action::SortUnique => [None, Some(images::UNIQUE), None],
-        Action::SortProject => [Some(containers::PROJECT), None, None],
         _ => [None; 3],
     };
     match pane {

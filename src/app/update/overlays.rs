@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::super::action::{Action, Scope};
-use super::super::key::{Key, KeyCode};
+use super::super::key::{Key, KeyCode, KeyModifiers};
 use super::super::overlay::{self, Confirm, Cursor, Overlay, Purpose, Then, Unused};
-use super::super::{Effect, State};
+use super::super::{Effect, State, looks};
 use super::actions::{act, move_list, set_filter, set_search};
 use super::explorer;
 use super::forms::{Left, on_form_key};
@@ -44,6 +44,7 @@ pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) {
             | Overlay::Jobs(_)
             | Overlay::Usage(_)
             | Overlay::Prune(_)
+            | Overlay::Columns(_)
             | Overlay::Message { .. },
         )
         | None => {}
@@ -224,11 +225,41 @@ pub(super) fn on_overlay_key(state: &mut State, key: Key, effects: &mut Vec<Effe
         }
         Overlay::Form(form) => matches!(on_form_key(state, form, key, effects), Left::Open),
         Overlay::Prune(prune) => on_prune_key(state, prune, key, letter_step, effects),
+        Overlay::Columns(cursor) => {
+            let keeps = !closes && global != Some(Action::Quit);
+            let is_own = state.action_in_list(key) == Some(Action::Columns);
+            let keep = keeps && !is_own && choose_column(state, cursor, key, letter_step);
+            if !keep {
+                effects.push(Effect::KeepLists(looks::text(state)));
+            }
+            keep
+        }
         Overlay::Message { .. } => false,
     };
     if keep {
         state.overlays.push(top);
     }
+}
+
+/// A key in the list of columns; true if it goes on.
+fn choose_column(state: &mut State, cursor: &mut Cursor, key: Key, step: Option<isize>) -> bool {
+    let choices = state.list_mut(state.pane).choices_mut();
+    let shifts = key.modifiers.contains(KeyModifiers::SHIFT);
+    match (key.typed(), key.code) {
+        (Some('K'), _) => cursor.at = choices.shift(cursor.at, -1),
+        (Some('J'), _) => cursor.at = choices.shift(cursor.at, 1),
+        (_, KeyCode::Up) if shifts => cursor.at = choices.shift(cursor.at, -1),
+        (_, KeyCode::Down) if shifts => cursor.at = choices.shift(cursor.at, 1),
+        (Some(' ' | 'x'), _) => choices.toggle(cursor.at),
+        (Some('r'), _) => choices.reset(),
+        (_, KeyCode::Enter) => return false,
+        _ => {
+            if let Some(step) = step {
+                cursor.step(step, choices.list().len());
+            }
+        }
+    }
+    true
 }
 
 fn answer_yes(state: &mut State, then: Then, effects: &mut Vec<Effect>) {
