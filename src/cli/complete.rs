@@ -387,7 +387,7 @@ mod tests {
             let name = names.first().unwrap().trim_start_matches("wharf ");
             let command = (verb.build)(Command::new(""));
             for arg in command.get_arguments() {
-                if let Some(long) = arg.get_long() {
+                if let Some(long) = arg.get_long().filter(|_| !arg.is_hide_set()) {
                     has(&format!("{name} --"), &format!("--{long}"));
                     let words: Vec<&str> = name.split(' ').collect();
                     let flag = format!("--{long}");

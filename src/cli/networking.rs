@@ -2,6 +2,7 @@
 //! contradicts itself is refused in Docker's words (docker/cli `opts/network.go`, moby `runconfig`).
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{args, ports, value};
@@ -33,12 +34,13 @@ pub struct Wishes {
 pub fn wishes(args: &args::Create, warnings: &mut Vec<String>) -> Result<Wishes, String> {
     let given = &args.networking;
     let mut ports = Vec::new();
+    let mut known = BTreeSet::new();
     for text in &given.publish {
-        for binding in ports::publish(text)? {
-            if !ports.contains(&binding) {
-                ports.push(binding);
-            }
-        }
+        ports.extend(
+            ports::publish(text)?
+                .into_iter()
+                .filter(|binding| known.insert(*binding)),
+        );
     }
     let mut exposed = Vec::new();
     for text in &given.expose {

@@ -304,12 +304,22 @@ pub fn events(context: &Context, args: &args::Events) -> Outcome {
     let until = moment(args.until.as_ref())?;
     // Who says only when to end wants what there was until then, as Docker has it.
     let since = moment(args.since.as_ref())?.or(until.map(|_| Timestamp::MIN));
+    if let (Some(since), Some(until)) = (since, until)
+        && since > until
+    {
+        return Err(Failure::plain(format_args!(
+            "`since` time ({since}) cannot be after `until` time ({until})"
+        )));
+    }
     for filter in &args.filter {
         check_event_filter(filter).map_err(Failure::plain)?;
     }
     let template = match args.format.as_deref() {
         None | Some("" | "json") => None,
-        Some(text) => Some(event_template(text, now).map_err(Failure::template)?),
+        Some(text) => Some(event_template(text, now).map_err(|why| Failure::Usage {
+            text: format!("wharf: {why}"),
+            code: 64,
+        })?),
     };
     let as_json = args.format.as_deref() == Some("json");
     let engine = context.engine()?;

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value};
 
+use crate::engine::model::go_duration;
+
 /// A parsed template.
 #[derive(Debug, Clone)]
 pub struct Template {
@@ -125,6 +127,29 @@ const LEFT_OUT: &[(&str, &str)] = &[
 /// The same of a container as a whole: what only `--size` counts.
 const LEFT_OUT_OF_CONTAINERS: &[&str] = &["SizeRootFs", "SizeRw"];
 
+/// What Docker's types call fields otherwise than their JSON does.
+const GO_NAMES: &[(&str, &str)] = &[
+    ("CPUCount", "CpuCount"),
+    ("CPUPercent", "CpuPercent"),
+    ("CPUPeriod", "CpuPeriod"),
+    ("CPUQuota", "CpuQuota"),
+    ("CPURealtimePeriod", "CpuRealtimePeriod"),
+    ("CPURealtimeRuntime", "CpuRealtimeRuntime"),
+    ("CPUShares", "CpuShares"),
+    ("DNS", "Dns"),
+    ("DNSOptions", "DnsOptions"),
+    ("DNSSearch", "DnsSearch"),
+    ("ID", "Id"),
+    ("NanoCPUs", "NanoCpus"),
+];
+
+/// Fields of a mount that only volumes have.
+const OF_VOLUMES: &[&str] = &["Driver", "Name"];
+
+/// Durations of Docker's types below these objects; one that is left out is none. Beside them a count is left out, too.
+const TIMED: &[&str] = &["Healthcheck"];
+const DURATIONS: &[&str] = &["Interval", "StartInterval", "StartPeriod", "Timeout"];
+
 const NIL: &str = "<nil>";
 const NO_VALUE: &str = "<no value>";
 
@@ -134,6 +159,10 @@ struct Val {
     value: Value,
     is_map: bool,
     is_root: bool,
+    /// Its fields may be durations.
+    is_timed: bool,
+    /// Nanoseconds, which read as Go writes durations.
+    is_duration: bool,
     /// What it reads as when it is `null`.
     null: &'static str,
 }
@@ -144,6 +173,8 @@ impl From<Value> for Val {
             value,
             is_map: false,
             is_root: false,
+            is_timed: false,
+            is_duration: false,
             null: NO_VALUE,
         }
     }
@@ -199,10 +230,8 @@ impl Template {
         methods: &Map<String, Value>,
     ) -> Result<String, TemplateError> {
         let root = Val {
-            value: value.clone(),
-            is_map: false,
             is_root: true,
-            null: NO_VALUE,
+            ..value.clone().into()
         };
         let mut run = Run {
             out: String::new(),
@@ -864,6 +893,7 @@ impl Run<'_> {
                 if pipe.variables.is_empty() {
                     match value.value {
                         Value::Null => self.out.push_str(value.null),
+                        other if value.is_duration => self.out.push_str(&as_duration(&other)),
                         other => print_value(&mut self.out, &other, value.is_map),
                     }
                 }
@@ -1065,8 +1095,10 @@ impl Run<'_> {
             Value::Object(map) => map
                 .get(name)
                 .or_else(|| self.methods.get(name).filter(|_| of.is_root))
-                // What JSON calls so is named differently in Docker's types.
-                .or_else(|| map.get("Id").filter(|_| of.is_root && name == "ID")),
+                .or_else(|| {
+                    let (_, other) = GO_NAMES.iter().find(|(known, _)| *known == name)?;
+                    map.get(*other).filter(|_| !of.is_map)
+                }),
             Value::Null => {
                 return Err((at, format!("nil data; no entry for key {name:?}")));
             }
@@ -1082,9 +1114,18 @@ impl Run<'_> {
                 is_map: value.is_object() && MAPS.contains(&name),
                 value: value.clone(),
                 is_root: false,
+                is_timed: TIMED.contains(&name),
+                is_duration: of.is_timed && DURATIONS.contains(&name),
                 null: null_of(name),
             }),
             None if of.is_map => Ok(Value::Null.into()),
+            None if OF_VOLUMES.contains(&name) && of.value.get("Destination").is_some() => {
+                Ok(Value::from("").into())
+            }
+            None if of.is_timed && (DURATIONS.contains(&name) || name == "Retries") => Ok(Val {
+                is_duration: name != "Retries",
+                ..Value::from(0).into()
+            }),
             None => match LEFT_OUT.iter().find(|(known, _)| *known == name) {
                 Some((_, null)) if !of.is_root => Ok(Val {
                     null,
@@ -1398,6 +1439,10 @@ fn print(values: &[&Value]) -> String {
     text
 }
 
+fn as_duration(value: &Value) -> String {
+    go_duration::text(value.as_i64().unwrap_or_default())
+}
+
 /// As an operand of `fmt`: nil is `<nil>`.
 fn printed(value: &Value) -> String {
     if value.is_null() {
@@ -1462,6 +1507,10 @@ fn print_value(out: &mut String, value: &Value, is_map: bool) {
             for (n, (name, value)) in fields.iter().enumerate() {
                 if n > 0 {
                     out.push(' ');
+                }
+                if value.is_number() && DURATIONS.contains(&name.as_str()) {
+                    out.push_str(&as_duration(value));
+                    continue;
                 }
                 let null = Some(null_of(name)).filter(|null| *null != NO_VALUE);
                 print_part(
@@ -1709,7 +1758,9 @@ mod tests {
         let object = serde_json::json!({
             "Id": "sha256:1",
             "Config": {"Cmd": null, "Volumes": null, "Labels": null, "Env": ["A=b"], "ExposedPorts": {"80/tcp": {}}},
-            "HostConfig": {},
+            "HostConfig": {"CpuShares": 2},
+            "Mounts": [{"Type": "bind", "Destination": "/a"}],
+            "State": {"Healthcheck": {"Test": ["CMD", "true"], "Timeout": 90_000_000_000_i64}},
             "NetworkSettings": {"Ports": {
                 "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}],
                 "443/tcp": null,
@@ -1729,6 +1780,13 @@ mod tests {
             "map[443/tcp:[] 80/tcp:[{0.0.0.0 8080}]]",
         );
         check("{{.SizeRw}} {{.SizeRootFs}}", "<nil> <nil>");
+        check("{{.HostConfig.CPUShares}} {{.HostConfig.CpuShares}}", "2 2");
+        check("{{with index .Mounts 0}}{{.Name}}-{{.Driver}}{{end}}", "-");
+        check(
+            "{{with .State.Healthcheck}}{{.Timeout}} {{.Interval}} {{.Retries}} {{json .Timeout}}{{end}}",
+            "1m30s 0s 0 90000000000",
+        );
+        check("{{.State.Healthcheck}}", "{[CMD true] 1m30s}");
         check("{{json .Config.Cmd}}", "null");
         check("{{len .Config.Cmd}}{{range .Config.Cmd}}x{{end}}", "0");
         check("{{.Config.Healthcheck}}", "<nil>");

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::engine::model::{Platform, RestartPolicy, Timestamp, signal, units};
+use crate::engine::model::{Platform, RestartPolicy, Timestamp, go_duration, signal, units};
 
 /// One of `-a`'s streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -387,7 +387,10 @@ pub fn key_values(
 /// zone is given), or a Go duration before `now`.
 pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let wrong = || format!("invalid value for time: {text:?} is neither a time nor a duration");
-    if let Some(span) = go_duration(text) {
+    // As Docker: a bare 0 is the beginning of time, and not now.
+    if text != "0"
+        && let Some(span) = go_duration::parse(text)
+    {
         return now
             .checked_sub(jiff::SignedDuration::from_nanos(span))
             .map_err(|_e| wrong());
@@ -428,56 +431,7 @@ pub fn duration(text: &str) -> Result<i64, String> {
             _ => "invalid duration",
         }
     };
-    go_duration(text).ok_or_else(|| format!("time: {why} {text:?}"))
-}
-
-/// Nanoseconds of Go's `1h30m`, `1.5s`, `-10ms` (time.ParseDuration).
-pub fn go_duration(text: &str) -> Option<i64> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    let mut total = 0_i64;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at(end);
-        let end = after
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(after.len());
-        let (unit, next) = after.split_at(end);
-        let scale: i64 = match unit {
-            "ns" => 1,
-            "us" | "µs" | "μs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => return None,
-        };
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.is_empty() && fraction.is_empty() {
-            return None;
-        }
-        let whole: i64 = if whole.is_empty() {
-            0
-        } else {
-            whole.parse().ok()?
-        };
-        total = total.checked_add(whole.checked_mul(scale)?)?;
-        let mut place = scale;
-        for digit in fraction.chars() {
-            place /= 10;
-            total = total.checked_add(i64::from(digit.to_digit(10)?) * place)?;
-        }
-        rest = next;
-    }
-    Some(sign * total)
+    go_duration::parse(text).ok_or_else(|| format!("time: {why} {text:?}"))
 }
 
 #[cfg(test)]
@@ -663,7 +617,7 @@ mod tests {
         fn any_text_is_read_or_refused_without_a_panic(text in ".{0,30}") {
             let _ = restart_policy(&text);
             let _ = (nano_cpus(&text), bytes(&text), swap(&text), platform(&text), extra_host(&text));
-            let _ = (go_duration(&text), moment(&text, Timestamp::UNIX_EPOCH), decimal_bytes(&text));
+            let _ = (go_duration::parse(&text), moment(&text, Timestamp::UNIX_EPOCH), decimal_bytes(&text));
             let _ = (env(&text), label(&text), filter(&text), stream(&text), int(&text));
         }
 

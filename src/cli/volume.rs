@@ -47,8 +47,17 @@ pub fn create(context: &Context, args: &args::CreateVolume) -> Outcome {
             )));
         }
     }
+    let name = match (args.operands.first(), &args.name) {
+        (Some(_), Some(_)) => {
+            return Err(Failure::plain(
+                "conflicting options: cannot specify a volume name through both --name and as a positional arg",
+            ));
+        }
+        (Some(name), None) | (None, Some(name)) => name.clone(),
+        (None, None) => String::new(),
+    };
     let request = request::CreateVolume {
-        name: args.operands.first().cloned().unwrap_or_default(),
+        name,
         labels: pairs(&args.label),
         options: pairs(&args.opt),
     };

@@ -127,7 +127,7 @@ fn healthcheck(request: &request::Create, image: &Image) -> Result<Option<Health
 }
 
 /// The request's variables, then those of the image that it does not name. The last of two equal names wins; a name
-/// without a value takes the variable away.
+/// without a value takes the variable away, and stays as it is, as Docker has it: what the engine itself sets goes, too.
 fn merge_env(own: &[String], image: &[String]) -> Vec<String> {
     let name = |entry: &String| entry.split('=').next().unwrap_or("").to_owned();
     let mut merged: Vec<String> = Vec::new();
@@ -139,7 +139,6 @@ fn merge_env(own: &[String], image: &[String]) -> Vec<String> {
     }
     let missing = |entry: &&String| !own.iter().any(|known| name(known) == name(entry));
     merged.extend(image.iter().filter(missing).cloned());
-    merged.retain(|entry| entry.contains('='));
     merged
 }
 
@@ -306,7 +305,7 @@ mod tests {
     #[test]
     fn a_name_without_a_value_takes_the_images_variable_away() {
         let merged = merge_env(&strings(&["PATH", "A=1"]), &strings(&["PATH=/bin", "B=9"]));
-        assert_eq!(merged, strings(&["A=1", "B=9"]));
+        assert_eq!(merged, strings(&["PATH", "A=1", "B=9"]));
     }
 
     #[test]

@@ -7,9 +7,9 @@ use super::error::{Error, Kind, Result};
 use super::etc_files;
 use super::model::log::About;
 use super::model::modes::{IpcMode, PidMode};
-use super::model::{Container, NetworkMode};
+use super::model::{Container, Mount, NetworkMode};
 use super::runtime::launch::Rootfs;
-use super::runtime::monitor::{self, Joined, JoinedKind, Plan};
+use super::runtime::monitor::{self, Joined, JoinedKind, Mounted, Plan};
 use super::runtime::spec::{self, Sources, SpecInput};
 use super::runtime::{apparmor, cdi, given_devices};
 use super::sys::file::{self, Durability};
@@ -184,6 +184,22 @@ fn etc(container: &Container) -> [(&'static str, String); 3] {
     ]
 }
 
+fn mounted(container: &Container) -> Vec<Mounted> {
+    let volumes = container
+        .host
+        .mounts
+        .iter()
+        .filter_map(|mount| match mount {
+            Mount::Volume(volume) => Some(Mounted {
+                name: volume.name.clone(),
+                destination: volume.target.clone(),
+                writable: !volume.readonly,
+            }),
+            Mount::Bind { .. } | Mount::Tmpfs { .. } | Mount::Image(_) => None,
+        });
+    volumes.collect()
+}
+
 fn plan(engine: &Engine, container: &Container) -> Result<Plan> {
     let roots = engine.roots();
     let directory = roots.container(&container.id);
@@ -205,6 +221,7 @@ fn plan(engine: &Engine, container: &Container) -> Result<Plan> {
         stdin_once: container.config.stdin_once,
         restart: container.host.restart,
         auto_remove: auto_remove(engine, container),
+        mounted: mounted(container),
         volumes: goes_along(engine, container),
         volumes_lock: Some(volumes::making(roots)),
         stop_signal: monitor::stop_signal(container.config.stop_signal.as_deref())?,

@@ -23,6 +23,7 @@ mod containers;
 mod contexts;
 mod etc_files;
 mod files;
+mod image_events;
 mod journal_log;
 mod launch;
 mod leftovers;
@@ -496,13 +497,9 @@ impl Engine {
             users: &users,
             layers: &layers,
         };
+        let image = self.inner.images.resolve(name).ok();
         let removed = self.inner.images.remove(name, force, &in_use)?;
-        for step in &removed {
-            match step {
-                Removed::Untagged(tag) => self.note_image("untag", tag),
-                Removed::Deleted(digest) => self.note_image("delete", digest.as_str()),
-            }
-        }
+        self.note_removed(image.as_ref(), &removed);
         Ok(removed)
     }
 
@@ -534,7 +531,7 @@ impl Engine {
         let client = self.registries()?;
         let noted = |turn: Turn<'_, Pulled>| {
             if let Turn::Done(image) = turn {
-                self.note_image("pull", &image.reference.familiar());
+                self.note_transfer("pull", &image.reference.familiar());
             }
             tell(turn);
         };
@@ -569,7 +566,7 @@ impl Engine {
         let client = self.registries()?;
         let noted = |turn: Turn<'_, Pushed>| {
             if let Turn::Done(image) = turn {
-                self.note_image("push", &image.reference.familiar());
+                self.note_transfer("push", &image.reference.familiar());
             }
             tell(turn);
         };
@@ -673,12 +670,7 @@ impl Engine {
             layers: &layers,
         };
         let pruned = self.inner.images.prune(request, &in_use)?;
-        for step in &pruned.removed {
-            match step {
-                Removed::Untagged(tag) => self.note_image("untag", tag),
-                Removed::Deleted(digest) => self.note_image("delete", digest.as_str()),
-            }
-        }
+        self.note_removed(None, &pruned.removed);
         Ok(pruned)
     }
 
@@ -1240,16 +1232,6 @@ impl Engine {
     /// Writes an event. A journal that cannot be written must not undo what has happened, so this never fails.
     fn note(&self, container: &Container, action: &str, more: &[(&str, &str)]) {
         self.append(&containers::event_of(container, action, more));
-    }
-
-    fn note_image(&self, action: &str, name: &str) {
-        self.append(&model::Event {
-            time: jiff::Timestamp::now(),
-            kind: model::event::Kind::Image,
-            action: action.to_owned(),
-            id: name.to_owned(),
-            attributes: [("name".to_owned(), name.to_owned())].into(),
-        });
     }
 
     fn append(&self, event: &model::Event) {

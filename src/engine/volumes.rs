@@ -321,7 +321,8 @@ pub(super) fn mounts(
     of_image: &[String],
 ) -> Result<Vec<Mount>> {
     let mut mounts = request.mounts.clone();
-    for from in &request.volumes_from {
+    // The last one that brings a target counts.
+    for from in request.volumes_from.iter().rev() {
         let other = records::resolve(engine.roots(), &from.container)
             .and_then(|id| records::expect(engine.roots(), &id))?;
         for mount in &other.host.mounts {
@@ -330,7 +331,11 @@ pub(super) fn mounts(
             }
             let at = mounts.iter().position(|own| own.target() == mount.target());
             let given = || {
-                let mount = mount.clone().restricted(from.readonly);
+                let mut mount = mount.clone().restricted(from.readonly);
+                // What is in it is the other one's affair.
+                if let Mount::Volume(volume) = &mut mount {
+                    volume.nocopy = true;
+                }
                 mount.relabelled(from.relabel)
             };
             match at.and_then(|at| mounts.get_mut(at)) {
@@ -363,9 +368,7 @@ pub(super) fn mounts(
 
 /// `-v TARGET`.
 fn is_any_volume(mount: &Mount) -> bool {
-    matches!(mount, Mount::Volume(volume) if volume.name.is_empty()
-        && volume.labels.is_empty()
-        && volume.options.is_empty())
+    matches!(mount, Mount::Volume(volume) if volume.name.is_empty() && !volume.long)
 }
 
 /// Makes a new container's volumes that are not there yet, and says that it has them. `made` gets the new ones' names, also

@@ -224,6 +224,7 @@ impl Bundle {
             stdin_once: false,
             restart: RestartPolicy::No,
             auto_remove: None,
+            mounted: Vec::new(),
             volumes: Vec::new(),
             volumes_lock: None,
             stop_signal: 15,

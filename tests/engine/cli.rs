@@ -389,7 +389,14 @@ fn events_are_chosen_as_docker_chooses_them() {
         host.ok(args)
     };
     assert_eq!(of(&["volume=data"]), "volume create");
-    assert_eq!(of(&["type=volume"]), "volume create\nvolume create");
+    host.ok(run_args(&["-v", "data-1:/d"], &["true"]));
+    wait_until("the volume's whole story", PATIENCE, || {
+        of(&["volume=data"]) == "volume create\nvolume mount\nvolume unmount"
+    });
+    assert_eq!(
+        of(&["type=volume", "event=create"]),
+        "volume create\nvolume create"
+    );
     assert_eq!(
         of(&["type=volume", "scope=local", "volume=other"]),
         "volume create"
@@ -397,6 +404,22 @@ fn events_are_chosen_as_docker_chooses_them() {
     assert_eq!(of(&["type=volume", "scope=swarm"]), "");
     assert_eq!(of(&["daemon=any"]), "");
     assert_eq!(of(&["image=box", "event=tag"]), "image tag");
+    let id = host.ok(["image", "inspect", "-f", "{{.Id}}", "box:2"]);
+    host.ok(["rmi", "box:2"]);
+    let told = host.ok([
+        "events",
+        "--until",
+        "0s",
+        "-f",
+        "type=image",
+        "-f",
+        "event=tag",
+        "-f",
+        "event=untag",
+        "--format",
+        "{{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}}",
+    ]);
+    assert_eq!(told, format!("tag {id} box:2\nuntag {id} box:2"));
     for (filter, says) in [
         ("service=x", "is for a swarm"),
         ("nosuch=x", "invalid filter 'nosuch'"),
@@ -405,6 +428,23 @@ fn events_are_chosen_as_docker_chooses_them() {
         assert_eq!(output.code, 1);
         assert!(output.stderr.contains(says), "{}", output.stderr);
     }
+    let output = host.wharf(["events", "--since", "5s", "--until", "1h"]);
+    assert_eq!(output.code, 1);
+    assert!(
+        output.stderr.contains("cannot be after"),
+        "{}",
+        output.stderr
+    );
+    let all = host.ok([
+        "events",
+        "--since",
+        "0",
+        "--until",
+        "0s",
+        "-f",
+        "type=volume",
+    ]);
+    assert_eq!(all.lines().count(), 4, "{all}");
     for template in ["{{.badFieldString}}", "{{badFuncString .}}"] {
         let output = host.wharf(["events", "--format", template]);
         assert_eq!(output.code, 64, "{}", output.stderr);

@@ -97,6 +97,7 @@ fn case(script: &str) -> Option<Case> {
         stdin_once: false,
         restart: RestartPolicy::No,
         auto_remove: None,
+        mounted: Vec::new(),
         volumes: Vec::new(),
         volumes_lock: None,
         stop_signal: 15,

@@ -16,6 +16,9 @@ pub struct CreateVolume {
     /// Set driver specific options
     #[arg(short, long, value_name = "map")]
     pub opt: Vec<String>,
+    /// Specify volume name
+    #[arg(long, value_name = "string", hide = true)]
+    pub name: Option<String>,
     #[arg(hide = true)]
     pub operands: Vec<String>,
 }

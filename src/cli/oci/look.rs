@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::grammar::Parsed;
 use super::{Context, Failure, Outcome, say};
+use crate::engine::model::go_duration;
 use crate::engine::runtime::oci::events::Event;
 use crate::engine::runtime::oci::features;
 use crate::engine::runtime::oci::state::Document;
@@ -95,8 +96,10 @@ pub(super) fn features(_context: &Context, _parsed: &Parsed) -> Outcome {
 
 pub(super) fn events(context: &Context, parsed: &Parsed) -> Outcome {
     let interval = parsed.value("interval").unwrap_or("5s");
-    let interval = duration(interval)
-        .filter(|interval| !interval.is_zero())
+    let interval = go_duration::parse(interval)
+        .and_then(|nanos| u64::try_from(nanos).ok())
+        .filter(|nanos| *nanos > 0)
+        .map(Duration::from_nanos)
         .ok_or_else(|| {
             Failure::usage(format!(
                 "--interval: {interval:?} is not a duration greater than 0, such as 5s"
@@ -124,56 +127,5 @@ pub(super) fn events(context: &Context, parsed: &Parsed) -> Outcome {
     match (unwritten, told) {
         (Some(failure), _) => Err(failure),
         (None, told) => Ok(told.map(|()| 0)?),
-    }
-}
-
-/// A duration as Go writes it: `5s`, `1m30s`, `0.5s`, `100ms`.
-fn duration(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at(digits);
-        let end = after
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at(end);
-        let seconds = match unit {
-            "ns" => 1e-9,
-            "us" | "µs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        let number: f64 = number.parse().ok()?;
-        total += Duration::try_from_secs_f64(number * seconds).ok()?;
-        rest = after;
-    }
-    Some(total)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_written_as_in_go() {
-        for (text, millis) in [
-            ("5s", 5000),
-            ("1m30s", 90_000),
-            ("0.5s", 500),
-            ("100ms", 100),
-        ] {
-            assert_eq!(
-                duration(text),
-                Some(Duration::from_millis(millis)),
-                "{text}"
-            );
-        }
-        for text in ["5", "x", "-1s", "5s5", "1.2.3s", "5d"] {
-            assert_eq!(duration(text), None, "{text}");
-        }
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize as _;
 
 use super::document::{Empty, Process};
-use crate::engine::model::{HealthCheck, signal};
+use crate::engine::model::{HealthCheck, go_duration, signal};
 
 /// Why an instruction cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -376,7 +376,7 @@ fn healthcheck(process: &mut Process, text: &str) -> Result<(), Error> {
         let number = if key == "Retries" {
             value.parse::<u32>().ok().map(i64::from)
         } else {
-            nanoseconds(value)
+            go_duration::parse(value).filter(|nanos| *nanos >= 0)
         };
         let number = number.ok_or(wrong("not a valid value", option))?;
         probe.insert(key.to_owned(), number.into());
@@ -397,36 +397,6 @@ fn healthcheck(process: &mut Process, text: &str) -> Result<(), Error> {
     let probe = HealthCheck::deserialize(serde_json::Value::Object(probe));
     process.healthcheck = probe.and_then(serde_json::to_value).ok();
     Ok(())
-}
-
-/// Go's durations: `1m30s`, `500ms`.
-fn nanoseconds(text: &str) -> Option<i64> {
-    let mut rest = text;
-    let mut total = 0_i64;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, after) = rest.split_at_checked(digits)?;
-        let number: i64 = number.parse().ok()?;
-        let unit_end = after
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at_checked(unit_end)?;
-        let unit = match unit {
-            "ns" => 1,
-            "us" | "µs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => return None,
-        };
-        total = total.checked_add(number.checked_mul(unit)?)?;
-        rest = after;
-    }
-    Some(total)
 }
 
 #[cfg(test)]

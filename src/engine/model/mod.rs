@@ -7,6 +7,7 @@ pub mod container;
 pub mod copy;
 pub mod digest;
 pub mod event;
+pub mod go_duration;
 pub mod health;
 pub mod id;
 pub mod image;

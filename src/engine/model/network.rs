@@ -315,7 +315,9 @@ pub fn exposed(text: &str) -> Vec<Port> {
 }
 
 /// What was asked to be published (`-p`): one port of the container.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct PortBinding {
     /// The container's port.
     pub port: Port,

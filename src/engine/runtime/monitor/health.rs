@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{HEALTH, Monitor, Phase, Plan, record};
 use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::model::health::Probe;
-use crate::engine::model::{ContainerId, HealthCheck, HealthStatus, Timestamp};
+use crate::engine::model::{ContainerId, HealthCheck, HealthStatus, Timestamp, go_duration};
 use crate::engine::runtime::channel::{
     Channel, FrameKind, ProbeRequest, Report, Request, parse_report,
 };
@@ -182,7 +182,7 @@ fn kept(report: Report, timeout: Duration) -> Option<(i32, String)> {
             let gap = if probed.output.is_empty() { "" } else { ": " };
             let text = format!(
                 "Health check exceeded timeout ({}){gap}{}",
-                go(timeout),
+                go_duration::text(i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX)),
                 probed.output
             );
             Some((NO_CODE, text))
@@ -190,35 +190,6 @@ fn kept(report: Report, timeout: Duration) -> Option<(i32, String)> {
         Report::Probed(probed) => Some((probed.code, probed.output)),
         Report::Error { message, .. } => Some((NO_CODE, message)),
         Report::Started { .. } | Report::Done | Report::Exit(_) => None,
-    }
-}
-
-/// As Go prints durations: `1m30s`, `500ms`, `1.5s`.
-fn go(duration: Duration) -> String {
-    let nanos = duration.as_nanos();
-    let decimal = |whole: u128, scale: u128, unit: &str| {
-        let digits = scale.ilog10() as usize;
-        let fraction = format!("{:0digits$}", whole % scale);
-        let fraction = fraction.trim_end_matches('0');
-        match (digits, fraction) {
-            (0, _) | (_, "") => format!("{}{unit}", whole / scale),
-            _ => format!("{}.{fraction}{unit}", whole / scale),
-        }
-    };
-    match nanos {
-        0 => "0s".to_owned(),
-        1..1_000 => decimal(nanos, 1, "ns"),
-        1_000..1_000_000 => decimal(nanos, 1_000, "\u{b5}s"),
-        1_000_000..1_000_000_000 => decimal(nanos, 1_000_000, "ms"),
-        _ => {
-            let seconds = decimal(nanos % 60_000_000_000, 1_000_000_000, "s");
-            let minutes = duration.as_secs() / 60;
-            match (minutes / 60, minutes % 60) {
-                (0, 0) => seconds,
-                (0, minutes) => format!("{minutes}m{seconds}"),
-                (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
-            }
-        }
     }
 }
 
@@ -293,26 +264,5 @@ fn probe_that_did_not_start(now: Timestamp, error: &Error) -> Probe {
         end: now,
         exit_code: NO_CODE,
         output: error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_printed_as_go_prints_them() {
-        for (nanos, text) in [
-            (0, "0s"),
-            (15, "15ns"),
-            (1_500, "1.5\u{b5}s"),
-            (500_000_000, "500ms"),
-            (1_500_000_000, "1.5s"),
-            (30_000_000_000, "30s"),
-            (60_000_000_000, "1m0s"),
-            (3_690_050_000_000, "1h1m30.05s"),
-        ] {
-            assert_eq!(go(Duration::from_nanos(nanos)), text);
-        }
     }
 }

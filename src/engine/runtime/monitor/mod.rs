@@ -30,9 +30,9 @@ use around::{Around, Connects};
 use health::Pulse;
 pub use joined::{Joined, JoinedKind, resolve};
 pub use networks::{Networks, NoNetworks, TOKENS};
-pub use plan::{PLAN_VERSION, Plan};
+pub use plan::{Mounted, PLAN_VERSION, Plan};
 pub(super) use teardown::record;
-use teardown::{Fate, live_state, read_state, tear_down, write_state};
+use teardown::{Fate, live_state, read_state, record_volumes, tear_down, write_state};
 pub use teardown::{Recovered, leave, recover, remove_directory, sweep};
 
 use super::cgroup::{Cgroup, Hierarchy, OomWatch};
@@ -318,6 +318,7 @@ impl Monitor {
             since: Instant::now(),
             oom_kills: (oom_kills, oom_kills),
         });
+        record_volumes(&self.plan, "mount");
         record(&self.plan, "start", &[]);
         self.resume_health();
         Ok(pid)
@@ -788,6 +789,7 @@ impl Monitor {
                 ("execDuration", ran.as_secs().to_string()),
             ],
         );
+        record_volumes(&self.plan, "unmount");
         if matches!(self.phase, Phase::BackOff { .. }) {
             self.board.part(Exit {
                 code,

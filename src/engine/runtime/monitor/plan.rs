@@ -14,6 +14,17 @@ use crate::engine::sys::file::{self, Durability};
 /// Version of [`Plan`] on disk.
 pub const PLAN_VERSION: u32 = 1;
 
+/// A volume in a container, as its events tell it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Mounted {
+    /// Its name.
+    pub name: String,
+    /// Where it is in the container.
+    pub destination: String,
+    /// It can be written.
+    pub writable: bool,
+}
+
 /// Everything a monitor needs besides the OCI specification (`config.json`): it never looks into a store.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Plan {
@@ -51,6 +62,9 @@ pub struct Plan {
     /// `--rm`: files and directories that are removed, in this order, when the container has ended (name file first, so
     /// that the name is free; the container's directory last). Not removed if `None`.
     pub auto_remove: Option<Vec<PathBuf>>,
+    /// Volumes that are mounted in it, for events.
+    #[serde(default)]
+    pub mounted: Vec<Mounted>,
     /// `--rm`: volumes that nobody named. Each goes with the container if no other one is among its `users`.
     #[serde(default)]
     pub volumes: Vec<PathBuf>,

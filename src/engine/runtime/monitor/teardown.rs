@@ -64,6 +64,34 @@ pub(in crate::engine::runtime) fn record(plan: &Plan, action: &str, more: &[(&st
     let _ = journal::append(&plan.events, &event);
 }
 
+/// Appends an event of each of its volumes: `mount` with its first process, `unmount` after it.
+pub(super) fn record_volumes(plan: &Plan, action: &str) {
+    for volume in &plan.mounted {
+        let mut attributes = vec![
+            ("container", plan.id.to_string()),
+            ("driver", "local".to_owned()),
+        ];
+        if action == "mount" {
+            attributes.extend([
+                ("destination", volume.destination.clone()),
+                ("propagation", String::new()),
+                ("read/write", volume.writable.to_string()),
+            ]);
+        }
+        let event = Event {
+            time: Timestamp::now(),
+            kind: event::Kind::Volume,
+            action: action.to_owned(),
+            id: volume.name.clone(),
+            attributes: attributes
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect(),
+        };
+        let _ = journal::append(&plan.events, &event);
+    }
+}
+
 /// What becomes of the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {

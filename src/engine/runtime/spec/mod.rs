@@ -276,7 +276,8 @@ fn linux(container: &Container, host: &Host, devices: &Given, filter: &Filter) -
         .ids
         .map_or(i32::MAX.cast_unsigned(), |ids| ids.size - 1);
     let mut sysctl: HashMap<String, String> = HashMap::new();
-    if own_network {
+    // Whose network it is has set them already, where it is another container's.
+    if own_network && !matches!(container.host.network, NetworkMode::Container(_)) {
         let low = ("net.ipv4.ip_unprivileged_port_start", "0".to_owned());
         let pings = ("net.ipv4.ping_group_range", format!("0 {groups}"));
         sysctl.extend([low, pings].map(|(name, value)| (name.to_owned(), value)));

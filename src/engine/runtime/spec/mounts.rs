@@ -101,6 +101,10 @@ pub(super) fn all(container: &Container, live: &Path, sources: &Sources) -> Resu
             map_owners(wanted, mount);
         }
     }
+    let mut options = vec!["rbind", "rprivate"];
+    if container.host.readonly_rootfs {
+        options.push("ro");
+    }
     for name in ["resolv.conf", "hostname", "hosts"] {
         let target = PathBuf::from("/etc").join(name);
         if own.iter().all(|mount| *mount.destination() != target) {
@@ -108,7 +112,7 @@ pub(super) fn all(container: &Container, live: &Path, sources: &Sources) -> Resu
                 &target.to_string_lossy(),
                 "bind",
                 &live.join(name).to_string_lossy(),
-                &["rbind", "rprivate"],
+                &options,
             ));
         }
     }
@@ -182,6 +186,11 @@ pub fn bound(container: &Container, sources: &Sources) -> Result<Vec<Mount>> {
     Ok(own)
 }
 
+/// How mounts below spread (mount_namespaces(7)).
+const PROPAGATION: &[&str] = &[
+    "private", "rprivate", "shared", "rshared", "slave", "rslave",
+];
+
 fn user_mount(wanted: &model::Mount, sources: &Sources) -> Result<Mount> {
     let target = clean(Path::new(wanted.target()));
     check_target(&target)?;
@@ -194,11 +203,8 @@ fn user_mount(wanted: &model::Mount, sources: &Sources) -> Result<Mount> {
             recursion,
             ..
         } => {
-            const KNOWN: &[&str] = &[
-                "private", "rprivate", "shared", "rshared", "slave", "rslave",
-            ];
             let propagation = propagation.as_deref().unwrap_or("rprivate");
-            if !KNOWN.contains(&propagation) {
+            if !PROPAGATION.contains(&propagation) {
                 return Err(Error::invalid(format!(
                     "invalid bind propagation {propagation:?} of {target}"
                 )));
@@ -360,7 +366,7 @@ fn check_tmpfs_option(option: &str, target: &str) -> Result<()> {
     ];
     let known = match option.split_once('=') {
         Some((key, _)) => KEYS.contains(&key),
-        None => FLAGS.contains(&option),
+        None => FLAGS.contains(&option) || PROPAGATION.contains(&option),
     };
     if known {
         Ok(())

@@ -106,9 +106,10 @@ fn contexts_are_those_of_the_record_and_an_exec_has_them_too() {
     let process = exec_process(&made, &request).unwrap();
     assert_eq!(process.selinux_label().as_deref(), Some("u:r:t:s0:c1,c2"));
     // An image is an overlay, also of one layer.
-    let mount = made.mounts().as_ref().unwrap().last().unwrap().clone();
+    let mut mounts = made.mounts().as_ref().unwrap().iter();
+    let is_ours = |mount: &&Mount| mount.typ().as_deref() == Some("overlay");
+    let mount = mounts.find(is_ours).unwrap();
     let lower = format!("lowerdir=/l/{}/fs:/e", "1".repeat(64));
-    assert_eq!(mount.typ().as_deref(), Some("overlay"));
     assert_eq!(mount.options().as_ref().unwrap().last(), Some(&lower));
     image.subpath = Some("x".to_owned());
     record.host.mounts = vec![model::Mount::Image(image)];
@@ -213,7 +214,8 @@ fn a_users_mount_replaces_the_default_one() {
         },
     ];
     let spec = spec(&record).unwrap();
-    let all = targets(&spec);
+    let mut all = targets(&spec);
+    all.retain(|target| !target.starts_with("/etc/"));
     assert_eq!(all.iter().filter(|t| *t == "/dev/shm").count(), 1);
     assert_eq!(
         all.get(all.len() - 3..).unwrap(),
@@ -244,9 +246,14 @@ fn a_volume_is_bound_and_an_image_is_its_layers() {
         image(vec![digest("2"), digest("1")], "/c"),
     ];
     let made = spec(&record).unwrap();
-    let mounts = made.mounts().as_ref().unwrap();
-    let shown: Vec<String> = mounts[mounts.len() - 3..]
-        .iter()
+    let mounts = made.mounts().as_ref().unwrap().iter();
+    let shown: Vec<String> = mounts
+        .filter(|mount| {
+            let target = mount.destination();
+            ["/a", "/b", "/c"]
+                .iter()
+                .any(|own| target == Path::new(own))
+        })
         .map(|m| {
             let source = m.source().as_ref().unwrap().display();
             format!(
