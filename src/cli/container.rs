@@ -9,7 +9,7 @@ use super::inspect::{self, Show};
 use super::list::{self, Look};
 use super::output::Out;
 use super::report::{self, Failure, Outcome};
-use super::{Context, args, log, value};
+use super::{Context, args, client_config, log, value};
 use crate::engine::logs::Stream;
 use crate::engine::model::{Cancel, ContainerId, Status, Timestamp, request};
 use crate::engine::{Engine, Error, Kind};
@@ -171,10 +171,13 @@ pub fn wait(context: &Context, args: &args::Plain) -> Outcome {
 /// `ps`.
 pub fn ps(context: &Context, args: &args::Ps) -> Outcome {
     let table = if args.size { list::PS_SIZE } else { list::PS };
-    let format = Format::parse(args.format.as_deref(), table)?;
+    let config = context.client_config();
+    let given = client_config::format_or(args.format.as_deref(), &config.ps_format)
+        .filter(|_| !args.quiet || args.format.is_some());
+    let format = Format::parse(given, table)?;
     // As Docker: a template that shows sizes asks for them.
     let sized = args.size
-        || match args.format.as_deref() {
+        || match given {
             Some(text) => text.contains(".Size") || text == "json" || text.contains("json ."),
             None => false,
         };
@@ -220,7 +223,7 @@ pub fn ps(context: &Context, args: &args::Ps) -> Outcome {
         .collect::<Result<Vec<Row>, Error>>()?;
     print_rows(
         &format,
-        args.format.is_some(),
+        given.is_some(),
         args.quiet,
         list::PS_HEADINGS,
         &rows,

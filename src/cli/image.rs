@@ -13,7 +13,7 @@ use super::list::{self, Look};
 use super::output::{Out, tabulate};
 use super::progress::{Mode, Progress, Target};
 use super::report::{self, Failure, Outcome};
-use super::{Context, args, container, value};
+use super::{Context, args, client_config, container, value};
 use crate::engine::error::Attempt as _;
 use crate::engine::model::image::{Image, Loaded, Removed};
 use crate::engine::model::{Cancel, Platform, Reference, request};
@@ -243,7 +243,10 @@ pub fn images(context: &Context, args: &args::Images) -> Outcome {
     } else {
         list::IMAGES
     };
-    let format = Format::parse(args.format.as_deref(), usual)?;
+    let config = context.client_config();
+    let given = client_config::format_or(args.format.as_deref(), &config.images_format)
+        .filter(|_| !args.quiet || args.format.is_some());
+    let format = Format::parse(given, usual)?;
     let reference = args.operands.first().map(String::as_str);
     let shown = list::filter_images(&context.engine()?.images()?, &args.filter, reference)
         .map_err(Failure::plain)?;
@@ -258,7 +261,7 @@ pub fn images(context: &Context, args: &args::Images) -> Outcome {
     }
     container::print_rows(
         &format,
-        args.format.is_some(),
+        given.is_some(),
         args.quiet,
         list::IMAGES_HEADINGS,
         &rows,

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod attach;
 pub mod boot;
+mod client_config;
 mod complete;
 pub mod container;
 pub mod cp;
@@ -100,6 +101,12 @@ impl Context {
     /// What the engine says, usually that it needs root.
     pub fn engine(&self) -> Result<Engine, Error> {
         Engine::open_in(self.roots.clone(), self.surroundings.clone())
+    }
+
+    /// What the user's `config.json` says of output, keys and containers.
+    #[must_use]
+    pub fn client_config(&self) -> client_config::ClientConfig {
+        client_config::ClientConfig::read(&self.config)
     }
 
     /// Who the user is to registries.

@@ -13,7 +13,7 @@ use super::networking;
 use super::output::Out;
 use super::report::{self, Failure, Outcome};
 use super::value::{self, Filter};
-use super::{Context, args};
+use super::{Context, args, client_config};
 use crate::engine::model::network::{Attachment, Endpoint, Network, Pool};
 use crate::engine::model::request;
 use crate::engine::{Engine, Error, Kind};
@@ -150,7 +150,10 @@ pub fn ls(context: &Context, args: &args::LsNetworks) -> Outcome {
     for filter in &args.filter {
         check_filter(filter).map_err(Failure::plain)?;
     }
-    let format = Format::parse(args.format.as_deref(), LS)?;
+    let config = context.client_config();
+    let given = client_config::format_or(args.format.as_deref(), &config.networks_format)
+        .filter(|_| !args.quiet || args.format.is_some());
+    let format = Format::parse(given, LS)?;
     let engine = context.engine()?;
     let mut shown = Vec::new();
     for network in engine.networks()? {

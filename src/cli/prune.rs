@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, Write as _};
 
+use super::client_config::ClientConfig;
 use super::output::Out;
 use super::report::{Failure, Outcome};
 use super::value::{self, Filter};
@@ -12,9 +13,17 @@ use crate::engine::model::registry::{Pruned, PrunedContainers};
 use crate::engine::model::volume::PrunedVolumes;
 use crate::engine::model::{Timestamp, request, units};
 
+/// The command line's filters and those of `config.json`, which must be readable: it may say what is to be spared.
+fn filters(context: &Context, given: &[Filter]) -> Result<Vec<Filter>, Failure> {
+    ClientConfig::strict(&context.config)
+        .and_then(|config| config.prune_filters(given))
+        .map_err(Failure::plain)
+}
+
 /// `container prune`.
 pub fn containers(context: &Context, args: &args::PruneContainers) -> Outcome {
-    let filters = Filters::read(&args.filter, Timestamp::now(), &[]).map_err(Failure::plain)?;
+    let filters = Filters::read(&filters(context, &args.filter)?, Timestamp::now(), &[])
+        .map_err(Failure::plain)?;
     let engine = context.engine()?;
     if !args.force && !confirm("WARNING! This will remove all stopped containers.")? {
         return super::say("Total reclaimed space: 0B");
@@ -27,7 +36,11 @@ pub fn containers(context: &Context, args: &args::PruneContainers) -> Outcome {
 
 /// `image prune`.
 pub fn images(context: &Context, args: &args::Prune) -> Outcome {
-    let filters = Filters::read(&args.filter, Timestamp::now(), &["dangling"]);
+    let filters = Filters::read(
+        &filters(context, &args.filter)?,
+        Timestamp::now(),
+        &["dangling"],
+    );
     let request = filters.map_err(Failure::plain)?.images(args.all);
     let warning = if request.all {
         "WARNING! This will remove all images without at least one container associated to them."
@@ -46,7 +59,7 @@ pub fn images(context: &Context, args: &args::Prune) -> Outcome {
 
 /// `volume prune`.
 pub fn volumes(context: &Context, args: &args::PruneVolumes) -> Outcome {
-    let filters = Filters::read(&args.filter, Timestamp::now(), &["all"]);
+    let filters = Filters::read(&filters(context, &args.filter)?, Timestamp::now(), &["all"]);
     let request = filters.and_then(|filters| filters.volumes(args.all));
     let request = request.map_err(Failure::plain)?;
     let warning = if request.all {
@@ -66,7 +79,8 @@ pub fn volumes(context: &Context, args: &args::PruneVolumes) -> Outcome {
 
 /// `network prune`.
 pub fn networks(context: &Context, args: &args::PruneNetworks) -> Outcome {
-    let filters = Filters::read(&args.filter, Timestamp::now(), &[]).map_err(Failure::plain)?;
+    let filters = Filters::read(&filters(context, &args.filter)?, Timestamp::now(), &[])
+        .map_err(Failure::plain)?;
     let engine = context.engine()?;
     let warning =
         "WARNING! This will remove all custom networks not used by at least one container.";
@@ -82,7 +96,8 @@ pub fn networks(context: &Context, args: &args::PruneNetworks) -> Outcome {
 
 /// `system prune`: containers, networks, volumes if asked for, then images.
 pub fn system(context: &Context, args: &args::PruneSystem) -> Outcome {
-    let filters = Filters::read(&args.filter, Timestamp::now(), &[]).map_err(Failure::plain)?;
+    let given = filters(context, &args.filter)?;
+    let filters = Filters::read(&given, Timestamp::now(), &[]).map_err(Failure::plain)?;
     let volumes = if args.volumes {
         if filters.until.is_some() {
             return Err(Failure::plain(
@@ -94,7 +109,7 @@ pub fn system(context: &Context, args: &args::PruneSystem) -> Outcome {
         None
     };
     let engine = context.engine()?;
-    if !args.force && !confirm(&system_warning(args))? {
+    if !args.force && !confirm(&system_warning(args, &given))? {
         return super::say("Total reclaimed space: 0B");
     }
     let mut out = Out::new();
@@ -114,7 +129,7 @@ pub fn system(context: &Context, args: &args::PruneSystem) -> Outcome {
 }
 
 /// What will go, one line each; there are no builds yet.
-fn system_warning(args: &args::PruneSystem) -> String {
+fn system_warning(args: &args::PruneSystem, filters: &[Filter]) -> String {
     let mut text = String::from(
         "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n",
     );
@@ -126,9 +141,9 @@ fn system_warning(args: &args::PruneSystem) -> String {
     } else {
         "  - all dangling images\n"
     });
-    if !args.filter.is_empty() {
+    if !filters.is_empty() {
         text.push_str("\n  Items to be pruned will be filtered with:\n");
-        for filter in &args.filter {
+        for filter in filters {
             let _ = writeln!(text, "  - {}={}", filter.key, filter.value);
         }
     }
@@ -338,7 +353,7 @@ mod tests {
             operands: Vec::new(),
         };
         assert_eq!(
-            system_warning(&args),
+            system_warning(&args, &args.filter),
             "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n  - all dangling images\n"
         );
         args.filter = vec![value::filter("label=a=1").unwrap()];

@@ -77,7 +77,11 @@ fn made(
             ),
         ));
     }
-    request::create(args, detached, &Here::new()?).map_err(|text| wrong(context, &text))
+    let mut made =
+        request::create(args, detached, &Here::new()?).map_err(|text| wrong(context, &text))?;
+    let proxies = context.client_config().proxy_variables(&made.request.env);
+    made.request.env.extend(proxies);
+    Ok(made)
 }
 
 /// What `create`, or `run` in the background, asks for. Nothing is made.
@@ -126,7 +130,7 @@ pub fn run(context: &Context, args: &args::Run) -> Outcome {
             code: 1,
         });
     }
-    let keys = detach_keys(args.detach_keys.as_deref())?;
+    let keys = detach_keys(context, args.detach_keys.as_deref())?;
     let made = made(context, &args.create, args.detach)?;
     let streams = made.request.attach;
     check_tty(streams.stdin, args.create.tty)?;
@@ -185,7 +189,7 @@ fn start_or_remove(
 
 /// `start`.
 pub fn start(context: &Context, args: &args::Start) -> Outcome {
-    let keys = detach_keys(args.detach_keys.as_deref())?;
+    let keys = detach_keys(context, args.detach_keys.as_deref())?;
     if !args.attach && !args.interactive {
         return super::container::each(context, &args.operands, |engine, id| {
             engine.start(id, None).map(drop)
@@ -224,7 +228,7 @@ pub fn start(context: &Context, args: &args::Start) -> Outcome {
 
 /// `attach`.
 pub fn attach(context: &Context, args: &args::Attach) -> Outcome {
-    let keys = detach_keys(args.detach_keys.as_deref())?;
+    let keys = detach_keys(context, args.detach_keys.as_deref())?;
     let engine = context.engine()?;
     let name = args.operands.first().map_or("", String::as_str);
     let id = engine.resolve(name)?;
@@ -250,7 +254,7 @@ pub fn attach(context: &Context, args: &args::Attach) -> Outcome {
 
 /// `exec`.
 pub fn exec(context: &Context, args: &args::Exec) -> Outcome {
-    let keys = detach_keys(args.detach_keys.as_deref())?;
+    let keys = detach_keys(context, args.detach_keys.as_deref())?;
     let mut request = request::exec(args, &Here::new()?).map_err(Failure::plain)?;
     if !args.detach {
         check_tty(request.stdin, request.tty)?;
@@ -280,8 +284,12 @@ pub fn exec(context: &Context, args: &args::Exec) -> Outcome {
     }
 }
 
-fn detach_keys(text: Option<&str>) -> Result<DetachKeys, Failure> {
-    DetachKeys::parse(text.unwrap_or_default()).map_err(|text| Failure::Usage {
+fn detach_keys(context: &Context, text: Option<&str>) -> Result<DetachKeys, Failure> {
+    let keys = match text {
+        Some(keys) => keys.to_owned(),
+        None => context.client_config().detach_keys,
+    };
+    DetachKeys::parse(&keys).map_err(|text| Failure::Usage {
         text: format!("wharf: {text}"),
         code: ENGINE,
     })

@@ -8,7 +8,7 @@ use super::format::Format;
 use super::list::{self, Look};
 use super::output::Out;
 use super::report::{Failure, Outcome};
-use super::{Context, args};
+use super::{Context, args, client_config};
 use crate::engine::Engine;
 use crate::engine::model::{ContainerId, ContainerSummary, Stats, Status};
 
@@ -22,7 +22,9 @@ const CLEAR_LINE: &str = "\x1b[K";
 
 /// `stats`.
 pub fn stats(context: &Context, args: &args::Stats) -> Outcome {
-    let format = Format::parse(args.format.as_deref(), list::STATS)?;
+    let config = context.client_config();
+    let given = client_config::format_or(args.format.as_deref(), &config.stats_format);
+    let format = Format::parse(given, list::STATS)?;
     let engine = context.engine()?;
     let mut figures = engine.sampler()?;
     // Named ones must be there at the start; later they may go.

@@ -9,7 +9,7 @@ use super::list;
 use super::output::Out;
 use super::report::{self, Failure, Outcome};
 use super::value::{self, Filter};
-use super::{Context, args};
+use super::{Context, args, client_config};
 use crate::engine::model::request;
 use crate::engine::model::volume::Volume;
 use crate::engine::store::Roots;
@@ -70,7 +70,10 @@ pub fn ls(context: &Context, args: &args::LsVolumes) -> Outcome {
     for filter in &args.filter {
         check_filter(filter).map_err(Failure::plain)?;
     }
-    let format = Format::parse(args.format.as_deref(), LS)?;
+    let config = context.client_config();
+    let given = client_config::format_or(args.format.as_deref(), &config.volumes_format)
+        .filter(|_| !args.quiet || args.format.is_some());
+    let format = Format::parse(given, LS)?;
     let engine = context.engine()?;
     let asks_for_users = args.filter.iter().any(|filter| filter.key == "dangling");
     let used = if asks_for_users {

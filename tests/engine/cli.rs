@@ -368,6 +368,66 @@ fn events_tell_the_life_of_a_container() {
     }
 }
 
+#[test]
+fn the_clients_config_has_formats_proxies_and_what_a_prune_spares() {
+    let Some(host) = host() else { return };
+    let dir = host.dir().join("docker");
+    std::fs::create_dir(&dir).unwrap();
+    let config = |text: &str| std::fs::write(dir.join("config.json"), text).unwrap();
+    config(
+        r#"{
+            "psFormat": "{{.Names}} as said",
+            "volumesFormat": "<{{.Name}}>",
+            "pruneFilters": ["label!=keep"],
+            "detachKeys": "ctrl-a,a",
+            "proxies": {"default": {"httpProxy": "http://proxy.example:3128"}}
+        }"#,
+    );
+    let at = dir.to_str().unwrap();
+    let with = |args: &[&str]| {
+        let mut all = vec!["--config", at];
+        all.extend(args);
+        host.ok(all)
+    };
+    with(&[
+        "create",
+        "--network",
+        "none",
+        "--name",
+        "kept",
+        "--label",
+        "keep",
+        BUSYBOX,
+    ]);
+    with(&["create", "--network", "none", "--name", "gone", BUSYBOX]);
+    with(&["volume", "create", "data"]);
+    assert_eq!(with(&["ps", "-a"]), "gone as said\nkept as said");
+    assert_eq!(with(&["ps", "-a", "--format", "{{.Names}}"]), "gone\nkept");
+    assert!(!with(&["ps", "-aq"]).contains("said"));
+    assert_eq!(with(&["volume", "ls"]), "<data>");
+    let proxy = with(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        BUSYBOX,
+        "sh",
+        "-c",
+        "echo $http_proxy",
+    ]);
+    assert_eq!(proxy, "http://proxy.example:3128");
+    with(&["container", "prune", "-f"]);
+    assert_eq!(with(&["ps", "-a"]), "kept as said");
+    // What cannot be read may spare something: nothing is removed.
+    config("{");
+    let refused = host.wharf(["--config", at, "container", "prune", "-f"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("config.json"), "{refused:?}");
+    let warned = host.wharf(["--config", at, "ps", "-aq"]);
+    assert!(warned.stderr.starts_with("WARNING: "), "{warned:?}");
+    assert_eq!(warned.stdout.lines().count(), 1);
+}
+
 /// An end alone means what there was until then; names and ids may be begun; a template is tried before anything comes.
 #[test]
 fn events_are_chosen_as_docker_chooses_them() {
