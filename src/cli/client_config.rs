@@ -30,17 +30,22 @@ pub struct ClientConfig {
     /// `--detach-keys`.
     pub detach_keys: String,
     prune_filters: Vec<String>,
-    proxies: BTreeMap<String, Proxy>,
+    proxies: BTreeMap<String, WaysOut>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Proxy {
-    http_proxy: String,
-    https_proxy: String,
-    ftp_proxy: String,
-    no_proxy: String,
-    all_proxy: String,
+#[serde(default)]
+struct WaysOut {
+    #[serde(rename = "httpProxy")]
+    http: String,
+    #[serde(rename = "httpsProxy")]
+    https: String,
+    #[serde(rename = "ftpProxy")]
+    ftp: String,
+    #[serde(rename = "noProxy")]
+    none: String,
+    #[serde(rename = "allProxy")]
+    all: String,
 }
 
 impl ClientConfig {
@@ -107,11 +112,11 @@ impl ClientConfig {
                 .any(|own| own.split('=').next().is_some_and(|own| own == name))
         };
         let all = [
-            ("HTTP_PROXY", &proxy.http_proxy),
-            ("HTTPS_PROXY", &proxy.https_proxy),
-            ("FTP_PROXY", &proxy.ftp_proxy),
-            ("NO_PROXY", &proxy.no_proxy),
-            ("ALL_PROXY", &proxy.all_proxy),
+            ("HTTP_PROXY", &proxy.http),
+            ("HTTPS_PROXY", &proxy.https),
+            ("FTP_PROXY", &proxy.ftp),
+            ("NO_PROXY", &proxy.none),
+            ("ALL_PROXY", &proxy.all),
         ];
         all.into_iter()
             .filter(|(_, value)| !value.is_empty())

@@ -357,7 +357,7 @@ mod tests {
             "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n  - all dangling images\n"
         );
         args.filter = vec![value::filter("label=a=1").unwrap()];
-        assert!(system_warning(&args).ends_with("filtered with:\n  - label=a=1\n"));
+        assert!(system_warning(&args, &args.filter).ends_with("filtered with:\n  - label=a=1\n"));
         let wrong = Filters::read(
             &[value::filter("dangling=true").unwrap()],
             Timestamp::UNIX_EPOCH,

@@ -527,7 +527,7 @@ fn translated(
         let address = binding.address.or(usual);
         let at = |address| PortBinding {
             address,
-            ..binding.clone()
+            ..*binding
         };
         if routed == [false, false] {
             bindings.push(at(address));
