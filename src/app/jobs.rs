@@ -639,10 +639,18 @@ impl Finished {
 pub struct Batch {
     /// Jobs that were done.
     pub done: usize,
-    /// Jobs that failed.
-    pub failed: usize,
+    /// What failed: the objects, and why.
+    pub failed: Vec<(String, String)>,
     /// Jobs that were cancelled.
     pub cancelled: usize,
+}
+
+impl Batch {
+    /// How many jobs there were.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.done + self.failed.len() + self.cancelled
+    }
 }
 
 /// Finished jobs that are kept.
@@ -743,7 +751,7 @@ impl Jobs {
         match outcome {
             Outcome::Done | Outcome::Told(_) => batch.done += 1,
             Outcome::Cancelled => batch.cancelled += 1,
-            Outcome::Failed(_) => batch.failed += 1,
+            Outcome::Failed(failure) => batch.failed.push((job.name.clone(), failure.line)),
         }
         let balance = self.close_batch(job.batch);
         Some((job, balance))
@@ -816,7 +824,7 @@ mod tests {
         let (first, second) = (add(), add());
         let failure = Outcome::Failed(Failure {
             kind: Kind::Internal,
-            line: String::new(),
+            line: "it is stuck".to_owned(),
             hint: None,
             chain: Vec::new(),
         });
@@ -827,7 +835,7 @@ mod tests {
         );
         let balance = Batch {
             done: 1,
-            failed: 1,
+            failed: vec![("web".to_owned(), "it is stuck".to_owned())],
             cancelled: 0,
         };
         assert_eq!(

@@ -39,6 +39,7 @@ pub mod words;
 mod config;
 mod driver;
 mod perform;
+mod pruned;
 mod subscribe;
 mod terminal;
 mod throttle;

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use super::command::{Command, Commands};
 use super::explorer::{News, Shared, Target, viewer};
 use super::jobs::{Extract, Failure, JobId, Outcome, Report, Request};
-use super::overlay::{Plan, Unused};
+use super::pruned;
 use super::throttle::Throttle;
 use super::{Answer, DirectoryEntry, Host, Msg, Query, QueryId};
 use crate::engine::credentials::{Kept, Login, Store};
@@ -23,9 +23,7 @@ use crate::engine::events::EventReader;
 use crate::engine::logs::Log;
 use crate::engine::model::image::{Loaded, Removed};
 use crate::engine::model::layers::Step;
-use crate::engine::model::registry::{Prunable, PrunableContainer};
 use crate::engine::model::request::{Exec, Logs, TerminalSize};
-use crate::engine::model::volume::VolumeUsage;
 use crate::engine::model::{Auth, Cancel, ContainerId, Progress, Reference, request, units};
 use crate::engine::stats::Sampler;
 use crate::engine::{
@@ -320,11 +318,7 @@ fn run(
             };
             Ok(loaded.iter().map(line).collect())
         }
-        Request::PruneImages(request) => {
-            let pruned = engine.prune_images(request)?;
-            let removed = pruned.removed.iter().map(removed_line);
-            Ok(pruned_lines("images", pruned.reclaimed, removed))
-        }
+        Request::PruneImages(request) => pruned::images(engine, request),
         Request::Run(words) => run_container(engine, commands, words),
         Request::Update(id, words) => match (commands.read)(words)? {
             Command::Update(request) => engine.update(id, &request).map(nothing),
@@ -339,11 +333,7 @@ fn run(
         }
         Request::Export { id, path, replace } => export(engine, id, path, *replace, cancel),
         Request::Copy(_, words) => Ok(vec![(commands.copy)(engine, words, cancel)?]),
-        Request::PruneContainers(request) => {
-            let pruned = engine.prune_containers(request)?;
-            let ids = pruned.removed.iter().map(|id| format!("Deleted: {id}"));
-            Ok(pruned_lines("containers", pruned.reclaimed, ids))
-        }
+        Request::PruneContainers(request) => pruned::containers(engine, request),
         Request::CreateVolume(request) => {
             let volume = engine.create_volume(request)?;
             Ok(vec![format!("made volume {}", volume.name)])
@@ -372,11 +362,7 @@ fn run(
             engine.disconnect_network(network, container, false)?;
             Ok(Vec::new())
         }
-        Request::PruneVolumes(request) => {
-            let pruned = engine.prune_volumes(request)?;
-            let names = pruned.removed.iter().map(|name| format!("Deleted: {name}"));
-            Ok(pruned_lines("volumes", pruned.reclaimed, names))
-        }
+        Request::PruneVolumes(request) => pruned::volumes(engine, request),
         // Done where no engine is needed.
         Request::Extract(_) => Ok(Vec::new()),
         Request::LogIn { registry, auth, .. } => log_in(engine, credentials, registry, auth),
@@ -458,12 +444,6 @@ fn export(
     Ok(vec![format!("exported {size} to {}", path.display())])
 }
 
-fn pruned_lines(what: &str, reclaimed: u64, removed: impl Iterator<Item = String>) -> Vec<String> {
-    let size = units::human_size_short(reclaimed);
-    let first = format!("pruned {what}: {size} given back");
-    std::iter::once(first).chain(removed).collect()
-}
-
 /// What was just typed, or what the user's configuration has for the registry.
 fn known_auth(credentials: &Store, registry: &str, typed: Auth) -> Result<Auth> {
     match typed {
@@ -495,7 +475,7 @@ fn log_in(
     Ok(vec![format!("logged in to {registry}: {kept}")])
 }
 
-fn removed_line(step: &Removed) -> String {
+pub(super) fn removed_line(step: &Removed) -> String {
     match step {
         Removed::Untagged(tag) => format!("Untagged: {tag}"),
         Removed::Deleted(digest) => format!("Deleted: {digest}"),
@@ -599,7 +579,7 @@ fn ask(engine: &Engine, commands: Commands, query: Query) -> Result<Answer> {
         Query::Processes(id) => Answer::Processes(engine.processes(&id)?),
         Query::Changes(id) => Answer::Changes(engine.changes(&id)?),
         Query::DiskUsage => Answer::DiskUsage(Box::new(engine.disk_usage()?)),
-        Query::PrunePlan(what) => Answer::PrunePlan(Box::new(plan(engine, what)?)),
+        Query::PrunePlan(what) => Answer::PrunePlan(Box::new(pruned::plan(engine, what)?)),
         Query::Volumes => Answer::Volumes(engine.volumes()?),
         Query::Networks => Answer::Networks(
             engine
@@ -626,59 +606,6 @@ fn ask(engine: &Engine, commands: Commands, query: Query) -> Result<Answer> {
                 cpus: info.cpus,
                 volumes: engine.roots().volumes(),
             })
-        }
-    })
-}
-
-/// What a prune would take, and the request that takes that and no more.
-fn plan(engine: &Engine, what: Unused) -> Result<Plan> {
-    Ok(match what {
-        Unused::Images(request) => {
-            let plan = engine.plan_prune_images(&request)?;
-            let row = |image: &Prunable| {
-                let mut names: Vec<_> = image.tags.iter().map(String::as_str).collect();
-                // Names with a digest are told only where there is no better one.
-                if names.iter().any(|name| !name.contains('@')) {
-                    names.retain(|name| !name.contains('@'));
-                }
-                let names = if names.is_empty() {
-                    "<none>".to_owned()
-                } else {
-                    names.join(", ")
-                };
-                (names, image.id.short().to_owned())
-            };
-            Plan {
-                rows: plan.images.iter().map(row).collect(),
-                reclaimed: plan.reclaimed,
-                request: Request::PruneImages(request),
-            }
-        }
-        Unused::Containers => {
-            let mut request = request::PruneContainers::default();
-            let all = engine.plan_prune_containers(&request)?;
-            request.only = Some(all.iter().map(|c| c.id.clone()).collect());
-            let row = |c: &PrunableContainer| (c.name.clone(), units::human_size_short(c.size));
-            Plan {
-                rows: all.iter().map(row).collect(),
-                reclaimed: all.iter().map(|container| container.size).sum(),
-                request: Request::PruneContainers(request),
-            }
-        }
-        Unused::Volumes(mut request) => {
-            let all = engine.plan_prune_volumes(&request)?;
-            let seen = all.iter().map(|usage| &usage.volume);
-            let seen = seen.map(|volume| (volume.name.clone(), volume.created));
-            request.only = Some(seen.collect());
-            let row = |usage: &VolumeUsage| {
-                let size = units::human_size_short(usage.size);
-                (usage.volume.name.clone(), size)
-            };
-            Plan {
-                rows: all.iter().map(row).collect(),
-                reclaimed: all.iter().map(|usage| usage.size).sum(),
-                request: Request::PruneVolumes(request),
-            }
         }
     })
 }

@@ -287,6 +287,7 @@ impl Filters {
             until: self.until,
             labels: self.labels.clone(),
             not_labels: self.not_labels.clone(),
+            only: None,
         }
     }
 }

@@ -7,18 +7,25 @@ use tui_term::widget::{Cursor, PseudoTerminal};
 
 use super::canvas::Canvas;
 use super::graph;
+use crate::app::containers::ContainerRow;
 use crate::app::document::Mark;
 use crate::app::figures::{Figures, Metric};
+use crate::app::list::{Heading, Row};
 use crate::app::logs::{LogView, Stream, VisibleRow};
 use crate::app::role::Role;
 use crate::app::shell::Shell;
-use crate::app::{Focus, State, View, layout, text};
+use crate::app::{Focus, Pane, State, View, layout, text};
 
 pub(super) fn draw(state: &State, rect: Rect, canvas: &mut Canvas<'_>) -> Option<Position> {
     let focused = state.focus == Focus::Detail;
     canvas.border(rect, focused);
     draw_tabs(state, rect, focused, canvas);
     let body = layout::inside(rect);
+    let heading = state.containers.heading();
+    if let Some(heading) = heading.filter(|_| state.pane == Pane::Containers) {
+        draw_group(state, &heading, body, canvas);
+        return None;
+    }
     match state.tab().view() {
         View::Log => draw_log(state, rect, body, canvas),
         View::Figures => draw_stats(state, body, canvas),
@@ -62,6 +69,36 @@ fn draw_tabs(state: &State, rect: Rect, focused: bool, canvas: &mut Canvas<'_>) 
 fn message(canvas: &mut Canvas<'_>, body: Rect, text: &str) {
     let width = body.width.saturating_sub(1);
     canvas.text(body.x + 1, body.y, width, text, Role::Dim);
+}
+
+/// What is under a heading: what is done there is done to all of it.
+fn draw_group(
+    state: &State,
+    heading: &Heading<'_, ContainerRow>,
+    body: Rect,
+    canvas: &mut Canvas<'_>,
+) {
+    let name = text::sanitise(heading.name.unwrap_or(ContainerRow::REST));
+    let count = heading.rows.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let first =
+        format!("{name}: {count} container{plural}; what is done here is done to all of them");
+    canvas.text(
+        body.x + 1,
+        body.y,
+        body.width.saturating_sub(1),
+        &first,
+        Role::Header,
+    );
+    let room = usize::from(body.height.saturating_sub(1));
+    let context = state.context();
+    for (row, y) in heading.rows.iter().take(room).zip(body.y + 1..) {
+        let end = body.right();
+        let x = canvas.text(body.x + 1, y, 2, row.sign(context.glyphs), row.state_role());
+        let x = canvas.text(x + 1, y, end.saturating_sub(x + 1), &row.name(), Role::Text);
+        let status = row.status_text(context);
+        canvas.text(x + 2, y, end.saturating_sub(x + 2), &status, Role::Dim);
+    }
 }
 
 // Log.

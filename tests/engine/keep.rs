@@ -5,7 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use wharf::engine::Engine;
+use wharf::engine::model::image::Removed;
+use wharf::engine::model::request::PruneImages;
 use wharf::engine::model::units;
+use wharf::engine::store::Roots;
 
 use crate::registry::Registry;
 use crate::registry::http::{Response, Server};
@@ -95,6 +99,48 @@ fn a_prune_gives_back_exactly_what_nothing_else_needs() {
     assert_reclaimed(&text, before);
     assert_eq!(content(&host), 0);
     assert_eq!(host.ok(["images", "-q"]), "");
+}
+
+/// Who has seen a list and agreed to it has agreed to no more: what came since, what has got a name since, and what a container uses
+/// by now stays.
+#[test]
+fn a_prune_takes_only_what_was_seen() {
+    let Some(host) = privileged() else { return };
+    let engine = Engine::open(Roots {
+        data: host.data(),
+        run: host.run(),
+    })
+    .unwrap();
+    for name in ["gone:1", "named:1", "used:1"] {
+        load(&host, name, &[layer(name, 100)]);
+    }
+    let mut request = PruneImages {
+        all: true,
+        ..PruneImages::default()
+    };
+    let plan = engine.plan_prune_images(&request).unwrap();
+    assert_eq!(plan.images.len(), 3);
+    let seen = plan.images.iter();
+    request.only = Some(seen.map(|i| (i.id.clone(), i.tags.clone())).collect());
+    // Meanwhile.
+    load(&host, "new:1", &[layer("new", 100)]);
+    host.ok(["tag", "named:1", "named:2"]);
+    host.ok(["create", "--name", "user", "used:1", "true"]);
+    let pruned = engine.prune_images(&request).unwrap();
+    let untagged: Vec<_> = pruned
+        .removed
+        .iter()
+        .filter_map(|step| match step {
+            Removed::Untagged(name) => Some(name.as_str()),
+            Removed::Deleted(_) => None,
+        })
+        .collect();
+    assert_eq!(untagged, ["gone:1"]);
+    let mut names = host.ok(["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    names.make_ascii_lowercase();
+    let mut names: Vec<_> = names.lines().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["named:1", "named:2", "new:1", "used:1"]);
 }
 
 #[test]

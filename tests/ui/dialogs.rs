@@ -324,3 +324,100 @@ fn a_read_only_program_opens_no_dialog_that_changes_anything() {
     ui.play("1 w");
     assert_eq!(ui.state.overlays.len(), 1);
 }
+
+/// `web` and `db` are marked.
+fn two_marked(width: u16, height: u16) -> Ui {
+    let mut ui = usual(width, height);
+    for n in [1, 2] {
+        ui.state.containers.select_key(&id(n));
+        ui.play("space");
+    }
+    assert_eq!(ui.state.containers.marked(), 2);
+    ui
+}
+
+#[test]
+fn limits_of_several_are_changed_together() {
+    let mut ui = two_marked(80, 24);
+    ui.play("L");
+    ui.assert_shows("Limits of 2 containers");
+    // `web` has 64m, `db` has none.
+    ui.assert_shows("not the same in all; stays as it is");
+    fill(&mut ui, "cpus", "2");
+    fill(&mut ui, "restart", "always");
+    ui.assert_shows("wharf update --cpus 2 --restart always web db");
+    let effects = ui.play("enter");
+    assert_eq!(
+        requests(&effects),
+        [
+            Request::Update(id(1), words("update --cpus 2 --restart always web")),
+            Request::Update(id(2), words("update --cpus 2 --restart always db")),
+        ]
+    );
+    assert!(ui.state.overlays.is_empty());
+    ui.finish(&effects, &Outcome::Done);
+    ui.assert_shows("updated 2");
+}
+
+#[test]
+fn several_are_exported_into_a_directory() {
+    let mut ui = two_marked(80, 24);
+    ui.play("w");
+    ui.assert_shows("Export 2 containers");
+    ui.assert_shows("wharf export -o /home/me/web.tar web …");
+    let effects = ui.play("enter");
+    let files: Vec<_> = requests(&effects)
+        .into_iter()
+        .map(|request| match request {
+            Request::Export { path, replace, .. } => (path.display().to_string(), replace),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let file = |name: &str| (format!("/home/me/{name}"), false);
+    assert_eq!(files, [file("web.tar"), file("db.tar")]);
+}
+
+#[test]
+fn what_failed_of_many_is_named_and_why() {
+    let mut ui = two_marked(100, 30);
+    ui.play("s");
+    ui.assert_shows("Stop 2 containers?");
+    let effects = ui.play("y");
+    let [first, second] = crate::support::jobs(&effects)[..] else {
+        panic!("{effects:?}");
+    };
+    let end = |ui: &mut Ui, job, outcome| {
+        ui.send(wharf::app::Msg::Job(
+            job,
+            wharf::app::jobs::Report::Finished(outcome),
+        ));
+    };
+    end(&mut ui, first, Outcome::Failed(failure("it is stuck")));
+    end(&mut ui, second, Outcome::Done);
+    ui.assert_shows("stopped 1, 1 failed: web");
+    ui.play("enter");
+    ui.assert_shows("web: it is stuck");
+}
+
+#[test]
+fn what_stays_as_it_is_is_told_and_pausing_does_not_resume() {
+    let mut ui = usual(100, 30);
+    // `web` and `db` run, `worker` is paused.
+    for n in [1, 2, 3] {
+        ui.state.containers.select_key(&id(n));
+        ui.play("space");
+    }
+    ui.play("p");
+    ui.assert_shows("Pause 2 containers?");
+    ui.assert_shows("1 of 3 stay as they are.");
+    let effects = ui.play("y");
+    assert!(
+        requests(&effects)
+            .iter()
+            .all(|request| matches!(request, Request::Pause(_)))
+    );
+    let mut ui = usual(100, 30);
+    ui.state.containers.select_key(&id(3));
+    let effects = ui.play("p");
+    assert_eq!(requests(&effects), [Request::Unpause(id(3))]);
+}

@@ -188,3 +188,13 @@ fn a_thousand_containers_are_no_work() {
     let each = begin.elapsed() / 20;
     assert!(each < Duration::from_millis(250), "{each:?}");
 }
+
+#[test]
+fn the_details_of_a_heading_say_what_is_under_it() {
+    let mut ui = grouped(80, 24);
+    ui.play("j j");
+    ui.assert_shows("shop: 3 containers; what is done here is done to all of them");
+    ui.assert_hides("nothing chosen");
+    ui.play("n");
+    ui.assert_shows("that is done to one container at a time: choose it");
+}

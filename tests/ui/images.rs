@@ -453,7 +453,13 @@ fn a_prune_shows_what_goes_before_it_is_asked() {
     let [Effect::Start(_, request)] = effects.as_slice() else {
         panic!("{effects:?}");
     };
-    assert_eq!(*request, Request::PruneImages(PruneImages::default()));
+    // What was shown, and nothing that comes meanwhile.
+    let dangling = ui.world.images[2].id.clone();
+    let only = PruneImages {
+        only: Some(vec![(dangling, Vec::new())]),
+        ..PruneImages::default()
+    };
+    assert_eq!(*request, Request::PruneImages(only));
     let mut world = World::usual();
     world.containers.clear();
     let mut ui = Ui::new(world, 80, 24);

@@ -265,10 +265,13 @@ impl World {
                     };
                     (names, image.id.short().to_owned())
                 };
+                let mut request = request.clone();
+                let seen = images.iter();
+                request.only = Some(seen.map(|i| (i.id.clone(), i.tags.clone())).collect());
                 Plan {
                     reclaimed: images.iter().map(|image| image.size).sum(),
                     rows: images.iter().map(row).collect(),
-                    request: Request::PruneImages(request.clone()),
+                    request: Request::PruneImages(request),
                 }
             }
             Unused::Containers => {

@@ -108,27 +108,41 @@ fn policy(restart: RestartPolicy) -> String {
 }
 
 impl Form {
-    /// Asks for other limits and another restart policy.
+    /// Asks for other limits and another restart policy, of one container or of several: what is not the same in all of them is
+    /// left empty, and stays as it is while it is.
     #[must_use]
-    pub fn limits(container: &Container) -> Self {
-        let resources = &container.host.resources;
+    pub fn limits(containers: &[&Container]) -> Self {
+        let same = |value: &dyn Fn(&Container) -> String| {
+            let mut values = containers.iter().map(|container| value(container));
+            let first = values.next().unwrap_or_default();
+            values.all(|value| value == first).then_some(first)
+        };
+        let field = |label, kind, value: Option<String>, empty: Option<&'static str>| {
+            let input = Input::new(label, kind, value.as_deref().unwrap_or_default());
+            match (value, empty) {
+                (None, _) => input.or("not the same in all; stays as it is"),
+                (Some(_), Some(empty)) => input.or(empty),
+                (Some(_), None) => input,
+            }
+        };
         let mut inputs: Vec<_> = LIMITS
             .iter()
             .map(|(label, _, value, empty)| {
-                Input::new(label, Kind::Text, &value(resources).unwrap_or_default()).or(empty)
+                let value = same(&|c| value(&c.host.resources).unwrap_or_default());
+                field(label, Kind::Text, value, Some(empty))
             })
             .collect();
         let policies = ["no", "on-failure", "unless-stopped", "always"];
-        inputs.push(Input::new(
-            RESTART,
-            Kind::Choice(policies.map(str::to_owned).to_vec()),
-            &policy(container.host.restart),
-        ));
+        let policies = Kind::Choice(policies.map(str::to_owned).to_vec());
+        let value = same(&|c| policy(c.host.restart));
+        inputs.push(field(RESTART, policies, value, None));
         let before = inputs.iter().map(|i| i.field.text().to_owned()).collect();
         Self::new(
             Ask::Limits {
-                id: container.id.clone(),
-                name: container.name.clone(),
+                containers: containers
+                    .iter()
+                    .map(|c| (c.id.clone(), c.name.clone()))
+                    .collect(),
                 before,
             },
             inputs,
@@ -141,7 +155,7 @@ impl Form {
     /// Nothing was changed, or what cannot be taken away was.
     pub(super) fn limit_words(
         &self,
-        name: &str,
+        containers: &[(ContainerId, String)],
         before: &[String],
     ) -> Result<Vec<String>, Problem> {
         let mut line = vec!["update".to_owned()];
@@ -173,7 +187,7 @@ impl Form {
                 missing: true,
             });
         }
-        line.push(name.to_owned());
+        line.extend(containers.iter().map(|(_, name)| name.clone()));
         Ok(line)
     }
 
@@ -226,6 +240,13 @@ impl Form {
         let inputs = vec![Input::new("file", Kind::Path, &format!("{name}.tar"))];
         let name = name.to_owned();
         Self::new(Ask::Export { id, name }, inputs)
+    }
+
+    /// Asks where to write the files of several containers to.
+    #[must_use]
+    pub fn export_all(containers: Vec<(ContainerId, String)>) -> Self {
+        let inputs = vec![Input::new("directory", Kind::Path, "./")];
+        Self::new(Ask::ExportAll(containers), inputs)
     }
 
     /// Asks what to copy out of a container, or into it.

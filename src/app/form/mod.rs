@@ -76,12 +76,10 @@ pub enum Ask {
     },
     /// How to run an image.
     Run,
-    /// Which limits a container should have.
+    /// Which limits containers should have.
     Limits {
-        /// Its id.
-        id: ContainerId,
-        /// What it is called.
-        name: String,
+        /// Their ids, and what they are called.
+        containers: Vec<(ContainerId, String)>,
         /// The texts of the fields as things are.
         before: Vec<String>,
     },
@@ -106,6 +104,8 @@ pub enum Ask {
         /// What it is called.
         name: String,
     },
+    /// Into which directory to write the files of several containers.
+    ExportAll(Vec<(ContainerId, String)>),
     /// What to copy out of a container or into it.
     Copy {
         /// Its id.
@@ -139,7 +139,11 @@ impl Ask {
                 format!("Take a container off {}", text::sanitise(network))
             }
             Self::Run => "Run an image".to_owned(),
-            Self::Limits { name, .. } => format!("Limits of {}", text::sanitise(name)),
+            Self::Limits { containers, .. } => match containers.as_slice() {
+                [(_, name)] => format!("Limits of {}", text::sanitise(name)),
+                many => format!("Limits of {} containers", many.len()),
+            },
+            Self::ExportAll(many) => format!("Export {} containers", many.len()),
             Self::Rename { name, .. } => format!("Another name for {}", text::sanitise(name)),
             Self::Commit { name, .. } => format!("Make an image of {}", text::sanitise(name)),
             Self::Export { name, .. } => format!("Export {}", text::sanitise(name)),
@@ -156,11 +160,13 @@ impl Ask {
             | Self::Connect { .. }
             | Self::Disconnect { .. }
             | Self::Run
-            | Self::Limits { .. }
             | Self::Rename { .. }
             | Self::Commit { .. }
             | Self::Copy { .. } => true,
+            // Of several, those that fail are named at the end.
+            Self::Limits { containers, .. } => containers.len() == 1,
             Self::Export { .. }
+            | Self::ExportAll(_)
             | Self::Extract(_)
             | Self::Pull
             | Self::Push { .. }
@@ -334,7 +340,7 @@ impl Form {
     pub fn command(&self) -> Option<Result<Vec<String>, Problem>> {
         match &self.ask {
             Ask::Run => Some(self.run_words()),
-            Ask::Limits { name, before, .. } => Some(self.limit_words(name, before)),
+            Ask::Limits { containers, before } => Some(self.limit_words(containers, before)),
             _ => None,
         }
     }
@@ -397,7 +403,12 @@ impl Form {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let found = entries.iter().find(|entry| entry.name == name);
         match (&self.ask, found) {
-            (Ask::Load, None) => Some(format!("{}: no such file", path.display())),
+            (Ask::ExportAll(_), Some(entry)) if !entry.is_directory => {
+                Some(format!("{} is no directory", path.display()))
+            }
+            (Ask::ExportAll(_) | Ask::Load, None) => {
+                Some(format!("{}: no such file", path.display()))
+            }
             (Ask::Save { .. } | Ask::Export { .. } | Ask::Extract(_), _) if text.ends_with('/') => {
                 Some(format!("{text}: name a file in it"))
             }
@@ -436,6 +447,10 @@ impl Form {
             }
             Ask::Save { .. } | Ask::Export { .. } | Ask::Extract(_) if self.is_taken(settings) => {
                 Some("there is such a file: you will be asked".to_owned())
+            }
+            Ask::ExportAll(_) => {
+                let (request, name) = self.requests(settings).ok()?.into_iter().next()?;
+                Some(format!("{} …", request.command(&name)))
             }
             Ask::Save { .. } | Ask::Export { .. } | Ask::Extract(_) | Ask::Load => {
                 absolute(self.text(0), settings)
@@ -482,7 +497,43 @@ impl Form {
             && matches!(&listing.entries, Some(Ok(entries)) if entries.iter().any(|e| e.name == name))
     }
 
-    /// The request, with what the user calls its object.
+    /// Where several archives go, without the dots of `./`.
+    fn export_directory(&self, settings: &Settings) -> Option<PathBuf> {
+        let path = absolute(self.text(0), settings)?;
+        Some(path.components().collect())
+    }
+
+    /// The requests, each with what the user calls its object: one for each container where they are many.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn requests(&self, settings: &Settings) -> Result<Vec<(Request, String)>, Problem> {
+        let of_all = self.request(settings)?;
+        match &self.ask {
+            Ask::Limits { containers, before } => containers
+                .iter()
+                .map(|one| {
+                    let words = self.limit_words(std::slice::from_ref(one), before)?;
+                    Ok((Request::Update(one.0.clone(), words), one.1.clone()))
+                })
+                .collect(),
+            Ask::ExportAll(containers) => {
+                let directory = self.export_directory(settings).unwrap_or_default();
+                let request = |(id, name): &(ContainerId, String)| {
+                    let request = Request::Export {
+                        id: id.clone(),
+                        path: directory.join(format!("{name}.tar")),
+                        replace: false,
+                    };
+                    (request, name.clone())
+                };
+                Ok(containers.iter().map(request).collect())
+            }
+            _ => Ok(vec![of_all]),
+        }
+    }
+
+    /// The request, with what the user calls its object; for several containers one that stands for all.
     ///
     /// # Errors
     /// What is wrong.
@@ -603,8 +654,9 @@ impl Form {
                 };
                 (Request::Run(words), name.to_owned())
             }
-            Ask::Limits { id, name, before } => {
-                let words = self.limit_words(name, before)?;
+            Ask::Limits { containers, before } => {
+                let words = self.limit_words(containers, before)?;
+                let (id, name) = containers.first().ok_or_else(|| fail(String::new()))?;
                 (Request::Update(id.clone(), words), name.clone())
             }
             Ask::Rename { id, name } => {
@@ -616,6 +668,18 @@ impl Form {
                 let request = Request::Export {
                     id: id.clone(),
                     path: path()?,
+                    replace: false,
+                };
+                (request, name.clone())
+            }
+            Ask::ExportAll(containers) => {
+                let (id, name) = containers.first().ok_or_else(|| fail(String::new()))?;
+                let request = Request::Export {
+                    id: id.clone(),
+                    path: self
+                        .export_directory(settings)
+                        .unwrap_or_default()
+                        .join(format!("{name}.tar")),
                     replace: false,
                 };
                 (request, name.clone())

@@ -43,7 +43,13 @@ pub(super) fn on_containers(state: &mut State, action: Action, effects: &mut Vec
         return;
     }
     let targets = state.containers.targets();
-    let idle: Vec<_> = targets.iter().filter(|row| row.busy.is_none()).collect();
+    // Several: those that run are paused. Only where none does, those that are paused go on.
+    let runs = |row: &&ContainerRow| row.status() == Status::Running;
+    let pauses = action == Action::Pause && targets.iter().any(runs);
+    let idle: Vec<_> = targets
+        .iter()
+        .filter(|row| row.busy.is_none() && (!pauses || runs(row)))
+        .collect();
     let requests: Vec<_> = idle
         .iter()
         .filter_map(|row| {
@@ -53,7 +59,11 @@ pub(super) fn on_containers(state: &mut State, action: Action, effects: &mut Vec
             ))
         })
         .collect();
-    let verb = action.entry().title.split(',').next().unwrap_or_default();
+    let verb = match action {
+        Action::Pause if !pauses && !requests.is_empty() => "Resume",
+        action => action.entry().title.split(',').next().unwrap_or_default(),
+    };
+    let others = targets.len() - requests.len();
     if requests.is_empty() {
         let text = match targets.as_slice() {
             [] => return,
@@ -70,6 +80,7 @@ pub(super) fn on_containers(state: &mut State, action: Action, effects: &mut Vec
         };
         return state.tell(Severity::Info, text);
     }
+    let all = targets.len();
     let asks = matches!(action, Action::Remove | Action::Kill) || requests.len() > 1;
     if asks {
         let question = match requests.as_slice() {
@@ -88,6 +99,9 @@ pub(super) fn on_containers(state: &mut State, action: Action, effects: &mut Vec
             0 => {}
             1 if requests.len() == 1 => lines.push("It runs: it is killed first.".to_owned()),
             n => lines.push(format!("{n} of them run: they are killed first.")),
+        }
+        if others > 0 {
+            lines.push(format!("{others} of {all} stay as they are."));
         }
         state.overlays.push(Overlay::Confirm(Confirm {
             question,

@@ -9,6 +9,7 @@ use super::super::{Effect, Severity, State};
 use super::images::known_names;
 use super::prune::open_prune;
 use super::refuse_if_read_only;
+use crate::engine::model::Container;
 
 /// What a container's network can be: those that there are, then those of running containers.
 fn networks(state: &State) -> Vec<String> {
@@ -51,8 +52,16 @@ pub(super) fn open_dialog(state: &mut State, action: Action, effects: &mut Vec<E
             };
             Form::run(&image, known_names(state), networks(state), begin)
         }
+        Action::UpdateLimits | Action::ExportContainer => match form_of_all(state, action) {
+            Ok(form) => form,
+            Err(why) => return state.tell(Severity::Info, why),
+        },
         _ => {
             let Some(row) = state.containers.selected() else {
+                if state.containers.heading().is_some() {
+                    let text = "that is done to one container at a time: choose it".to_owned();
+                    state.tell(Severity::Info, text);
+                }
                 return;
             };
             if let Some(busy) = row.busy {
@@ -62,13 +71,33 @@ pub(super) fn open_dialog(state: &mut State, action: Action, effects: &mut Vec<E
             let container = &row.summary.container;
             let (id, name) = (container.id.clone(), container.name.as_str());
             match action {
-                Action::UpdateLimits => Form::limits(container),
                 Action::RenameContainer => Form::rename(id, name),
                 Action::CommitContainer => Form::commit(id, name, known_names(state)),
-                Action::ExportContainer => Form::export(id, name),
                 _ => Form::copy(id, name),
             }
         }
     };
     state.overlays.push(Overlay::Form(form));
+}
+
+/// What is asked of all that are marked, or of the one that is chosen; else why nothing can be.
+fn form_of_all(state: &State, action: Action) -> Result<Form, String> {
+    let targets = state.containers.targets();
+    let idle: Vec<_> = targets.iter().filter(|row| row.busy.is_none()).collect();
+    let containers: Vec<&Container> = idle.iter().map(|row| &*row.summary.container).collect();
+    match (targets.as_slice(), containers.as_slice()) {
+        ([], _) => Err("no container is chosen".to_owned()),
+        ([one], []) => Err(format!(
+            "{}: already {}",
+            one.name(),
+            one.busy.unwrap_or_default()
+        )),
+        (many, []) => Err(format!("all {} are at something already", many.len())),
+        (_, all) if action == Action::UpdateLimits => Ok(Form::limits(all)),
+        (_, [one]) => Ok(Form::export(one.id.clone(), &one.name)),
+        (_, all) => {
+            let named = all.iter().map(|one| (one.id.clone(), one.name.clone()));
+            Ok(Form::export_all(named.collect()))
+        }
+    }
 }

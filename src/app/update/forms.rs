@@ -87,8 +87,8 @@ fn take_chosen(form: &mut Form) -> bool {
 }
 
 fn submit(state: &mut State, form: &mut Form, effects: &mut Vec<Effect>) -> Left {
-    let (request, name) = match form.request(&state.settings) {
-        Ok(request) => request,
+    let requests = match form.requests(&state.settings) {
+        Ok(requests) => requests,
         Err(problem) => {
             form.tried = true;
             form.at = problem.input;
@@ -101,9 +101,11 @@ fn submit(state: &mut State, form: &mut Form, effects: &mut Vec<Effect>) -> Left
     );
     let taken = files && form.is_taken(&state.settings);
     if taken {
-        ask_to_replace(state, request, name);
+        for (request, name) in requests {
+            ask_to_replace(state, request, name);
+        }
     } else {
-        let jobs = run(state, vec![(request, name)], effects);
+        let jobs = run(state, requests, effects);
         if form.ask.waits() {
             form.failure = None;
             form.sent = jobs.first().copied();

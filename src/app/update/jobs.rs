@@ -1,10 +1,11 @@
 //! Work that is begun, ends, or is given up.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::form::Form;
 use super::super::images::ImageRow;
-use super::super::jobs::{Failure, JobId, Outcome, Request};
+use super::super::jobs::{Batch, Failure, JobId, Outcome, Request};
 use super::super::list::Row;
 use super::super::networks::NetworkRow;
 use super::super::overlay::{Confirm, Overlay, Then};
@@ -55,12 +56,14 @@ pub(super) fn show_busy(state: &mut State) {
         jobs,
         ..
     } = state;
-    containers.update(|row| {
-        row.busy = jobs
-            .iter()
-            .find(|(_, job)| job.request.container() == Some(row.id()))
-            .map(|(_, job)| job.request.doing());
-    });
+    // There may be a thousand of either; the oldest job counts.
+    let mut at_work = BTreeMap::new();
+    for (_, job) in jobs.iter() {
+        if let Some(id) = job.request.container() {
+            at_work.entry(id).or_insert(job.request.doing());
+        }
+    }
+    containers.update(|row| row.busy = at_work.get(row.id()).copied());
     images.update(|row| {
         let key = row.key();
         row.busy = jobs
@@ -117,13 +120,16 @@ pub(super) fn on_finished(
         _ => None,
     };
     let what = format!("{} {}", job.request.done(), job.name);
+    let done = job.request.done();
+    let balance = batch.clone();
     match (outcome, batch) {
         (Outcome::Failed(failure), _) => on_failed(state, job.request, job.name, failure),
         (Outcome::Cancelled, _) => {
             let text = format!("cancelled: {} {}", job.request.doing(), job.name);
             state.tell(Severity::Info, text);
         }
-        (_, Some(batch)) if batch.failed > 0 => {}
+        // Told below.
+        (_, Some(batch)) if !batch.failed.is_empty() => {}
         (_, Some(batch)) if batch.done > 1 => {
             let text = format!("{} {}", job.request.done(), batch.done);
             state.tell(Severity::Good, text);
@@ -135,6 +141,39 @@ pub(super) fn on_finished(
         }
         (Outcome::Done | Outcome::Told(_), None) => on_success(state, job.request, effects),
     }
+    if let Some(batch) = balance.filter(|batch| batch.total() > 1) {
+        tell_failures(state, done, &batch);
+    }
+}
+
+/// What of a bulk action was not done: `stopped 3, 2 failed: db, cache`, and in full why.
+fn tell_failures(state: &mut State, done: &str, batch: &Batch) {
+    const NAMED: usize = 4;
+    if batch.failed.is_empty() {
+        return;
+    }
+    let count = batch.failed.len();
+    let named: Vec<_> = batch.failed.iter().map(|(name, _)| name.as_str()).collect();
+    let more = match count.saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let first = named.get(..NAMED.min(count)).unwrap_or_default().join(", ");
+    let line = format!("{done} {}, {count} failed: {first}{more}", batch.done);
+    let why = |(name, why): &(String, String)| {
+        if why.contains(name) {
+            why.clone()
+        } else {
+            format!("{name}: {why}")
+        }
+    };
+    let whys = batch.failed.iter().map(why);
+    state.fail(Failure {
+        kind: Kind::Internal,
+        hint: None,
+        chain: std::iter::once(line.clone()).chain(whys).collect(),
+        line,
+    });
 }
 
 /// What was done lets something else be done.

@@ -17,6 +17,7 @@ mod prune;
 mod reading;
 mod volumes;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::containers::ContainerRow;
@@ -27,7 +28,7 @@ use super::logs::LogView;
 use super::overlay::Overlay;
 use super::shell::Shell;
 use super::{Answer, Effect, Msg, Pane, Query, QueryId, Severity, State, Subject, Tab};
-use crate::engine::model::{ContainerSummary, event};
+use crate::engine::model::{ContainerId, ContainerSummary, event};
 use actions::act;
 use containers::{on_shell_ended, shell_key};
 use documents::{fill_document, settle_document};
@@ -340,10 +341,11 @@ fn take_containers(state: &mut State, all: Vec<ContainerSummary>) {
         log,
         ..
     } = state;
-    let row_of = |id: &_| containers.rows().iter().find(|row| row.id() == id);
-    let runs = |id: &_| row_of(id).is_some_and(|row| row.status().is_live());
+    let rows = containers.rows().iter();
+    let live: BTreeMap<_, _> = rows.map(|row| (row.id(), row.status().is_live())).collect();
+    let runs = |id: &ContainerId| live.get(id).copied().unwrap_or(false);
     figures.retain(runs);
-    shells.retain(|shell| row_of(&shell.id).is_some());
+    shells.retain(|shell| live.contains_key(&shell.id));
     // A container that was started again goes on writing its log: read it anew.
     if log
         .as_ref()

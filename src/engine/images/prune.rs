@@ -103,7 +103,7 @@ impl Images {
         let mut found = Vec::new();
         for (id, image) in &catalog.images {
             let tagged = catalog.names_of(id).any(|name| name.digest().is_none());
-            if tagged && !request.all {
+            if (tagged && !request.all) || !was_seen(catalog, id, request) {
                 continue;
             }
             let asks = request.until.is_some()
@@ -134,6 +134,18 @@ fn labels_fit(labels: &BTreeMap<String, String>, request: &request::PruneImages)
         None => labels.contains_key(wanted),
     };
     request.labels.iter().all(has) && !request.not_labels.iter().any(has)
+}
+
+/// Whether an image is one of those that may go, as it was then: what has got a name since is wanted by somebody.
+fn was_seen(catalog: &Catalog, id: &ImageId, request: &request::PruneImages) -> bool {
+    let Some(only) = &request.only else {
+        return true;
+    };
+    let seen = only.iter().find(|(seen, _)| seen == id);
+    seen.is_some_and(|(_, names)| {
+        let mut now = catalog.names_of(id).map(Reference::familiar);
+        now.all(|name| names.contains(&name))
+    })
 }
 
 /// Takes an image and all its names out of the catalog.

@@ -376,6 +376,8 @@ pub struct PruneImages {
     pub labels: Vec<String>,
     /// Only images without any of these labels.
     pub not_labels: Vec<String>,
+    /// Only these, by id, with no other names than these: what somebody has seen and agreed to.
+    pub only: Option<Vec<(super::digest::ImageId, Vec<String>)>>,
 }
 
 /// `system check`.
