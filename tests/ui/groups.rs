@@ -195,6 +195,9 @@ fn the_details_of_a_heading_say_what_is_under_it() {
     ui.play("j j");
     ui.assert_shows("shop: 3 containers; what is done here is done to all of them");
     ui.assert_hides("nothing chosen");
+    // What can be done to many is offered.
+    let shows = |ui: &Ui, key: &str| ui.screen().lines().last().unwrap().contains(key);
+    assert!(shows(&ui, "L limits") && !shows(&ui, "e shell"));
     ui.play("n");
     ui.assert_shows("that is done to one container at a time: choose it");
 }

@@ -318,7 +318,10 @@ impl World {
         let summary = self.containers.iter().find(of).unwrap();
         if !summary.state.status.is_live() {
             let name = &summary.container.name;
-            return Err(failure(&format!("container {name} is not running")));
+            return Err(Failure {
+                kind: Kind::Conflict,
+                ..failure(&format!("container {name} is not running"))
+            });
         }
         let process = |pid, parent, command: &str, arguments: &[&str]| Process {
             pid,

@@ -807,7 +807,7 @@ fn the_processes_of_a_container_are_a_tree_and_one_that_does_not_run_has_none() 
     ui.play("/");
     ui.type_text("status:exited");
     ui.play("enter T");
-    ui.assert_shows("is not running");
+    ui.assert_shows("it does not run: no processes");
 }
 
 #[test]

@@ -596,11 +596,10 @@ impl State {
                 .containers
                 .selected()
                 .is_some_and(|row| row.status() == Status::Running),
-            Action::RenameContainer
-            | Action::UpdateLimits
-            | Action::CopyFiles
-            | Action::CommitContainer
-            | Action::ExportContainer => self.containers.selected().is_some(),
+            Action::RenameContainer | Action::CopyFiles | Action::CommitContainer => {
+                self.containers.selected().is_some()
+            }
+            Action::UpdateLimits | Action::ExportContainer => !self.containers.targets().is_empty(),
             Action::RunImage
             | Action::ExploreImage
             | Action::CreateContainer

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::document::DocLine;
 use super::super::{Answer, Effect, Failure, Query, QueryId, State, Subject, text};
 use super::fill_document;
+use crate::engine::error::Kind;
 use crate::engine::model::container::Change;
 use crate::engine::model::process::Process;
 
@@ -47,6 +48,12 @@ pub(super) fn take(state: &mut State, answer: Result<Answer, Failure>, effects: 
 /// The document.
 pub(super) fn lines(state: &State) -> Vec<DocLine> {
     match &state.look.answer {
+        // In few words: the whole message has a long id in it.
+        Some(Err(failure))
+            if failure.kind == Kind::Conflict && matches!(state.subject, Subject::Top(_)) =>
+        {
+            vec![DocLine::new(0, "", "it does not run: no processes")]
+        }
         Some(Err(failure)) => vec![DocLine::new(0, "", &failure.line)],
         Some(Ok(Answer::Processes(processes))) => {
             let age = |process: &Process| state.now.duration_since(process.started).as_secs();
