@@ -286,13 +286,16 @@ fn elsewhere<'a>(rows: &'a [NetworkRow], here: &NetworkRow, member: &Endpoint) -
         .collect()
 }
 
-/// Who can reach a container, through which rule.
+/// Who can reach whoever is on the networks as `owner`, through which rule; `None` for the host.
 #[must_use]
-pub fn reach_lines(rows: &[NetworkRow], container: &ContainerId) -> Vec<DocLine> {
+pub fn reach_lines(rows: &[NetworkRow], owner: Option<&ContainerId>) -> Vec<DocLine> {
     let networks: Vec<Network> = rows.iter().map(|row| row.network.clone()).collect();
     let endpoints: Vec<Endpoint> = rows.iter().flat_map(|row| row.members.clone()).collect();
-    let mut lines = vec![DocLine::new(0, "who can reach this:", "")];
-    let ways = reach::who_reaches(container, &networks, &endpoints);
+    let ways = match owner {
+        Some(owner) => reach::who_reaches(owner, &networks, &endpoints),
+        None => reach::who_reaches_the_host(),
+    };
+    let mut lines = Vec::new();
     if ways.is_empty() {
         lines.push(DocLine::new(
             2,
@@ -304,6 +307,7 @@ pub fn reach_lines(rows: &[NetworkRow], container: &ContainerId) -> Vec<DocLine>
         let from = match &way.from {
             From::Host => "this host".to_owned(),
             From::Outside => "outside".to_owned(),
+            From::Beside(devices) => format!("outside, by {}", devices.join(", ")),
             From::Containers(names) => names.join(", "),
         };
         lines.push(DocLine::new(2, &format!("{from}:"), &way.to.to_string()));

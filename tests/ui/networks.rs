@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use wharf::app::jobs::Request;
 use wharf::app::{Effect, Pane};
+use wharf::engine::model::NetworkMode;
 use wharf::engine::model::network::{
     Driver, Endpoint, Mac, Network, Pool, Port, Protocol, Publication, RECORD_VERSION,
 };
 use wharf::engine::model::reach::Connection;
 
-use crate::support::{Ui, ago, id};
+use crate::support::{Ui, World, ago, id};
 
 fn network(n: u8, name: &str, driver: Driver, subnet: Option<&str>) -> Network {
     let pool = |subnet: &str| Pool {
@@ -143,6 +144,33 @@ fn who_reaches_a_container_and_what_it_is_connected_to() {
     let mut ui = Ui::usual(120, 48);
     ui.play("1 / w e b <cr> R");
     insta::assert_snapshot!("reach_120x48", ui.screen());
+}
+
+#[test]
+fn a_container_on_anothers_network_is_reached_as_that_one_is() {
+    let mut world = World::usual();
+    let name = "db";
+    let of = |world: &World, name: &str| {
+        let mut all = world.containers.iter();
+        all.position(|c| c.container.name == name).unwrap()
+    };
+    let (web, db) = (of(&world, "web"), of(&world, name));
+    let owner = world.containers[web].container.id.to_string();
+    let container = std::sync::Arc::make_mut(&mut world.containers[db].container);
+    container.host.network = NetworkMode::Container(owner);
+    let mut ui = Ui::new(world, 120, 48);
+    ui.measure();
+    ui.play("1 / d b <cr> R");
+    ui.assert_shows("it shares the network of web");
+    ui.assert_shows("published");
+
+    let mut world = World::usual();
+    let container = std::sync::Arc::make_mut(&mut world.containers[db].container);
+    container.host.network = NetworkMode::Host;
+    let mut ui = Ui::new(world, 120, 48);
+    ui.measure();
+    ui.play("1 / d b <cr> R");
+    ui.assert_shows("it shares this host's network");
 }
 
 #[test]

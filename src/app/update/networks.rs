@@ -12,8 +12,8 @@ use super::containers::names;
 use super::fill_document;
 use super::jobs::show_busy;
 use super::refuse_if_read_only;
-use crate::engine::model::ContainerId;
 use crate::engine::model::network::{Endpoint, Network};
+use crate::engine::model::{ContainerId, NetworkMode};
 
 pub(super) fn take_networks(state: &mut State, all: Vec<(Network, Vec<Endpoint>)>) {
     let row = |(network, members)| NetworkRow {
@@ -49,13 +49,62 @@ pub(super) fn network_lines(state: &State, name: &str) -> Vec<DocLine> {
 
 /// Who reaches a container, and what it is connected to.
 pub(super) fn reach_lines(state: &State, id: &ContainerId) -> Vec<DocLine> {
-    let mut lines = networks::reach_lines(state.networks.rows(), id);
+    let mut lines = vec![DocLine::new(0, "who can reach this:", "")];
+    match owner(state, id) {
+        Owner::Nobody => lines.extend(networks::reach_lines(&[], Some(id))),
+        Owner::Host => lines.extend(networks::reach_lines(&[], None)),
+        Owner::Container(owner, name) => {
+            if let Some(name) = name {
+                lines.push(DocLine::new(
+                    2,
+                    "",
+                    &format!("it shares the network of {name}"),
+                ));
+            }
+            lines.extend(networks::reach_lines(state.networks.rows(), Some(&owner)));
+        }
+    }
     match &state.look.answer {
         Some(Ok(Answer::Connections(all))) => lines.extend(networks::connection_lines(all)),
         Some(Err(failure)) => lines.push(DocLine::new(0, "", &failure.line)),
         Some(Ok(_)) | None => {}
     }
     lines
+}
+
+/// Whose network a container has now.
+enum Owner {
+    /// It does not run.
+    Nobody,
+    Host,
+    /// With its name, if it is another one.
+    Container(ContainerId, Option<String>),
+}
+
+fn owner(state: &State, id: &ContainerId) -> Owner {
+    let mut at = id.clone();
+    let mut name = None;
+    // Each may share that of a further one; records of a circle there are none.
+    for _ in 0..state.containers.rows().len() {
+        let row = state.containers.rows().iter().find(|row| *row.id() == at);
+        let Some(row) = row.filter(|row| row.summary.state.status.is_live()) else {
+            break;
+        };
+        match &row.summary.container.host.network {
+            NetworkMode::Host => return Owner::Host,
+            NetworkMode::Container(other) => match ContainerId::try_from(other.clone()) {
+                Ok(other) => at = other,
+                Err(_) => break,
+            },
+            NetworkMode::None | NetworkMode::Networks => {
+                if at != *id {
+                    name = Some(row.name().into_owned());
+                }
+                return Owner::Container(at, name);
+            }
+        }
+    }
+    Owner::Nobody
 }
 
 pub(super) fn on_networks(state: &mut State, action: Action) {

@@ -88,6 +88,16 @@ impl Network {
         self.options.get(&mode).is_some_and(|mode| mode == "routed")
     }
 
+    /// Devices of the host from which its containers are reached by their own addresses.
+    pub fn trusted(&self) -> impl Iterator<Item = &str> {
+        let list = self
+            .options
+            .get("com.docker.network.bridge.trusted_host_interfaces");
+        list.into_iter()
+            .flat_map(|list| list.split(':'))
+            .filter(|name| !name.is_empty())
+    }
+
     /// One of its driver's options that are on or off; `None` if it is not given, or is neither.
     #[must_use]
     pub fn switch(&self, option: &str) -> Option<bool> {

@@ -25,6 +25,8 @@ pub enum From {
     Host,
     /// Other hosts.
     Outside,
+    /// Other hosts, as far as they come by these devices.
+    Beside(Vec<String>),
     /// These containers, by name.
     Containers(Vec<String>),
 }
@@ -87,20 +89,23 @@ pub fn who_reaches(
         match network.driver {
             Driver::Bridge => by_bridge(&mut ways, network, endpoint, networks, endpoints),
             Driver::Macvlan | Driver::Ipvlan => by_device(&mut ways, network, endpoint, endpoints),
-            Driver::Host => {
-                for from in [From::Host, From::Outside] {
-                    ways.push(Way {
-                        from,
-                        to: To::Shared,
-                        rule: "it shares this host's network".to_owned(),
-                    });
-                }
-            }
-            Driver::Null => {}
+            // Nobody is entered on these.
+            Driver::Host | Driver::Null => {}
         }
     }
     ways.sort_by(|a, b| a.from.cmp(&b.from));
     ways
+}
+
+/// All ways to a container that shares this host's network.
+#[must_use]
+pub fn who_reaches_the_host() -> Vec<Way> {
+    let way = |from| Way {
+        from,
+        to: To::Shared,
+        rule: "it shares this host's network".to_owned(),
+    };
+    [From::Host, From::Outside].map(way).into()
 }
 
 fn by_bridge(
@@ -135,11 +140,7 @@ fn by_bridge(
             .iter()
             .any(|n| n.id == e.network && n.driver == Driver::Bridge && !n.internal)
     };
-    let others = names(
-        endpoints,
-        |e| reaches_out(e) && !(talks && e.network == network.id),
-        endpoint,
-    );
+    let others = names(endpoints, reaches_out, endpoint);
     // Without a port of the host it is `directly`'s.
     let published = endpoint.publications.iter();
     for &published in published.filter(|published| published.host != 0) {
@@ -161,12 +162,15 @@ fn by_bridge(
         }
         push_containers(ways, &others, to, rule("published"));
     }
+    // Who is on the network itself has all ports of these addresses already.
+    let not_peer = |name: &&String| !talks || !peers.contains(name);
+    let others: Vec<String> = others.iter().filter(not_peer).cloned().collect();
     for address in endpoint.addresses() {
         directly(ways, network, endpoint, address, &others);
     }
 }
 
-/// What gateway modes other than translation let in.
+/// What gateway modes other than translation, and trusted devices, let in.
 fn directly(
     ways: &mut Vec<Way>,
     network: &Network,
@@ -174,6 +178,19 @@ fn directly(
     address: IpAddr,
     others: &[String],
 ) {
+    let ports = || -> BTreeSet<Port> {
+        let published = endpoint.publications.iter();
+        let here = published.filter(|published| published.to == address);
+        here.map(|published| published.port).collect()
+    };
+    let trusted: Vec<String> = network.trusted().map(ToOwned::to_owned).collect();
+    for port in ports().into_iter().filter(|_| !trusted.is_empty()) {
+        ways.push(Way {
+            from: From::Beside(trusted.clone()),
+            to: To::Own(address, port),
+            rule: format!("network {}: published, from a trusted device", network.name),
+        });
+    }
     match mode(network, address) {
         Some("nat-unprotected") => ways.push(Way {
             from: From::Outside,
@@ -182,13 +199,7 @@ fn directly(
         }),
         Some("routed") => {
             let rule = format!("network {}: published, by its own address", network.name);
-            let ports: BTreeSet<Port> = endpoint
-                .publications
-                .iter()
-                .filter(|published| published.to == address)
-                .map(|published| published.port)
-                .collect();
-            for port in ports {
+            for port in ports() {
                 let to = To::Own(address, port);
                 ways.push(Way {
                     from: From::Outside,
@@ -345,6 +356,7 @@ mod tests {
                 let from = match &way.from {
                     From::Host => "host".to_owned(),
                     From::Outside => "outside".to_owned(),
+                    From::Beside(devices) => format!("beside {}", devices.join("+")),
                     From::Containers(names) => names.join("+"),
                 };
                 format!("{from} > {} ({})", way.to, way.rule)
@@ -374,7 +386,7 @@ mod tests {
                 "host > 127.0.0.1:9090 to 80/tcp (published, to loopback alone)",
                 "outside > 0.0.0.0:8080 to 80/tcp (network n7: published)",
                 "c2+c3 > 10.0.7.1, all ports (network n7: among each other)",
-                "c4 > 0.0.0.0:8080 to 80/tcp (network n7: published)",
+                "c2+c3+c4 > 0.0.0.0:8080 to 80/tcp (network n7: published)",
             ],
         );
     }
@@ -440,6 +452,19 @@ mod tests {
             &[endpoint(1, 7, &[]), endpoint(2, 8, &[])],
             &["outside > 10.0.7.1, all ports (network n7: unprotected)"],
         );
+        let trusting = network(
+            7,
+            Driver::Bridge,
+            &[("trusted_host_interfaces", "lan7:lan8"), inhibited],
+        );
+        check(
+            &[trusting],
+            &[endpoint(1, 7, &["127.0.0.1:8080"])],
+            &[
+                "host > 127.0.0.1:8080 to 80/tcp (published, to loopback alone)",
+                "beside lan7+lan8 > 10.0.7.1:80/tcp (network n7: published, from a trusted device)",
+            ],
+        );
     }
 
     #[test]
@@ -451,14 +476,6 @@ mod tests {
             &[
                 "outside > 10.0.7.1, all ports (network n7: macvlan on a device of this host)",
                 "c2 > 10.0.7.1, all ports (network n7: among each other)",
-            ],
-        );
-        check(
-            &[network(7, Driver::Host, &[])],
-            &pair,
-            &[
-                "host > whatever it listens on (it shares this host's network)",
-                "outside > whatever it listens on (it shares this host's network)",
             ],
         );
         check(&[network(7, Driver::Null, &[])], &pair, &[]);

@@ -9,6 +9,7 @@ use wharf::engine::sys::netlink::Batch;
 use wharf::engine::sys::route;
 
 use super::lines::{both, container, direct, host, network};
+use super::reach::agrees;
 use super::world::{HOST, PORT, Try, inside};
 use crate::feature::{self, Feature};
 use crate::support::{BUSYBOX, collect};
@@ -77,6 +78,7 @@ fn gateway_modes_say_who_reaches_a_container_by_its_own_address() {
         }
     }
     world.check(&tries);
+    agrees(&host, &tries);
     let mut tries = Vec::new();
     for (name, expect) in [("plain", true), ("open", true), ("trusting", true)] {
         let port = host.ok(["port", &format!("{name}-web"), "7000/tcp"]);
@@ -87,6 +89,7 @@ fn gateway_modes_say_who_reaches_a_container_by_its_own_address() {
         }
     }
     world.check(&tries);
+    agrees(&host, &tries);
 }
 
 #[test]
@@ -109,6 +112,7 @@ fn an_isolated_network_has_no_gateway_but_itself() {
     tries.extend(direct(&world, "host", "one", PORT, false));
     tries.extend(direct(&world, "outside", "one", PORT, false));
     world.check(&tries);
+    agrees(&host, &tries);
 }
 
 #[test]
@@ -146,6 +150,7 @@ fn options_name_interfaces_and_say_their_size_and_where_ports_are_published() {
         }
     }
     world.check(&tries);
+    agrees(&host, &tries);
     host.ok(["rm", "-f", "web"]);
     host.ok(["network", "rm", "shop"]);
     assert_eq!(links().look("shop0").unwrap(), None);
@@ -187,6 +192,7 @@ fn a_macvlan_container_is_a_neighbour_of_the_outside() {
     tries.extend(direct(&world, "one", "host", PORT, false));
     tries.extend(direct(&world, "host", "one", PORT, false));
     world.check(&tries);
+    agrees(&host, &tries);
     let outside: IpAddr = addresses(50)[0].parse().unwrap();
     assert!(world.places["outside"].callers().contains(&outside));
     host.ok(["rm", "-f", "one", "two"]);
@@ -292,6 +298,7 @@ fn an_ipvlan_container_is_reached_at_its_parents_hardware_address() {
         tries.extend(direct(&world, &one, &two, PORT, true));
         tries.extend(direct(&world, &one, "host", PORT, false));
         world.check(&tries);
+        agrees(&host, &tries);
     }
     host.ok(["rm", "-f", "l2-60", "l2-61", "l3-60", "l3-61"]);
     host.ok(["network", "rm", "l2", "l3"]);

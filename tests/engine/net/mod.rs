@@ -5,4 +5,5 @@ mod drivers;
 mod kernel;
 mod lines;
 mod published;
+mod reach;
 mod world;

@@ -8,6 +8,7 @@ use wharf::engine::sys::netlink::Socket;
 use wharf::engine::sys::nftables::{Changes, Family, Rule, Verdict, Way};
 
 use super::lines::{both, container, direct, host, network};
+use super::reach::agrees;
 use super::world::{HOST, PORT, Try, World};
 use crate::support::Host;
 
@@ -114,6 +115,7 @@ fn every_form_of_publication_is_reached_from_where_it_should_be() {
         }
     }
     world.check(&all);
+    assert!(agrees(&host, &all) > all.len() / 2);
     // Its own address stays shut for who is not on its network.
     let mut own = Vec::new();
     for (from, expect) in [
@@ -126,6 +128,7 @@ fn every_form_of_publication_is_reached_from_where_it_should_be() {
         own.extend(direct(&world, from, "web", PORT, expect));
     }
     world.check(&own);
+    assert_eq!(agrees(&host, &own), own.len());
     // What ends takes it all away.
     host.ok(["rm", "-f", "web"]);
     for one in &mut all {
@@ -133,6 +136,7 @@ fn every_form_of_publication_is_reached_from_where_it_should_be() {
     }
     all.retain(|one| one.from != "web");
     world.check(&all);
+    assert_eq!(agrees(&host, &all), all.len());
 }
 
 #[test]

@@ -388,7 +388,7 @@ fn to_network(network: &Network, bridge: &str, whose: &str) -> Vec<Rule> {
     if !network.internal {
         rules.push(rule("published").translated().then(Verdict::Accept));
         for (family, open) in FAMILIES.into_iter().zip(sets::OPEN) {
-            for device in trusted(network) {
+            for device in network.trusted() {
                 rules.push(
                     rule("published, from a trusted device")
                         .device(Way::In, device)
@@ -496,16 +496,6 @@ fn appears(network: &Network, bridge: &str, whose: &str) -> Vec<Rule> {
     rules
 }
 
-/// Devices from which containers are reached by their own addresses.
-fn trusted(network: &Network) -> impl Iterator<Item = &str> {
-    let list = network
-        .options
-        .get("com.docker.network.bridge.trusted_host_interfaces");
-    list.into_iter()
-        .flat_map(|list| list.split(':'))
-        .filter(|name| !name.is_empty())
-}
-
 fn mode(network: &Network, family: Family) -> Mode {
     let name = match family {
         Family::Ipv6 => "com.docker.network.bridge.gateway_mode_ipv6",
@@ -559,7 +549,7 @@ fn entries(network: &Network, publication: &Publication) -> Vec<(&'static str, V
     let protocol = port.protocol.number();
     let mut all = Vec::new();
     let mode = mode(network, family);
-    if mode == Mode::Routed || trusted(network).next().is_some() {
+    if mode == Mode::Routed || network.trusted().next().is_some() {
         let mut key = octets(to);
         key.extend(service(protocol, port.number));
         all.push((name(sets::OPEN), key, Data::None));
