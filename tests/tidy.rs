@@ -266,6 +266,31 @@ fn dockers_command_line_is_held_by_tests_that_there_are() {
     assert!(wrong.is_empty(), "docs/docker-surface.md:\n{wrong}");
 }
 
+/// The list of what others test of networks, in `docs/networks.md`: every test that it names is there.
+#[test]
+fn what_others_test_of_networks_is_held_by_tests_that_there_are() {
+    let text = fs::read_to_string(root().join("docs/networks.md")).unwrap();
+    let tests = tests();
+    let mut wrong = String::new();
+    let mut named = 0;
+    let rows = table_lines(&text).into_iter();
+    for (_, cells) in rows.filter(|(heading, _)| heading.starts_with("What others test")) {
+        let [what, _theirs, here] = cells[..] else {
+            panic!("{cells:?}")
+        };
+        let names = here.split('`').skip(1).step_by(2);
+        // Files have dots.
+        for name in names.filter(|name| !name.contains('.')) {
+            named += 1;
+            if !tests.contains_key(name) {
+                let _ = writeln!(wrong, "{what}: there is no test {name}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "docs/networks.md:\n{wrong}");
+    assert!(named > 40, "{named}");
+}
+
 /// The lines of a document's tables below their heads, each with the heading before it and its cells.
 fn table_lines(text: &str) -> Vec<(&str, Vec<&str>)> {
     let (mut heading, mut is_head) = ("", true);

@@ -256,8 +256,20 @@ impl<'a> Changes<'a> {
         self.put_rule(chain, rule, CREATE);
     }
 
+    /// Adds a rule before another one of its chain, which has the handle.
+    pub fn rule_before(&mut self, chain: &str, handle: u64, rule: &Rule) {
+        let mut message = self.message(kind::NEW_RULE, CREATE);
+        // NFTA_RULE_POSITION.
+        message.attribute(6, &handle.to_be_bytes());
+        self.finish_rule(message, chain, rule);
+    }
+
     fn put_rule(&mut self, chain: &str, rule: &Rule, flags: u16) {
-        let mut message = self.message(kind::NEW_RULE, flags);
+        let message = self.message(kind::NEW_RULE, flags);
+        self.finish_rule(message, chain, rule);
+    }
+
+    fn finish_rule(&mut self, mut message: Message, chain: &str, rule: &Rule) {
         // NFTA_RULE_TABLE, _CHAIN, _EXPRESSIONS, _USERDATA.
         message.text(1, self.table).text(2, chain);
         message.nest(4, |list| {

@@ -1,5 +1,7 @@
 //! Networks.
 
+mod beside;
+mod checklist;
 mod cost;
 mod drivers;
 mod kernel;

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use crate::engine::error::{Attempt, Result};
+use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::model::network::{Endpoint, Network, Protocol};
 use crate::engine::net::forwarding::Closed;
 use crate::engine::sys::conntrack;
@@ -74,7 +74,7 @@ impl Firewall {
         if let Some(socket) = self.socket.get() {
             return Ok(socket);
         }
-        let opened = Socket::netfilter()?;
+        let opened = Socket::netfilter().map_err(explained)?;
         Ok(self.socket.get_or_init(|| opened))
     }
 
@@ -104,7 +104,8 @@ impl Firewall {
         endpoints: impl FnOnce() -> Result<Vec<Endpoint>>,
     ) -> Result<()> {
         let socket = self.socket()?;
-        if !self.is_complete(socket, &all(closed, networks, &[]))? {
+        let is_complete = self.is_complete(socket, &all(closed, networks, &[]));
+        if !is_complete.map_err(explained)? {
             self.make(socket, &all(closed, networks, &endpoints()?))?;
         }
         others::let_through(socket, &self.table, &bridges(networks))?;
@@ -338,6 +339,27 @@ impl Firewall {
         changes.remove_table();
         gone_is_fine(changes.commit(socket)?)
     }
+}
+
+/// Says it if the kernel has no nf_tables: no such protocol of netlink (netlink(7)), or nobody behind it who understands
+/// (nfnetlink.c).
+fn explained(error: Error) -> Error {
+    let missing = [
+        Errno::PROTONOSUPPORT,
+        Errno::AFNOSUPPORT,
+        Errno::OPNOTSUPP,
+        Errno::INVAL,
+    ];
+    let errno = error.raw_os_error();
+    if !missing
+        .iter()
+        .any(|known| errno == Some(known.raw_os_error()))
+    {
+        return error;
+    }
+    Error::unsupported("networks need nf_tables, which this kernel does not have")
+        .caused_by(error)
+        .with_hint("load its module (modprobe nf_tables), or use --network host or none")
 }
 
 /// Of one network, not of all.
