@@ -133,13 +133,13 @@ fn advise(error: Error) -> Error {
     error.with_hint("--network none and --network host need no firewall (nf_tables)")
 }
 
-/// Takes what a network's endpoints stood on away.
+/// Takes what a network's endpoints stood on away: the bridge also where its rules cannot be.
 pub(super) fn forget(run: &Path, network: &Network) -> Result<()> {
     match network.driver {
         Driver::Bridge => {
             let bridge = attach::bridge_of(network);
-            Firewall::of(run).remove_network(network, &bridge)?;
-            device::remove_bridge(&bridge)
+            let rules = Firewall::of(run).remove_network(network, &bridge);
+            device::remove_bridge(&bridge).and(rules)
         }
         Driver::Macvlan | Driver::Ipvlan => device::remove_parent(network),
         Driver::Host | Driver::Null => Ok(()),

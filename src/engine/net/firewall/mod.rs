@@ -357,9 +357,10 @@ fn explained(error: Error) -> Error {
     {
         return error;
     }
-    Error::unsupported("networks need nf_tables, which this kernel does not have")
-        .caused_by(error)
-        .with_hint("load its module (modprobe nf_tables), or use --network host or none")
+    Error::unsupported(
+        "networks need nf_tables, which this kernel does not have (is its module loaded?)",
+    )
+    .caused_by(error)
 }
 
 /// Of one network, not of all.
