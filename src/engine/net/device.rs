@@ -309,11 +309,21 @@ fn make_bridge(links: &Links, proc: &Rooted, network: &Network, bridge: &str) ->
     };
     let mut batch = Batch::default();
     batch.push(link::create(&new)?, "make it");
-    match links.run(&batch) {
+    let is_new = match links.run(&batch) {
         // Another container of this network was faster.
-        Err(error) if is(&error, Errno::EXIST) => {}
-        other => other?,
-    }
+        Err(error) if is(&error, Errno::EXIST) => false,
+        other => other.map(|()| true)?,
+    };
+    // What it is known by comes last.
+    set_up_bridge(proc, network, bridge).inspect_err(|_| {
+        if is_new {
+            let _ = remove_if_there(links, bridge);
+        }
+    })?;
+    links.find(bridge)
+}
+
+fn set_up_bridge(proc: &Rooted, network: &Network, bridge: &str) -> Result<()> {
     if network.ipv6 {
         // Containers are no routers (CVE-2020-13401).
         set(proc, &format!("ipv6/conf/{bridge}/accept_ra"), "0")?;
@@ -322,8 +332,7 @@ fn make_bridge(links: &Links, proc: &Rooted, network: &Network, bridge: &str) ->
         set(proc, &format!("ipv6/conf/{bridge}/disable_ipv6"), "1")?;
     }
     // What is answered for an address of the host goes to who asked (Docker has no need of it either).
-    set(proc, &format!("ipv4/conf/{bridge}/route_localnet"), "0")?;
-    links.find(bridge)
+    set(proc, &format!("ipv4/conf/{bridge}/route_localnet"), "0")
 }
 
 /// The gateways, with the prefixes of their pools: the first of each family.

@@ -95,7 +95,9 @@ fn build() -> Option<(Host, World, Vec<Try>, Vec<Try>)> {
 /// The same tries, and none must work.
 fn shut(tries: &[Try]) -> Vec<Try> {
     let mut tries = tries.to_vec();
-    tries.iter_mut().for_each(|one| one.expect = false);
+    for one in &mut tries {
+        one.expect = false;
+    }
     tries
 }
 
