@@ -242,6 +242,22 @@ pub fn codec(bytes: &[u8]) {
     }
 }
 
+/// A layer's table of contents: what it says is a list as archives make it, or refused.
+pub fn table(bytes: &[u8]) {
+    let Ok((entries, wanted)) = explore::list_table(bytes) else {
+        return;
+    };
+    assert!(entries.is_sorted_by(|a, b| a.path < b.path));
+    assert!(entries.first().is_some_and(|root| root.path.is_empty()));
+    for entry in &entries {
+        let parts: Vec<&[u8]> = entry.path.split(|byte| *byte == b'/').collect();
+        let odd = |part: &&[u8]| matches!(*part, b"" | b"." | b"..");
+        assert!(entry.path.is_empty() || !parts.iter().any(odd));
+        assert!(entry.mode <= 0o7777);
+    }
+    assert!(wanted <= bytes.len());
+}
+
 fn set_checksum(block: &mut [u8]) {
     block[148..156].fill(b' ');
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();

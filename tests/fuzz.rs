@@ -157,6 +157,11 @@ fn tarballs() {
 }
 
 #[test]
+fn tables_of_contents() {
+    replay("table", CHANGES, bodies::table);
+}
+
+#[test]
 fn codecs() {
     replay("codec", CHANGES, bodies::codec);
 }

@@ -70,6 +70,7 @@ pub fn layers(context: &Context, args: &args::Layers) -> Outcome {
 fn show(context: &Context, args: &args::Layers) -> Outcome {
     let format = Format::parse(args.format.as_deref(), TABLE)?;
     let checks = checks::read(args).map_err(Failure::plain)?;
+    let allowed = findings::allowed(args.allow.as_deref())?;
     let name = args.operands.first().map_or("", String::as_str);
     let wanted = platform(args.platform.as_deref())?;
     if (args.tui || (!is_plain(args) && is_for_a_person()))
@@ -98,7 +99,6 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
             verdicts.push(rules::stands_on(&image, &base));
         }
         if let Some(evidence) = evidence {
-            let allowed = findings::allowed(args.allow.as_deref())?;
             let mut found = model_findings::findings(&image, &evidence);
             found.retain(|finding| !allowed.allows(finding));
             verdicts.extend(checks.rules.judge_findings(&found));
@@ -207,6 +207,22 @@ fn rows(image: &Explored, look: &Look, is_table: bool) -> Vec<Row> {
 
 /// What follows the table: how much is hidden, and by what.
 fn summary(image: &Explored, all: bool) -> String {
+    hidden(image, all) + &trust(image)
+}
+
+/// Which layers are as their tables of contents say, and not as their files were read.
+fn trust(image: &Explored) -> String {
+    let told = image.layers.iter().filter(|layer| layer.from_table).count();
+    if told == 0 {
+        return String::new();
+    }
+    let total = image.layers.len();
+    format!(
+        "\n{told} of {total} layers are listed by their tables of contents: their files were not fetched\n"
+    )
+}
+
+fn hidden(image: &Explored, all: bool) -> String {
     let (size, wasted) = (image.size(), image.stack.wasted());
     if wasted == 0 {
         return format!(
@@ -277,6 +293,7 @@ fn document(image: &Explored) -> Value {
                 "compressedBytes": layer.blob_size,
                 "bytes": layer.size,
                 "files": layer.files,
+                "listedBy": if layer.from_table { "table" } else { "content" },
                 "wastedBytes": layer.wasted,
                 "hidesBytes": layer.hides,
                 "created": layer.created.map(|at| at.to_string()),

@@ -110,7 +110,7 @@ struct Spare {
 
 pub use boot::Turn as BootTurn;
 pub use images::Source;
-pub use images::explore::{Contents, FileStart};
+pub use images::explore::{Contents, FileStart, Reading};
 pub use images::registry::{Proxies, Surroundings};
 
 /// What `create` made.
@@ -431,14 +431,15 @@ impl Engine {
     /// [`Kind::InvalidInput`] for what is no archive.
     pub fn explore_rootfs(
         path: &Path,
+        reading: Reading,
         watch: &mut dyn FnMut(Step<'_>),
         cancel: &Cancel,
-    ) -> Result<Explored> {
-        images::explore::rootfs(path, watch, cancel)
+    ) -> Result<(Explored, Evidence)> {
+        images::explore::rootfs(path, reading, watch, cancel)
     }
 
     /// The same of an image of a registry: its layers are listed while they come, and nothing is kept but their lists, in
-    /// `cache`. It needs no store.
+    /// `cache`. It needs no store. Of [`Reading::Files`] there is what its files say.
     ///
     /// # Errors
     /// What the registry says; otherwise as [`Self::explore_archive`].
@@ -446,12 +447,13 @@ impl Engine {
         surroundings: &Surroundings,
         wanted: &request::Pull,
         cache: Option<&Path>,
+        reading: Reading,
         watch: &mut dyn FnMut(Step<'_>),
         cancel: &Cancel,
-    ) -> Result<Explored> {
+    ) -> Result<(Explored, Evidence)> {
         let settings = images::registry::Settings::read(surroundings)?;
         let client = images::registry::Client::new(settings)?;
-        images::explore::registry(&client, wanted, cache, watch, cancel)
+        images::explore::registry(&client, wanted, cache, reading, watch, cancel)
     }
 
     /// The same of an image of another engine on this host that serves Docker's interface at a socket.
@@ -462,10 +464,11 @@ impl Engine {
         socket: &Path,
         image: &str,
         platform: Option<&model::Platform>,
+        reading: Reading,
         watch: &mut dyn FnMut(Step<'_>),
         cancel: &Cancel,
-    ) -> Result<Explored> {
-        images::explore::engine(socket, image, platform, watch, cancel)
+    ) -> Result<(Explored, Evidence)> {
+        images::explore::engine(socket, image, platform, reading, watch, cancel)
     }
 
     /// Media type and bytes of an image's manifest.

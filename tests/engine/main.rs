@@ -72,6 +72,7 @@ mod selinux;
 mod soak;
 mod spaces;
 mod squash;
+mod tables;
 mod unified;
 mod unpack;
 mod users;

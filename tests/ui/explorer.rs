@@ -77,6 +77,7 @@ fn part(n: u8) -> Part {
         blob: Digest::from_sha256(&[n + 100; 32]),
         blob_size: 1_000_000 * u64::from(n),
         directory: String::new(),
+        from_table: false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use super::source::explore;
+use super::source::explore_layers;
 use super::{SCHEMA, SHOWN, instruction};
 use crate::cli::image::platform;
 use crate::cli::output::{Out, ellipsis, tabulate};
@@ -25,8 +25,8 @@ pub fn diff(context: &Context, args: &args::LayersDiff) -> Outcome {
         return Err(Failure::plain("standard input can be one image, not two"));
     }
     let wanted = platform(args.platform.as_deref())?;
-    let before = explore(context, before, wanted.as_ref())?;
-    let after = explore(context, after, wanted.as_ref())?;
+    let before = explore_layers(context, before, wanted.as_ref())?;
+    let after = explore_layers(context, after, wanted.as_ref())?;
     let diff = Diff::of(&before, &after);
     let mut out = Out::new();
     if args.json {

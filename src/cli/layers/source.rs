@@ -6,10 +6,10 @@ use crate::cli::Context;
 use crate::cli::image::check_platform;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::report::Failure;
-use crate::engine::Engine;
 use crate::engine::model::layers::findings::Evidence;
 use crate::engine::model::layers::{Explored, Step};
 use crate::engine::model::{Cancel, Platform, Reference, request};
+use crate::engine::{Engine, Reading};
 
 /// An image, wherever it is.
 pub fn explore(
@@ -17,12 +17,57 @@ pub fn explore(
     name: &str,
     wanted: Option<&Platform>,
 ) -> Result<Explored, Failure> {
-    let (watch, cancel) = (&mut |_: Step<'_>| (), Cancel::new());
-    Ok(match Source::parse(name) {
-        Source::Archive { path, name } => {
-            Engine::explore_archive(&path, name.as_deref(), wanted, &cancel)?
+    let (image, _) = read(context, name, wanted, Reading::Lists, &Cancel::new())?;
+    Ok(image)
+}
+
+/// The same, whose files are compared with those of another one.
+pub fn explore_layers(
+    context: &Context,
+    name: &str,
+    wanted: Option<&Platform>,
+) -> Result<Explored, Failure> {
+    let (image, _) = read(context, name, wanted, Reading::Layers, &Cancel::new())?;
+    Ok(image)
+}
+
+/// The same, with what its files say.
+pub fn explore_whole(
+    context: &Context,
+    name: &str,
+    wanted: Option<&Platform>,
+) -> Result<(Explored, Evidence), Failure> {
+    let interrupt = Interrupt::watch()?;
+    let cancel = interrupt.cancel();
+    let whole =
+        read(context, name, wanted, Reading::Files, cancel).and_then(|(image, evidence)| {
+            let evidence = match evidence {
+                Some(evidence) => evidence,
+                None => context.engine()?.evidence(&image, cancel)?,
+            };
+            Ok((image, evidence))
+        });
+    whole.map_err(|failure| interrupt.explain(failure, "layers: cancelled"))
+}
+
+/// An image, and what its files say unless it is one of the store.
+fn read(
+    context: &Context,
+    name: &str,
+    wanted: Option<&Platform>,
+    reading: Reading,
+    cancel: &Cancel,
+) -> Result<(Explored, Option<Evidence>), Failure> {
+    let watch = &mut |_: Step<'_>| ();
+    let (image, evidence) = match Source::parse(name) {
+        Source::Archive { path, name } if reading == Reading::Files => {
+            Engine::explore_archive_whole(&path, name.as_deref(), wanted, cancel)?
         }
-        Source::Rootfs(path) => Engine::explore_rootfs(&path, watch, &cancel)?,
+        Source::Archive { path, name } => {
+            let image = Engine::explore_archive(&path, name.as_deref(), wanted, cancel)?;
+            return Ok((image, None));
+        }
+        Source::Rootfs(path) => Engine::explore_rootfs(&path, reading, watch, cancel)?,
         Source::Registry(name) => {
             let reference: Reference = name.parse().map_err(Failure::plain)?;
             let pull = request::Pull {
@@ -36,44 +81,22 @@ pub fn explore(
                 &context.surroundings,
                 &pull,
                 cache.as_deref(),
+                reading,
                 watch,
-                &cancel,
+                cancel,
             )?
         }
         Source::Engine { engine, image } => {
             let socket = socket(engine).map_err(Failure::plain)?;
-            Engine::explore_engine(&socket, image, wanted, watch, &cancel)?
+            Engine::explore_engine(&socket, image, wanted, reading, watch, cancel)?
         }
         Source::Stored(name) => {
             let engine = context.engine()?;
             check_platform(&engine.image(name)?, name, wanted)?;
-            engine.explore(name)?
+            return Ok((engine.explore(name)?, None));
         }
-    })
-}
-
-/// The same, with what its files say.
-pub fn explore_whole(
-    context: &Context,
-    name: &str,
-    wanted: Option<&Platform>,
-) -> Result<(Explored, Evidence), Failure> {
-    let interrupt = Interrupt::watch()?;
-    let cancel = interrupt.cancel();
-    if let Source::Archive { path, name } = Source::parse(name) {
-        let whole = Engine::explore_archive_whole(&path, name.as_deref(), wanted, cancel);
-        return whole.map_err(|error| interrupt.explain(error.into(), "layers: cancelled"));
-    }
-    if !matches!(Source::parse(name), Source::Stored(_)) {
-        return Err(Failure::plain(
-            "findings are read out of archives and images of the store: pull it, or save it",
-        ));
-    }
-    let image = explore(context, name, wanted)?;
-    let evidence = context.engine()?.evidence(&image, cancel);
-    let evidence =
-        evidence.map_err(|error| interrupt.explain(error.into(), "layers: cancelled"))?;
-    Ok((image, evidence))
+    };
+    Ok((image, Some(evidence)))
 }
 
 /// Where lists of layers are kept (XDG Base Directory Specification); `None` without a home.

@@ -487,6 +487,7 @@ fn prove(
             blob: facts.blob.clone(),
             blob_size: facts.blob_size,
             directory: String::new(),
+            from_table: false,
         };
         after.push(part, entries.clone());
     }
@@ -496,6 +497,7 @@ fn prove(
         blob: blob.digest.clone(),
         blob_size: blob.size,
         directory: String::new(),
+        from_table: false,
     };
     after.push(part, entries);
     let diff = Diff::of(before, &after);

@@ -418,6 +418,9 @@ impl<R: Read> Reader<R> {
         } else {
             (0, None)
         };
+        let mut xattrs = extended.xattrs;
+        // Each writer has an order of its own.
+        xattrs.sort_unstable();
         Ok(Entry {
             path,
             link,
@@ -428,7 +431,7 @@ impl<R: Read> Reader<R> {
             size,
             mtime,
             device,
-            xattrs: extended.xattrs,
+            xattrs,
             sparse,
         })
     }

@@ -122,6 +122,22 @@ impl Archive {
         }
     }
 
+    /// It is elsewhere: what is not read need not come.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Remote(..))
+    }
+
+    /// A part of a layer's blob; `None` if it is to be had as a whole alone.
+    ///
+    /// # Errors
+    /// As [`Remote::part`].
+    pub(super) fn part(&self, layer: &Descriptor, start: u64, end: u64) -> Result<Option<Vec<u8>>> {
+        match &self.place {
+            Place::Remote(remote, _) => remote.part(layer, start, end),
+            Place::Directory(_) | Place::Tar { .. } => Ok(None),
+        }
+    }
+
     /// The archive that another engine of this host writes of an image.
     ///
     /// # Errors

@@ -5,10 +5,9 @@ use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::archive::{Archive, PickedLayer};
 use crate::engine::error::{Attempt, Error, Kind, Result};
-use crate::engine::images::unpack::{archive_error, clean, shown, stream_error};
-use crate::engine::images::{Images, codec, tarball};
+use crate::engine::images::Images;
+use crate::engine::images::unpack::shown;
 use crate::engine::model::Cancel;
 use crate::engine::model::image::Image;
 use crate::engine::model::layers::diff::At;
@@ -19,9 +18,6 @@ use crate::engine::sys::at::Dir;
 
 /// Whom the image knows.
 const NAMES: [&[u8]; 2] = [b"etc/passwd", b"etc/group"];
-
-/// A file of names: its layer, its path, what it says.
-type Named = (u16, Vec<u8>, Vec<u8>);
 
 /// What a file came to: its layer and path, and what is in it.
 type Found = (u16, Vec<u8>, Vec<Hit>);
@@ -94,75 +90,53 @@ fn read_file(root: &Dir, path: &[u8]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same of an archive, whose layers are inflated for it once more.
-///
-/// # Errors
-/// `Cancelled`; what reading says.
-pub(super) fn of_archive(
-    archive: &Archive,
-    layers: &[PickedLayer],
-    explored: &Explored,
-    cancel: &Cancel,
-) -> Result<Evidence> {
-    let names: Mutex<Vec<Named>> = Mutex::default();
-    let found = in_parallel(layers.len(), cancel, |place| {
-        let Some(layer) = layers.get(place) else {
-            return Ok(Vec::new());
-        };
-        let number = u16::try_from(place).unwrap_or(u16::MAX);
-        let (input, _) = archive.read(layer)?;
-        let input = codec::decode(input).map_err(stream_error)?;
-        let mut reader = tarball::Reader::new(input);
-        let mut all: Vec<Found> = Vec::new();
-        while let Some(entry) = reader.next_entry().map_err(archive_error)? {
-            if cancel.is_cancelled() {
-                return Err(cancelled());
-            }
-            let Some(path) = clean(&entry.path).filter(|_| entry.kind == tarball::Kind::File)
-            else {
-                continue;
-            };
-            let is_name = NAMES.contains(&path.as_slice()) && entry.size <= MAX_SIZE;
-            if entry.sparse.is_some() || !is_name && !secrets::wanted(&path, entry.size) {
-                continue;
-            }
-            let bytes = read_entry(&mut reader)?;
-            if is_name {
-                let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-                names.push((number, path, bytes));
-            } else {
-                let hits = secrets::in_content(&path, &bytes);
-                all.push((number, path, hits));
-            }
+/// What was kept of a layer's files while they were listed.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    hits: Vec<(Vec<u8>, Vec<Hit>)>,
+    names: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Gathered {
+    /// Whether a file's content is to be kept for [`Self::take`].
+    pub(super) fn wants(path: &[u8], size: u64) -> bool {
+        is_name(path, size) || secrets::wanted(path, size)
+    }
+
+    /// Looks at a file that [`Self::wants`] asked for. A later one of the same path is another one.
+    pub(super) fn take(&mut self, path: &[u8], bytes: Vec<u8>) {
+        if is_name(path, u64::try_from(bytes.len()).unwrap_or(u64::MAX)) {
+            self.names.push((path.to_vec(), bytes));
+            return;
         }
-        Ok(all)
-    })?;
-    let names = names.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let hits = secrets::in_content(path, &bytes);
+        if !hits.is_empty() {
+            self.hits.push((path.to_vec(), hits));
+        }
+    }
+}
+
+fn is_name(path: &[u8], size: u64) -> bool {
+    NAMES.contains(&path) && size <= MAX_SIZE
+}
+
+/// What the files of all layers say, the lowest first.
+pub(super) fn of_layers(layers: Vec<Gathered>, explored: &Explored) -> Evidence {
     let tree = &explored.stack.tree;
     let [passwd, group] = NAMES.map(|wanted| {
         let (layer, _) = tree.current(tree.find(wanted)?)?;
-        let found = names
-            .iter()
-            .rev()
-            .find(|(own, path, _)| *own == layer && path == wanted);
-        found.map(|(_, _, bytes)| bytes.clone())
+        let names = &layers.get(usize::from(layer))?.names;
+        let found = names.iter().rev().find(|(path, _)| path == wanted);
+        found.map(|(_, bytes)| bytes.clone())
     });
-    Ok(Evidence {
-        hits: flat(found),
+    let found = (0..).zip(layers).flat_map(|(number, layer)| {
+        let own = move |(path, hits)| (number, path, hits);
+        layer.hits.into_iter().map(own)
+    });
+    Evidence {
+        hits: flat(found.collect()),
         passwd,
         group,
-    })
-}
-
-fn read_entry<R: Read>(reader: &mut tarball::Reader<R>) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let read = reader.read_data(&mut buffer).map_err(archive_error)?;
-        match buffer.get(..read).filter(|read| !read.is_empty()) {
-            Some(read) => bytes.extend_from_slice(read),
-            None => return Ok(bytes),
-        }
     }
 }
 

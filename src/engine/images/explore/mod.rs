@@ -6,6 +6,7 @@ mod content;
 mod evidence;
 mod paper;
 mod remote;
+mod table;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -14,7 +15,10 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError, mpsc};
 
 use archive::{Archive, PickedLayer};
-use paper::Listed;
+use cache::{Cache, Of};
+use evidence::Gathered;
+use paper::{FileHash, Listed, Look};
+use table::Table;
 
 pub use content::{Contents, FileStart};
 
@@ -35,13 +39,41 @@ const BLOBS: &str = "blobs";
 /// What may follow the end marker of a layer's archive, in bytes.
 const MAX_TRAILER: u64 = 16 << 20;
 
+/// How an image that is not in the store is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// As little as there need be: a table of contents that a registry has in a layer's place, a list that was made before.
+    Lists,
+    /// As before, but no tables: files can be compared with those of other images.
+    Layers,
+    /// All of it, and what its files say.
+    Files,
+}
+
+impl Reading {
+    /// What is done with files; their hash is a table's if one has a part in it.
+    fn look(self, hash: FileHash) -> Look {
+        let gathered = (self == Self::Files).then(Gathered::default);
+        Look { hash, gathered }
+    }
+}
+
 /// The entries that unpacking an uncompressed archive would leave, sorted by path, and how many hard links among them need a
 /// layer below and are not there yet.
 ///
 /// # Errors
 /// `InvalidInput` naming the entry, for what unpacking would refuse, too.
 pub fn list(input: &mut dyn Read) -> Result<(Vec<Entry>, usize)> {
-    let listed = paper::list(input)?;
+    let listed = paper::list(input, Reading::Layers.look(FileHash::Blake3))?;
+    Ok((listed.entries, listed.wanted.len()))
+}
+
+/// The same of a table of contents, as eStargz and zstd:chunked have it (JSON, inflated).
+///
+/// # Errors
+/// As [`list`]; what no archive can have.
+pub fn list_table(json: &[u8]) -> Result<(Vec<Entry>, usize)> {
+    let listed = table::parse(json)?;
     Ok((listed.entries, listed.wanted.len()))
 }
 
@@ -50,7 +82,8 @@ pub fn list(input: &mut dyn Read) -> Result<(Vec<Entry>, usize)> {
 /// # Errors
 /// As [`list`]; a hard link to a file that is nowhere.
 pub(super) fn on_top_of(below: &Explored, input: &mut dyn Read) -> Result<Vec<Entry>> {
-    settle(below, paper::list(input)?)
+    let look = Reading::Layers.look(FileHash::Blake3);
+    settle(below, paper::list(input, look)?)
 }
 
 impl Images {
@@ -71,6 +104,7 @@ impl Images {
             blob: layer.blob.clone(),
             blob_size: layer.blob_size,
             directory: BLOBS.to_owned(),
+            from_table: false,
         };
         let facts = |(number, layer): (usize, &Layer)| LayerFacts {
             size: layer.size,
@@ -120,15 +154,15 @@ pub fn archive(
     look_into(
         &archive,
         &path.display().to_string(),
-        name,
-        platform,
+        (name, platform),
+        Reading::Lists,
         watch,
         cancel,
     )
     .map(|(explored, _)| explored)
 }
 
-/// The same, and what its files say: for that the layers are inflated once more.
+/// The same, and what its files say.
 ///
 /// # Errors
 /// As [`archive`].
@@ -139,19 +173,20 @@ pub fn archive_whole(
     cancel: &Cancel,
 ) -> Result<(Explored, Evidence)> {
     let archive = Archive::open(path)?;
-    let (explored, layers) = look_into(
+    let shown = path.display().to_string();
+    let watch = &mut |_: Step<'_>| ();
+    look_into(
         &archive,
-        &path.display().to_string(),
-        name,
-        platform,
-        &mut |_| (),
+        &shown,
+        (name, platform),
+        Reading::Files,
+        watch,
         cancel,
-    )?;
-    let evidence = evidence::of_archive(&archive, &layers, &explored, cancel)?;
-    Ok((explored, evidence))
+    )
 }
 
-/// The same of an image of a registry, whose layers are listed while they come, and not kept; their lists are, in `cache`.
+/// The same of an image of a registry, whose layers are listed while they come, and not kept; their lists are, in `cache`. What
+/// its files say is there if they are read.
 ///
 /// # Errors
 /// As [`archive`], and what the registry says.
@@ -159,13 +194,14 @@ pub fn registry(
     client: &Client,
     wanted: &request::Pull,
     cache: Option<&Path>,
+    reading: Reading,
     watch: &mut dyn FnMut(Step<'_>),
     cancel: &Cancel,
-) -> Result<Explored> {
+) -> Result<(Explored, Evidence)> {
     let archive = Archive::of_registry(client, wanted, cache)?;
     let shown = wanted.reference.familiar();
-    let platform = wanted.platform.as_ref();
-    look_into(&archive, &shown, None, platform, watch, cancel).map(|(explored, _)| explored)
+    let which = (None, wanted.platform.as_ref());
+    look_into(&archive, &shown, which, reading, watch, cancel)
 }
 
 /// The same of an image of another engine on this host, that serves Docker's interface at a socket.
@@ -176,25 +212,33 @@ pub fn engine(
     socket: &Path,
     image: &str,
     platform: Option<&Platform>,
+    reading: Reading,
     watch: &mut dyn FnMut(Step<'_>),
     cancel: &Cancel,
-) -> Result<Explored> {
+) -> Result<(Explored, Evidence)> {
     let archive = Archive::of_engine(socket, image)?;
-    look_into(&archive, image, None, platform, watch, cancel).map(|(explored, _)| explored)
+    let which = (None, platform);
+    look_into(&archive, image, which, reading, watch, cancel)
 }
 
 /// The same of a root file system: one archive, compressed or not, that is its only layer; `-` is standard input.
 ///
 /// # Errors
 /// What the file system says; `InvalidInput` for what is no archive.
-pub fn rootfs(path: &Path, watch: &mut dyn FnMut(Step<'_>), cancel: &Cancel) -> Result<Explored> {
+pub fn rootfs(
+    path: &Path,
+    reading: Reading,
+    watch: &mut dyn FnMut(Step<'_>),
+    cancel: &Cancel,
+) -> Result<(Explored, Evidence)> {
     let what = || format!("read {}", path.display());
     let input: Box<dyn Read + Send> = if path == Path::new("-") {
         Box::new(io::stdin())
     } else {
         Box::new(File::open(path).attempt(what)?)
     };
-    let sums = sums(input, cancel).attempt(what)?;
+    let mut sums = sums(input, reading.look(FileHash::Blake3), cancel).attempt(what)?;
+    let gathered = std::mem::take(&mut sums.list.gathered);
     let mut explored = Explored::new(About {
         name: path.display().to_string(),
         id: sums.diff_id.to_string(),
@@ -210,23 +254,25 @@ pub fn rootfs(path: &Path, watch: &mut dyn FnMut(Step<'_>), cancel: &Cancel) -> 
         blob: sums.blob,
         blob_size: sums.blob_size,
         directory: String::new(),
+        from_table: false,
     };
     let entries = settle(&explored, sums.list)?;
     let outline = explored.about.layer(0, part.clone());
     watch(Step::Outline(&explored.about, vec![outline]));
     explored.push(part, entries);
     watch(Step::Layer(&explored));
-    Ok(explored)
+    let evidence = evidence::of_layers(vec![gathered], &explored);
+    Ok((explored, evidence))
 }
 
 fn look_into(
     archive: &Archive,
     shown: &str,
-    name: Option<&str>,
-    platform: Option<&Platform>,
+    (name, platform): (Option<&str>, Option<&Platform>),
+    reading: Reading,
     watch: &mut dyn FnMut(Step<'_>),
     cancel: &Cancel,
-) -> Result<(Explored, Vec<PickedLayer>)> {
+) -> Result<(Explored, Evidence)> {
     let picked = archive.pick(name, platform)?;
     let about = About {
         name: picked
@@ -251,13 +297,17 @@ fn look_into(
                 .clone(),
             blob_size: stated.map_or(0, |stated| stated.size),
             directory: directory(layer),
+            from_table: false,
         };
         about.layer(number, part)
     };
     let outline = picked.layers.iter().enumerate().map(facts).collect();
     watch(Step::Outline(&about, outline));
     let mut explored = Explored::new(about);
-    list_all(archive, &picked.layers, cancel, &mut |part, list| {
+    let mut gathered = Vec::new();
+    let source = Lister::new(archive, &picked.layers, reading, cancel);
+    list_all(&source, &picked.layers, &mut |part, mut list| {
+        gathered.push(std::mem::take(&mut list.gathered));
         let entries = settle(&explored, list)?;
         explored.push(part, entries);
         watch(Step::Layer(&explored));
@@ -265,7 +315,8 @@ fn look_into(
     })?;
     let sizes = explored.layers.iter().map(|layer| layer.size).collect();
     explored.about.history = stored_steps(&picked.config, sizes);
-    Ok((explored, picked.layers))
+    let evidence = evidence::of_layers(gathered, &explored);
+    Ok((explored, evidence))
 }
 
 /// What came of a layer.
@@ -273,9 +324,8 @@ type Done = Result<(Part, Listed)>;
 
 /// Lists all layers, several at a time, and hands them on in their order as soon as all below are there.
 fn list_all(
-    archive: &Archive,
+    lister: &Lister<'_>,
     layers: &[PickedLayer],
-    cancel: &Cancel,
     take: &mut dyn FnMut(Part, Listed) -> Result<()>,
 ) -> Result<()> {
     let open: Mutex<VecDeque<usize>> = Mutex::new((0..layers.len()).collect());
@@ -291,7 +341,8 @@ fn list_all(
             let Some(layer) = layers.get(number) else {
                 return;
             };
-            let result = list_one(archive, layer, cancel)
+            let result = lister
+                .list(layer)
                 .attempt(|| format!("layer {number} of {}", layers.len()));
             if result.is_err() {
                 stop();
@@ -332,62 +383,129 @@ fn list_all(
     })
 }
 
-fn list_one(archive: &Archive, layer: &PickedLayer, cancel: &Cancel) -> Result<(Part, Listed)> {
-    if let Some(known) = known(archive, layer) {
-        return Ok(known);
-    }
-    let what = || format!("read {}", shown(&layer.name));
-    let (input, length) = archive.read(layer)?;
-    let sums = sums(input, cancel).attempt(what)?;
-    let check = |stated: &Digest, found: &Digest| {
-        if stated == found {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "{stated} is stated, its content is {found}"
-        )))
-    };
-    check(&layer.diff_id, &sums.diff_id)?;
-    if let Some(Descriptor {
-        digest: stated,
-        size,
-        ..
-    }) = &layer.stated
-    {
-        check(stated, &sums.blob)?;
-        if *size != length {
-            return Err(Error::invalid(format!(
-                "blob {stated} has {length} bytes, its descriptor says {size}"
-            )));
-        }
-    }
-    if let Some(cache) = archive.cache() {
-        cache.put(&sums.list, &sums.diff_id, &sums.blob);
-    }
-    let part = Part {
-        diff_id: sums.diff_id,
-        blob: sums.blob,
-        blob_size: length,
-        directory: directory(layer),
-    };
-    Ok((part, sums.list))
+/// Lists layers of an image.
+struct Lister<'a> {
+    archive: &'a Archive,
+    reading: Reading,
+    hash: FileHash,
+    cancel: &'a Cancel,
 }
 
-/// A layer that was listed before: the configuration, whose digest is checked, names its content.
-fn known(archive: &Archive, layer: &PickedLayer) -> Option<(Part, Listed)> {
-    let stated = layer.stated.as_ref()?;
-    let (list, blob) = archive.cache()?.get(&layer.diff_id)?;
-    // The same content in another blob: what that one is, only its bytes can tell.
-    if blob != stated.digest {
-        return None;
+impl<'a> Lister<'a> {
+    fn new(
+        archive: &'a Archive,
+        layers: &[PickedLayer],
+        reading: Reading,
+        cancel: &'a Cancel,
+    ) -> Self {
+        let mut lister = Self {
+            archive,
+            reading,
+            hash: FileHash::Blake3,
+            cancel,
+        };
+        if layers.iter().any(|layer| lister.table(layer).is_some()) {
+            lister.hash = FileHash::Sha256;
+        }
+        lister
     }
-    let part = Part {
-        diff_id: layer.diff_id.clone(),
-        blob,
-        blob_size: stated.size,
-        directory: directory(layer),
-    };
-    Some((part, list))
+
+    /// The table of contents that a layer is listed by, if it can be had.
+    fn table(&self, layer: &PickedLayer) -> Option<Table> {
+        let remote = self.archive.is_remote() && self.reading == Reading::Lists;
+        Table::of(layer.stated.as_ref().filter(|_| remote)?)
+    }
+
+    /// The cache, if a list that was made before is enough.
+    fn cache(&self) -> Option<&'a Cache> {
+        let cache = self.archive.cache();
+        cache.filter(|_| self.reading != Reading::Files)
+    }
+
+    fn list(&self, layer: &PickedLayer) -> Result<(Part, Listed)> {
+        let known = self.known(layer).or_else(|| self.by_table(layer));
+        known.map_or_else(|| self.read(layer), Ok)
+    }
+
+    /// A layer's list by its table of contents. Whatever is wrong with that: the layer itself says it.
+    fn by_table(&self, layer: &PickedLayer) -> Option<(Part, Listed)> {
+        let (table, stated) = (self.table(layer)?, layer.stated.as_ref()?);
+        let cached = || Some(self.cache()?.get(Of::Table, &table.digest)?.0);
+        let fetch = || {
+            let part = &mut |start, end| self.archive.part(stated, start, end);
+            let list = table.list(part).ok().flatten()?;
+            if let Some(cache) = self.cache() {
+                cache.put(Of::Table, &list, &table.digest, &stated.digest);
+            }
+            Some(list)
+        };
+        let list = cached().or_else(fetch)?;
+        let part = Part {
+            diff_id: layer.diff_id.clone(),
+            blob: stated.digest.clone(),
+            blob_size: stated.size,
+            directory: directory(layer),
+            from_table: true,
+        };
+        Some((part, list))
+    }
+
+    fn read(&self, layer: &PickedLayer) -> Result<(Part, Listed)> {
+        let what = || format!("read {}", shown(&layer.name));
+        let (input, length) = self.archive.read(layer)?;
+        let sums = sums(input, self.reading.look(self.hash), self.cancel).attempt(what)?;
+        let check = |stated: &Digest, found: &Digest| {
+            if stated == found {
+                return Ok(());
+            }
+            Err(Error::invalid(format!(
+                "{stated} is stated, its content is {found}"
+            )))
+        };
+        check(&layer.diff_id, &sums.diff_id)?;
+        if let Some(Descriptor {
+            digest: stated,
+            size,
+            ..
+        }) = &layer.stated
+        {
+            check(stated, &sums.blob)?;
+            if *size != length {
+                return Err(Error::invalid(format!(
+                    "blob {stated} has {length} bytes, its descriptor says {size}"
+                )));
+            }
+        }
+        if let Some(cache) = self.cache() {
+            cache.put(Of::Layer(self.hash), &sums.list, &sums.diff_id, &sums.blob);
+        }
+        let part = Part {
+            diff_id: sums.diff_id,
+            blob: sums.blob,
+            blob_size: length,
+            directory: directory(layer),
+            from_table: false,
+        };
+        Ok((part, sums.list))
+    }
+
+    /// A layer that was listed before: the configuration, whose digest is checked, names its content.
+    fn known(&self, layer: &PickedLayer) -> Option<(Part, Listed)> {
+        let stated = layer.stated.as_ref()?;
+        let (list, blob) = self.cache()?.get(Of::Layer(self.hash), &layer.diff_id)?;
+        // The same content in another blob: what that one is, only its bytes can tell.
+        if blob != stated.digest {
+            return None;
+        }
+        let part = Part {
+            diff_id: layer.diff_id.clone(),
+            blob,
+            blob_size: stated.size,
+            directory: directory(layer),
+            from_table: false,
+        };
+        Some((part, list))
+    }
 }
 
 /// The first directory of a layer's file in its archive.
@@ -407,7 +525,7 @@ struct Sums {
 }
 
 /// Lists and hashes a layer's archive while it comes.
-fn sums(mut input: impl Read + Send, cancel: &Cancel) -> Result<Sums> {
+fn sums(mut input: impl Read + Send, look: Look, cancel: &Cancel) -> Result<Sums> {
     let start = codec::read_start(&mut input, 8).map_err(stream_error)?;
     let is_plain = matches!(Compression::sniff(&start), Ok(Compression::Plain));
     // A plain layer is its own uncompressed form: one digest is enough.
@@ -423,7 +541,7 @@ fn sums(mut input: impl Read + Send, cancel: &Cancel) -> Result<Sums> {
         length: 0,
         cancel,
     };
-    let list = paper::list(&mut inflated)?;
+    let list = paper::list(&mut inflated, look)?;
     let rest =
         io::copy(&mut (&mut inflated).take(MAX_TRAILER), &mut io::sink()).map_err(stream_error)?;
     if rest == MAX_TRAILER {
@@ -449,6 +567,7 @@ fn settle(below: &Explored, list: Listed) -> Result<Vec<Entry>> {
     let Listed {
         mut entries,
         wanted,
+        gathered: _,
     } = list;
     let tree = &below.stack.tree;
     let lower = |path: &[u8]| {

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
 
+use super::evidence::Gathered;
 use crate::engine::error::{Attempt, Error, Result};
+use crate::engine::images::codec;
 use crate::engine::images::tarball::{self, Kind as TarKind};
 use crate::engine::images::unpack::{
     self, MAX_ENTRIES, MAX_HASHED_HOLES, MAX_LINKS, OPAQUE_WHITEOUT, SPECIAL_WHITEOUT, WHITEOUT,
@@ -20,6 +22,8 @@ pub(super) struct Paper {
     wanted: Vec<(Vec<u8>, Vec<u8>)>,
     /// The directory of the entry before, as the archive has it and as it is.
     current: Option<(Vec<u8>, Vec<u8>)>,
+    /// Entries of the archive so far.
+    count: u64,
 }
 
 /// A list of entries, and the hard links that need a layer below.
@@ -29,39 +33,67 @@ pub(super) struct Listed {
     pub entries: Vec<Entry>,
     /// Path, and the file of a lower layer that is to be there.
     pub wanted: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What was kept of files.
+    pub gathered: Gathered,
 }
+
+/// What files are told apart by. Those of one image have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileHash {
+    /// As the store's indexes have it.
+    Blake3,
+    /// As tables of contents have it.
+    Sha256,
+}
+
+/// What is done with files while they are listed.
+pub(super) struct Look {
+    /// How they are hashed.
+    pub hash: FileHash,
+    /// What is kept of their content.
+    pub gathered: Option<Gathered>,
+}
+
+/// Is asked for the digest of a file at its real path.
+pub(super) type Content<'a> = dyn FnMut(&[u8]) -> Result<Option<[u8; 32]>> + 'a;
 
 /// Reads an uncompressed archive. What follows its end marker is left in `input`.
 ///
 /// # Errors
 /// `InvalidInput` naming the entry, for what unpacking would refuse, too.
-pub(super) fn list(input: &mut dyn Read) -> Result<Listed> {
+pub(super) fn list(input: &mut dyn Read, mut look: Look) -> Result<Listed> {
     let mut reader = tarball::Reader::new(input);
     let mut paper = Paper::default();
     let mut buffer = vec![0; 64 << 10];
-    let mut count = 0;
     while let Some(entry) = reader.next_entry().map_err(archive_error)? {
-        count += 1;
-        if count > MAX_ENTRIES {
+        paper.add(&entry, &mut |path| {
+            content(path, &entry, &mut reader, &mut buffer, &mut look)
+        })?;
+    }
+    Ok(Listed {
+        gathered: look.gathered.unwrap_or_default(),
+        ..paper.finish()
+    })
+}
+
+impl Paper {
+    /// Applies an entry.
+    ///
+    /// # Errors
+    /// As [`list`].
+    pub(super) fn add(&mut self, entry: &tarball::Entry, content: &mut Content<'_>) -> Result<()> {
+        self.count += 1;
+        if self.count > MAX_ENTRIES {
             return Err(Error::invalid(format!(
                 "the layer has more than {MAX_ENTRIES} entries"
             )));
         }
         check_length(&entry.path)?;
-        paper
-            .apply(&entry, &mut reader, &mut buffer)
-            .attempt(|| format!("entry {}", shown(&entry.path)))?;
+        self.apply(entry, content)
+            .attempt(|| format!("entry {}", shown(&entry.path)))
     }
-    Ok(paper.finish())
-}
 
-impl Paper {
-    fn apply<R: Read>(
-        &mut self,
-        entry: &tarball::Entry,
-        source: &mut tarball::Reader<R>,
-        buffer: &mut [u8],
-    ) -> Result<()> {
+    fn apply(&mut self, entry: &tarball::Entry, content: &mut Content<'_>) -> Result<()> {
         let path = clean(&entry.path).ok_or_else(|| Error::invalid("the path leaves the layer"))?;
         let (parent, name) = split(&path);
         if parent
@@ -102,7 +134,7 @@ impl Paper {
             TarKind::Directory => return self.directory(real, entry),
             TarKind::HardLink => return self.hard_link(real, entry),
             TarKind::File => Kind::File {
-                content: content(entry, source, buffer)?,
+                content: content(&real)?,
             },
             TarKind::Symlink => Kind::Symlink {
                 target: entry.link.clone(),
@@ -350,7 +382,8 @@ impl Paper {
         Ok(Some(real))
     }
 
-    fn finish(mut self) -> Listed {
+    /// What all entries came to.
+    pub(super) fn finish(mut self) -> Listed {
         let mut wanted = Vec::new();
         for (path, target) in std::mem::take(&mut self.wanted) {
             // A later entry took the name: it wins.
@@ -367,34 +400,31 @@ impl Paper {
         Listed {
             entries: self.entries.into_values().collect(),
             wanted,
+            gathered: Gathered::default(),
         }
     }
 }
 
-/// BLAKE3 of a file's content, holes as zeros; `None` if there is too much of those.
+/// Digest of a file's content, holes as zeros; `None` if there is too much of those. What is wanted of it is kept.
 fn content<R: Read>(
+    path: &[u8],
     entry: &tarball::Entry,
     source: &mut tarball::Reader<R>,
     buffer: &mut [u8],
+    look: &mut Look,
 ) -> Result<Option<[u8; 32]>> {
-    let mut hasher = blake3::Hasher::new();
     let whole = [(0, entry.size)];
     let pieces = entry.sparse.as_deref().unwrap_or(&whole);
     let stored: u64 = pieces.iter().map(|(_, length)| length).sum();
     let hashed = entry.size.saturating_sub(stored) <= MAX_HASHED_HOLES;
-    let zeros = [0_u8; 4096];
-    let hash_hole = |hasher: &mut blake3::Hasher, mut length: u64| {
-        while hashed && length > 0 {
-            let count = usize::try_from(length)
-                .unwrap_or(usize::MAX)
-                .min(zeros.len());
-            hasher.update(zeros.get(..count).unwrap_or(&[]));
-            length -= u64::try_from(count).unwrap_or(length);
-        }
-    };
+    let mut hasher = FileHasher::new(look.hash, hashed);
+    let gathered = look.gathered.as_mut();
+    let mut kept = gathered
+        .filter(|_| entry.sparse.is_none() && Gathered::wants(path, entry.size))
+        .map(|gathered| (gathered, Vec::new()));
     let mut position = 0;
     for (offset, length) in pieces {
-        hash_hole(&mut hasher, offset - position);
+        hasher.hole(offset - position);
         position = *offset;
         while position < offset + length {
             let wanted = usize::try_from(offset + length - position)
@@ -406,10 +436,65 @@ fn content<R: Read>(
             if read == 0 {
                 return Err(Error::invalid("the file is cut short"));
             }
-            hasher.update(buffer.get(..read).unwrap_or(&[]));
+            let bytes = buffer.get(..read).unwrap_or(&[]);
+            hasher.update(bytes);
+            if let Some((_, kept)) = &mut kept {
+                kept.extend_from_slice(bytes);
+            }
             position += u64::try_from(read).unwrap_or(u64::MAX);
         }
     }
-    hash_hole(&mut hasher, entry.size - position);
-    Ok(hashed.then(|| hasher.finalize().into()))
+    hasher.hole(entry.size - position);
+    if let Some((gathered, bytes)) = kept {
+        gathered.take(path, bytes);
+    }
+    Ok(hasher.finish())
+}
+
+/// Hashes a file's content.
+enum FileHasher {
+    Blake3(Box<blake3::Hasher>),
+    Sha256(codec::Hasher),
+    /// Nothing: there is too much of it.
+    Idle,
+}
+
+impl FileHasher {
+    fn new(hash: FileHash, hashed: bool) -> Self {
+        match hash {
+            _ if !hashed => Self::Idle,
+            FileHash::Blake3 => Self::Blake3(Box::default()),
+            FileHash::Sha256 => Self::Sha256(codec::Hasher::default()),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Blake3(hasher) => drop(hasher.update(bytes)),
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Idle => {}
+        }
+    }
+
+    fn hole(&mut self, mut length: u64) {
+        if matches!(self, Self::Idle) {
+            return;
+        }
+        let zeros = [0_u8; 4096];
+        while length > 0 {
+            let count = usize::try_from(length)
+                .unwrap_or(usize::MAX)
+                .min(zeros.len());
+            self.update(zeros.get(..count).unwrap_or(&[]));
+            length -= u64::try_from(count).unwrap_or(length);
+        }
+    }
+
+    fn finish(self) -> Option<[u8; 32]> {
+        match self {
+            Self::Blake3(hasher) => Some(hasher.finalize().into()),
+            Self::Sha256(hasher) => Some(hasher.finish()),
+            Self::Idle => None,
+        }
+    }
 }

@@ -74,6 +74,33 @@ impl Remote {
         self.runtime.block_on(document)
     }
 
+    /// A part of a blob, from one position up to another; `None` if the registry gives whole blobs alone.
+    ///
+    /// # Errors
+    /// What the registry says; `Unavailable` for less or more than was asked for.
+    pub(super) fn part(
+        &self,
+        descriptor: &Descriptor,
+        start: u64,
+        end: u64,
+    ) -> Result<Option<Vec<u8>>> {
+        let blob = self.repository.blob(&descriptor.digest, start, Some(end));
+        let mut stream = self.runtime.block_on(blob)?;
+        if stream.whole {
+            return Ok(None);
+        }
+        let wanted = usize::try_from(end - start).unwrap_or(usize::MAX);
+        let mut bytes = Vec::new();
+        while let Some(more) = self.runtime.block_on(stream.next())? {
+            bytes.extend_from_slice(&more);
+        }
+        if bytes.len() == wanted {
+            return Ok(Some(bytes));
+        }
+        let what = format!("{} of {wanted} bytes came", bytes.len());
+        Err(Error::new(Kind::Unavailable, what))
+    }
+
     /// A blob as it comes.
     ///
     /// # Errors

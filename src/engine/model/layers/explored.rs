@@ -20,6 +20,8 @@ pub struct LayerFacts {
     pub blob_size: u64,
     /// The directory of an archive that has it, as dive tells it: `blobs`, or one of its own in older archives.
     pub directory: String,
+    /// As [`Part::from_table`].
+    pub from_table: bool,
     /// Bytes of its files.
     pub size: u64,
     /// Its files, hard links not counted.
@@ -45,6 +47,8 @@ pub struct Part {
     pub blob_size: u64,
     /// As [`LayerFacts::directory`].
     pub directory: String,
+    /// What it has was told by its table of contents: nobody compared that with its files.
+    pub from_table: bool,
 }
 
 /// What looking into an image has come to: it is told step by step, as archives take their time.
@@ -118,6 +122,7 @@ impl About {
             blob: part.blob,
             blob_size: part.blob_size,
             directory: part.directory,
+            from_table: part.from_table,
             size: 0,
             files: 0,
             wasted: 0,

@@ -243,6 +243,7 @@ mod tests {
             blob: digest,
             blob_size: 0,
             directory: String::new(),
+            from_table: false,
         };
         after.push(part, merged.iter().map(|one| one.entry.clone()).collect());
         (before, after, merged)

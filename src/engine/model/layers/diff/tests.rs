@@ -36,6 +36,7 @@ pub(in super::super) fn image(layers: &[(u8, &str, Vec<Entry>)]) -> Explored {
             blob: digest,
             blob_size: 10,
             directory: String::new(),
+            from_table: false,
         };
         image.push(part, entries.clone());
     }
