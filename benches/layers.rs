@@ -1,5 +1,5 @@
 //! Images looked into: the table from a file and from the store, the explorer's first screens, its keys, its memory; what many
-//! whiteouts cost.
+//! whiteouts cost; two images compared, findings, and the merged layer.
 
 #![expect(
     clippy::unwrap_used,
@@ -42,6 +42,7 @@ fn main() {
         ("the same, 50,000 whiteouts", stack(60_000, 3, 50_000)),
         ("100,000 files, 30 layers", many),
         ("1 GB in nine layers", large()),
+        ("10 GB, 200,000 files", sparse(200_000, 30, 50_000)),
     ];
     println!(
         "  {:<28} {:>12} {:>12} {:>12} {:>10}",
@@ -63,7 +64,12 @@ fn main() {
         );
         if name.starts_with("100,000") {
             explorer(&host, "from the archive", file);
+        }
+        if name.starts_with("10") {
             explorer(&host, "from the store", "bench:1");
+        }
+        if name.starts_with('1') {
+            verbs(&host, file);
         }
         host.ok(["rmi", "-f", "bench:1"]);
     }
@@ -104,6 +110,55 @@ fn stack(files: usize, layers: usize, whiteouts: usize) -> Vec<Vec<u8>> {
         all.push(archive.finish());
     }
     all
+}
+
+/// So many files that are nothing but holes of `size` bytes each: GNU tar's first form of sparse files.
+fn sparse(files: usize, layers: usize, size: u64) -> Vec<Vec<u8>> {
+    let each = files / layers;
+    let file = |layer: usize, n: usize| {
+        let mut block = [0_u8; 512];
+        let name = format!("usr/lib/app{}/mod{}/part{layer}-{n}.so", layer % 7, n % 97);
+        let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, name.as_bytes());
+        put(
+            100,
+            b"0000644\x000000000\x000000000\x0000000000000\x0014524636000\0",
+        );
+        put(148, b"        S");
+        put(257, b"ustar  \0");
+        put(483, format!("{:011o}", size + n as u64).as_bytes());
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        block
+    };
+    let layer = |layer| {
+        let mut tar: Vec<u8> = (0..each).flat_map(|n| file(layer, n)).collect();
+        tar.extend([0; 1024]);
+        tar
+    };
+    (0..layers).map(layer).collect()
+}
+
+/// What else is asked of an image: findings from the archive and from the store, its merged layer, and the two compared.
+fn verbs(host: &Host, file: &str) {
+    let time = |args: &[&str]| {
+        let start = Instant::now();
+        host.ok(args);
+        start.elapsed()
+    };
+    let often = |args: &[&str]| median(&(0..ROUNDS).map(|_| time(args)).collect::<Vec<_>>());
+    let findings = often(&["layers", "findings", file]);
+    let stored = often(&["layers", "findings", "bench:1"]);
+    let squash = time(&["layers", "squash", "bench:1", "-t", "flat:1"]);
+    let diff = often(&["layers", "diff", "bench:1", "flat:1"]);
+    println!(
+        "    findings {} from the archive, {} from the store; squash {}; diff of the two {}",
+        ms(findings),
+        ms(stored),
+        ms(squash),
+        ms(diff)
+    );
+    host.ok(["rmi", "-f", "flat:1"]);
 }
 
 /// 1 GB in nine layers of files that differ.

@@ -294,8 +294,18 @@ fn archive(bytes: &[u8]) -> Vec<u8> {
         block[156] = b"01255236"[usize::from(triple[0] % 8)];
         block[157..157 + link.len()].copy_from_slice(link.as_bytes());
         block[257..265].copy_from_slice(b"ustar\x0000");
+        // A file has up to three bytes.
+        let length = if block[156] == b'0' {
+            triple[2] >> 6
+        } else {
+            0
+        };
+        block[124..135].copy_from_slice(format!("{length:011o}").as_bytes());
         set_checksum(&mut block);
         archive.extend_from_slice(&block);
+        if length > 0 {
+            archive.extend_from_slice(&[length; 512]);
+        }
     }
     archive
 }
@@ -327,6 +337,8 @@ pub fn layer(bytes: &[u8]) {
         let expected: Vec<_> = complete.entries().map(|entry| facts(&entry)).collect();
         assert_eq!(listed.iter().map(facts).collect::<Vec<_>>(), expected);
         assert_eq!(wanted, 0);
+        let repeated = explore::list_repeated(&mut archive.as_slice()).unwrap();
+        assert_eq!(repeated, complete.repeated());
     }
     let after = fs::metadata(root.join("decoy")).unwrap();
     assert_eq!(

@@ -359,16 +359,18 @@ impl Engine {
     }
 
     /// The same of an archive: an OCI layout as directory or tar, docker-archive; `-` is standard input. It needs no store.
+    /// Lists of its layers are kept in `cache`, and serve as long as the file is the same.
     ///
     /// # Errors
     /// `NotFound` if it holds no image of that name and platform, `InvalidInput` for several or for what is malformed.
     pub fn explore_archive(
         path: &Path,
+        cache: Option<&Path>,
         name: Option<&str>,
         platform: Option<&model::Platform>,
         cancel: &Cancel,
     ) -> Result<Explored> {
-        Self::explore_archive_step_by_step(path, name, platform, &mut |_| (), cancel)
+        images::explore::archive(path, cache, name, platform, &mut |_| (), cancel)
     }
 
     /// The same, with each step told.
@@ -382,7 +384,7 @@ impl Engine {
         watch: &mut dyn FnMut(Step<'_>),
         cancel: &Cancel,
     ) -> Result<Explored> {
-        images::explore::archive(path, name, platform, watch, cancel)
+        images::explore::archive(path, None, name, platform, watch, cancel)
     }
 
     /// What files of an image of the store say that may hold secrets, and who has a name in it.

@@ -68,6 +68,11 @@ impl Docker {
         Some(docker)
     }
 
+    /// Where it listens.
+    pub fn socket(&self) -> &str {
+        &self.socket
+    }
+
     /// Runs docker's command line to its end.
     pub fn run<S: AsRef<OsStr>>(&self, args: &[S], stdin: &[u8]) -> Output {
         let mut command = Command::new("docker");

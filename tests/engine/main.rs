@@ -70,6 +70,7 @@ mod runtime;
 mod seccomp;
 mod selinux;
 mod soak;
+mod sources;
 mod spaces;
 mod squash;
 mod tables;

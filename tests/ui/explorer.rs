@@ -78,6 +78,7 @@ fn part(n: u8) -> Part {
         blob_size: 1_000_000 * u64::from(n),
         directory: String::new(),
         from_table: false,
+        repeated: Vec::new(),
     }
 }
 

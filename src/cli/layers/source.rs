@@ -64,7 +64,13 @@ fn read(
             Engine::explore_archive_whole(&path, name.as_deref(), wanted, cancel)?
         }
         Source::Archive { path, name } => {
-            let image = Engine::explore_archive(&path, name.as_deref(), wanted, cancel)?;
+            let image = Engine::explore_archive(
+                &path,
+                cache().as_deref(),
+                name.as_deref(),
+                wanted,
+                cancel,
+            )?;
             return Ok((image, None));
         }
         Source::Rootfs(path) => Engine::explore_rootfs(&path, reading, watch, cancel)?,

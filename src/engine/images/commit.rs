@@ -92,7 +92,7 @@ fn prepare(
                 .tree
                 .complete(&lowers)
                 .map_err(|error| error.attempting(format!("layer {}", blob.digest.short())))?;
-            let bytes = index::encode(tree.entries(), diff_id, chain);
+            let bytes = index::encode(tree.entries(), &tree.repeated(), diff_id, chain);
             let size = index::read_summary(&mut bytes.as_slice()).map_or(0, |summary| summary.size);
             write(&ready.dir, index::FILE, &bytes)?;
             verified.insert(pair);

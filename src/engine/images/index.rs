@@ -14,15 +14,21 @@
 //!   links:   varint length, target
 //!   devices: major, minor varints
 //!   if flag 4: varint count, then name and value, each with varint length
+//! version 3, behind the entries: varint count of paths that the archive has more than once, sorted; each
+//!   path     varint length, bytes
+//!   bytes    varint, of the files that went
 //! ```
+//! What has no such paths is of version 2.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
 use crate::engine::model::Digest;
 
 /// Version of the format.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
+/// The same without paths that are there more than once.
+const PLAIN_VERSION: u32 = 2;
 /// Name of the file, next to the layer's `fs`.
 pub const FILE: &str = "index";
 
@@ -33,7 +39,7 @@ const OPAQUE: u8 = 2;
 const HAS_XATTRS: u8 = 4;
 const IMPLIED: u8 = 8;
 
-pub use crate::engine::model::layers::{Entry, Kind};
+pub use crate::engine::model::layers::{Entry, Kind, Repeated};
 
 /// What the head of the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +52,9 @@ pub struct Summary {
     pub diff_id: Digest,
     /// Digest of the layer on top of those below it.
     pub chain_id: Digest,
+    /// What the archive had more than once, if the whole file was read.
+    pub repeated: Vec<Repeated>,
+    version: u32,
     body: u64,
 }
 
@@ -98,13 +107,39 @@ impl Builder {
         input.bytes().unwrap_or(&[])
     }
 
-    fn is_removed(&self, number: usize, path: &[u8]) -> bool {
+    /// The path whose removal took an entry away, the topmost if there are several.
+    fn removed_with<'a>(&self, number: usize, path: &'a [u8]) -> Option<&'a [u8]> {
         let slashes = path.iter().enumerate().filter(|(_, b)| **b == b'/');
-        slashes
+        let mut above = slashes
             .map(|(position, _)| position)
             .chain([path.len()])
-            .filter_map(|end| self.removed.get(path.get(..end)?))
-            .any(|when| number < *when)
+            .filter_map(|end| path.get(..end));
+        above.find(|above| self.removed.get(*above).is_some_and(|when| number < *when))
+    }
+
+    /// Files that a later entry took the place of, or that went with a directory, by the path that was written again.
+    pub fn repeated(&self) -> Vec<Repeated> {
+        let mut places: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+        if self.removed.is_empty() {
+            return Vec::new();
+        }
+        for (number, start) in self.starts.iter().enumerate() {
+            let path = self.path_at(*start);
+            let Some(place) = self.removed_with(number, path) else {
+                continue;
+            };
+            let mut input = Input {
+                bytes: &self.bytes,
+                position: *start,
+            };
+            let bytes = input.entry(&[]).map_or(0, |entry| entry.size);
+            if bytes > 0 {
+                let known = places.entry(place.to_vec()).or_default();
+                *known = known.saturating_add(bytes);
+            }
+        }
+        let each = |(path, bytes)| Repeated { path, bytes };
+        places.into_iter().map(each).collect()
     }
 
     /// The entries as they are in the end, sorted by path.
@@ -117,7 +152,8 @@ impl Builder {
         });
         order.dedup_by(|(_, later), (_, first)| self.path_at(*later) == self.path_at(*first));
         order.into_iter().filter_map(move |(number, start)| {
-            if !self.removed.is_empty() && self.is_removed(number, self.path_at(start)) {
+            if !self.removed.is_empty() && self.removed_with(number, self.path_at(start)).is_some()
+            {
                 return None;
             }
             let mut input = Input {
@@ -133,6 +169,7 @@ impl Builder {
 #[must_use]
 pub fn encode(
     entries: impl Iterator<Item = Entry>,
+    repeated: &[Repeated],
     diff_id: &Digest,
     chain_id: &Digest,
 ) -> Vec<u8> {
@@ -153,10 +190,20 @@ pub fn encode(
         size = size.saturating_add(entry.size);
         previous = entry.path;
     }
+    let version = if repeated.is_empty() {
+        PLAIN_VERSION
+    } else {
+        put_number(&mut output, u64::try_from(repeated.len()).unwrap_or(0));
+        for one in repeated {
+            put_bytes(&mut output, &one.path);
+            put_number(&mut output, one.bytes);
+        }
+        VERSION
+    };
     let body = u64::try_from(output.len() - HEADER).unwrap_or(u64::MAX);
     let mut header = Vec::with_capacity(HEADER);
     header.extend_from_slice(MAGIC);
-    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&version.to_le_bytes());
     header.extend_from_slice(&count.to_le_bytes());
     header.extend_from_slice(&size.to_le_bytes());
     header.extend_from_slice(&body.to_le_bytes());
@@ -183,7 +230,7 @@ pub fn read_summary(file: &mut dyn Read) -> Result<Summary, Error> {
 /// # Errors
 /// [`Error`]; no input makes it panic or take more memory than a few times its own size.
 pub fn read(bytes: &[u8]) -> Result<(Summary, Vec<Entry>), Error> {
-    let summary = summary(bytes)?;
+    let mut summary = summary(bytes)?;
     let mut input = Input {
         bytes,
         position: HEADER,
@@ -198,6 +245,10 @@ pub fn read(bytes: &[u8]) -> Result<(Summary, Vec<Entry>), Error> {
             return Err(Error::Damaged(position));
         }
         entries.push(entry);
+    }
+    if summary.version == VERSION {
+        let position = input.position;
+        summary.repeated = input.repeated().ok_or(Error::Damaged(position))?;
     }
     let whole = input.position == bytes.len() && summary.body == (bytes.len() - HEADER) as u64;
     if whole {
@@ -218,7 +269,7 @@ fn summary(bytes: &[u8]) -> Result<Summary, Error> {
         return Err(Error::Damaged(0));
     }
     let version = u32::from_le_bytes(field(bytes, 8)?);
-    if version != VERSION {
+    if !matches!(version, PLAIN_VERSION | VERSION) {
         return Err(Error::Version(version));
     }
     Ok(Summary {
@@ -227,6 +278,8 @@ fn summary(bytes: &[u8]) -> Result<Summary, Error> {
         body: u64::from_le_bytes(field(bytes, 24)?),
         diff_id: Digest::from_sha256(&field(bytes, 32)?),
         chain_id: Digest::from_sha256(&field(bytes, 64)?),
+        repeated: Vec::new(),
+        version,
     })
 }
 
@@ -349,6 +402,19 @@ impl<'a> Input<'a> {
         self.take(length)
     }
 
+    fn repeated(&mut self) -> Option<Vec<Repeated>> {
+        let mut all: Vec<Repeated> = Vec::new();
+        for _ in 0..self.number()? {
+            let path = self.bytes()?.to_vec();
+            let bytes = self.number()?;
+            if all.last().is_some_and(|last| last.path >= path) {
+                return None;
+            }
+            all.push(Repeated { path, bytes });
+        }
+        Some(all)
+    }
+
     fn entry(&mut self, previous: &[u8]) -> Option<Entry> {
         let shared = usize::try_from(self.number()?).ok()?;
         let rest = self.bytes()?;
@@ -467,9 +533,36 @@ mod tests {
     }
 
     #[test]
+    fn what_went_counts_at_the_path_that_was_written_again() {
+        let mut builder = Builder::default();
+        let file = |path, size| Entry {
+            size,
+            ..entry(path, Kind::File { content: None })
+        };
+        builder.add(&file("a/x", 5));
+        builder.remove(b"a/x");
+        builder.add(&file("a/x", 7));
+        builder.add(&file("b", 11));
+        builder.remove(b"b");
+        builder.add(&file("b", 13));
+        let told = |builder: &Builder| -> Vec<(String, u64)> {
+            let text = |path| String::from_utf8(path).unwrap();
+            let all = builder.repeated().into_iter();
+            all.map(|one| (text(one.path), one.bytes)).collect()
+        };
+        assert_eq!(
+            told(&builder),
+            [("a/x".to_owned(), 5), ("b".to_owned(), 11)]
+        );
+        builder.remove(b"a");
+        builder.add(&entry("a", Kind::Fifo));
+        assert_eq!(told(&builder), [("a".to_owned(), 12), ("b".to_owned(), 11)]);
+    }
+
+    #[test]
     fn an_index_of_another_version_is_named_as_such() {
         let (diff_id, chain_id) = ids();
-        let mut bytes = encode(std::iter::empty(), &diff_id, &chain_id);
+        let mut bytes = encode(std::iter::empty(), &[], &diff_id, &chain_id);
         bytes[8] = 9;
         assert!(matches!(read(&bytes), Err(Error::Version(9))));
     }
@@ -505,18 +598,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(entries in prop::collection::vec(any_entry(), 0..20)) {
+        fn what_is_written_is_read_back(
+            entries in prop::collection::vec(any_entry(), 0..20),
+            repeated in prop::collection::btree_map(prop::collection::vec(any::<u8>(), 0..9), any::<u64>(), 0..4),
+        ) {
+            let each = |(path, bytes)| Repeated { path, bytes };
+            let repeated: Vec<Repeated> = repeated.into_iter().map(each).collect();
             let mut builder = Builder::default();
-            let mut newest = std::collections::BTreeMap::new();
+            let mut newest = BTreeMap::new();
             for entry in entries {
                 builder.add(&entry);
                 newest.insert(entry.path.clone(), entry);
             }
             let (diff_id, chain_id) = ids();
-            let bytes = encode(builder.entries(), &diff_id, &chain_id);
+            let bytes = encode(builder.entries(), &repeated, &diff_id, &chain_id);
             let (summary, read) = read(&bytes).unwrap();
             let expected: Vec<Entry> = newest.into_values().collect();
             prop_assert_eq!(&read, &expected);
+            prop_assert_eq!(&summary.repeated, &repeated);
             prop_assert_eq!(summary.size, expected.iter().map(|e| e.size).sum::<u64>());
             prop_assert_eq!((summary.diff_id, summary.chain_id), (diff_id, chain_id));
             for length in 0..bytes.len() {
@@ -527,7 +626,7 @@ mod tests {
         #[test]
         fn no_input_makes_the_reader_panic(count in any::<u32>(), body in prop::collection::vec(any::<u8>(), 0..300)) {
             let (diff_id, chain_id) = ids();
-            let mut bytes = encode(std::iter::empty(), &diff_id, &chain_id);
+            let mut bytes = encode(std::iter::empty(), &[], &diff_id, &chain_id);
             bytes[12..16].copy_from_slice(&count.to_le_bytes());
             bytes.extend_from_slice(&body);
             let _ = read(&bytes);

@@ -481,13 +481,15 @@ fn prove(
     (blob, holey): &(Spooled, Holey),
 ) -> Result<Diff> {
     let mut after = Explored::new(before.about.clone());
-    for (facts, entries) in before.layers.iter().zip(&before.stack.layers).take(from) {
+    let layers = before.layers.iter().zip(&before.stack.layers).take(from);
+    for (number, (facts, entries)) in (0..).zip(layers) {
         let part = Part {
             diff_id: facts.diff_id.clone(),
             blob: facts.blob.clone(),
             blob_size: facts.blob_size,
             directory: String::new(),
             from_table: false,
+            repeated: before.stack.repeated_of(number),
         };
         after.push(part, entries.clone());
     }
@@ -498,6 +500,7 @@ fn prove(
         blob_size: blob.size,
         directory: String::new(),
         from_table: false,
+        repeated: Vec::new(),
     };
     after.push(part, entries);
     let diff = Diff::of(before, &after);

@@ -144,6 +144,11 @@ pub struct Complete {
 }
 
 impl Complete {
+    /// What the archive had more than once.
+    pub fn repeated(&self) -> Vec<index::Repeated> {
+        self.index.repeated()
+    }
+
     /// All entries, sorted by path.
     pub fn entries(&self) -> impl Iterator<Item = index::Entry> + '_ {
         self.index.entries().map(|mut entry| {

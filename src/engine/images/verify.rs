@@ -577,7 +577,12 @@ impl Images {
             );
         }
         let tree = tree.complete(&lowers)?;
-        let bytes = index::encode(tree.entries(), &layer.diff_id, &layer.chain_id);
+        let bytes = index::encode(
+            tree.entries(),
+            &tree.repeated(),
+            &layer.diff_id,
+            &layer.chain_id,
+        );
         let mut file = dir.make_file(index::FILE.as_bytes())?.ok_or_else(gone)?;
         file.write_all(&bytes).attempt(|| "write index")?;
         work.dir().sync_file_system()?;

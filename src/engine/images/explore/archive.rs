@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cache::Cache;
 use super::remote::{Export, Remote};
@@ -24,10 +25,16 @@ use crate::engine::sys::file;
 /// Files in an image archive, and links from one to the next.
 const MAX_FILES: usize = 100_000;
 const MAX_LINKS: usize = 8;
+/// Seconds after which a file that was written to counts as one that rests.
+const RESTS: i64 = 2;
+/// Layers of fewer bytes are read faster than looked for.
+const WORTH_KEEPING: u64 = 256 << 10;
 
 /// Where an archive's files are.
 pub(super) struct Archive {
     place: Place,
+    /// Lists of layers that were read before.
+    cache: Option<Cache>,
 }
 
 enum Place {
@@ -39,8 +46,8 @@ enum Place {
         files: HashMap<Vec<u8>, (u64, u64)>,
         links: HashMap<Vec<u8>, Vec<u8>>,
     },
-    /// A registry, and lists of layers that were read before.
-    Remote(Box<Remote>, Option<Cache>),
+    /// A registry.
+    Remote(Box<Remote>),
 }
 
 /// An image in an archive.
@@ -52,6 +59,8 @@ pub(super) struct Picked {
     pub config: Config,
     /// Names that the archive gives it.
     pub names: Vec<String>,
+    /// The same as an OCI layout has them, which may be less than a name (`latest`).
+    tags: Vec<String>,
     /// Its layers, the lowest first.
     pub layers: Vec<PickedLayer>,
 }
@@ -72,7 +81,13 @@ impl Archive {
     ///
     /// # Errors
     /// What the file system says; `InvalidInput` for what is no archive.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, cache: Option<&Path>) -> Result<Self> {
+        let mut opened = Self::open_place(path)?;
+        opened.cache = cache.map(Cache::at);
+        Ok(opened)
+    }
+
+    fn open_place(path: &Path) -> Result<Self> {
         if path == Path::new("-") {
             return Self::of_stream(io::stdin());
         }
@@ -83,6 +98,7 @@ impl Archive {
             let real = path.canonicalize().attempt(what)?;
             return Ok(Self {
                 place: Place::Directory(Dir::open(&real)?),
+                cache: None,
             });
         }
         let mut start = [0; 16];
@@ -93,11 +109,12 @@ impl Archive {
                 Ok(Compression::Plain)
             )
         };
-        if is_whole {
+        let opened = if is_whole {
             Self::of_file(file)
         } else {
             Self::of_stream(file)
-        }
+        };
+        opened.attempt(|| format!("read {}", path.display()))
     }
 
     /// An image of a registry: its layers come when they are read.
@@ -110,21 +127,66 @@ impl Archive {
         cache: Option<&Path>,
     ) -> Result<Self> {
         let remote = Box::new(Remote::open(client, wanted)?);
-        let place = Place::Remote(remote, cache.map(Cache::at));
-        Ok(Self { place })
+        Ok(Self {
+            place: Place::Remote(remote),
+            cache: cache.map(Cache::at),
+        })
     }
 
     /// Where lists of its layers are kept.
     pub(super) fn cache(&self) -> Option<&Cache> {
-        match &self.place {
-            Place::Remote(_, cache) => cache.as_ref(),
-            Place::Directory(_) | Place::Tar { .. } => None,
+        self.cache.as_ref()
+    }
+
+    /// Stands for the very bytes that a layer has in a file of this host: as long as nobody writes to that, it is the same.
+    /// `None` where nothing says so: a file that was just written could be written again within the clock's step.
+    pub(super) fn identity(&self, layer: &PickedLayer) -> Option<Digest> {
+        let (metadata, start, length) = match &self.place {
+            Place::Remote(_) => return None,
+            Place::Directory(dir) => {
+                let metadata = dir.open_file(&layer.name).ok()?.metadata().ok()?;
+                let length = metadata.len();
+                (metadata, 0, length)
+            }
+            Place::Tar { file, .. } => {
+                let (start, length) = self.locate(&layer.name)?;
+                (file.metadata().ok()?, start, length)
+            }
+        };
+        let (seconds, nanoseconds) = (metadata.ctime(), metadata.ctime_nsec());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        let rests = i64::try_from(now.as_secs()).ok()?.saturating_sub(seconds) > RESTS;
+        // What has no name (standard input) is gone the next time.
+        if !rests || metadata.nlink() == 0 || length < WORTH_KEEPING {
+            return None;
         }
+        let facts = [
+            metadata.dev(),
+            metadata.ino(),
+            metadata.len(),
+            metadata.mtime().cast_unsigned(),
+            metadata.mtime_nsec().cast_unsigned(),
+            seconds.cast_unsigned(),
+            nanoseconds.cast_unsigned(),
+            start,
+            length,
+        ];
+        let bytes: Vec<u8> = facts.iter().flat_map(|fact| fact.to_le_bytes()).collect();
+        Some(codec::digest_of(&bytes))
     }
 
     /// It is elsewhere: what is not read need not come.
     pub(super) fn is_remote(&self) -> bool {
         matches!(self.place, Place::Remote(..))
+    }
+
+    /// Bytes of a layer's blob, as the manifest or the file system says.
+    pub(super) fn length(&self, layer: &PickedLayer) -> Option<u64> {
+        match &self.place {
+            Place::Remote(_) => Some(layer.stated.as_ref()?.size),
+            Place::Directory(dir) => Some(dir.open_file(&layer.name).ok()?.metadata().ok()?.len()),
+            Place::Tar { .. } => Some(self.locate(&layer.name)?.1),
+        }
     }
 
     /// A part of a layer's blob; `None` if it is to be had as a whole alone.
@@ -133,7 +195,7 @@ impl Archive {
     /// As [`Remote::part`].
     pub(super) fn part(&self, layer: &Descriptor, start: u64, end: u64) -> Result<Option<Vec<u8>>> {
         match &self.place {
-            Place::Remote(remote, _) => remote.part(layer, start, end),
+            Place::Remote(remote) => remote.part(layer, start, end),
             Place::Directory(_) | Place::Tar { .. } => Ok(None),
         }
     }
@@ -223,6 +285,7 @@ impl Archive {
         }
         Ok(Self {
             place: Place::Tar { file, files, links },
+            cache: None,
         })
     }
 
@@ -263,7 +326,7 @@ impl Archive {
     /// `InvalidInput` if it is not there; what the file system says.
     pub(super) fn read(&self, layer: &PickedLayer) -> Result<(Box<dyn Read + Send + '_>, u64)> {
         match (&self.place, &layer.stated) {
-            (Place::Remote(remote, _), Some(descriptor)) => {
+            (Place::Remote(remote), Some(descriptor)) => {
                 Ok((Box::new(remote.read(descriptor)?), descriptor.size))
             }
             _ => self.read_file(&layer.name),
@@ -315,7 +378,7 @@ impl Archive {
 
     /// A document named after its digest.
     fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        if let Place::Remote(remote, _) = &self.place {
+        if let Place::Remote(remote) = &self.place {
             return remote.document(descriptor);
         }
         let name = blob_name(&descriptor.digest);
@@ -335,7 +398,7 @@ impl Archive {
     /// # Errors
     /// `NotFound` if there is none such; `InvalidInput` if several fit, or for what is malformed.
     pub(super) fn pick(&self, name: Option<&str>, asked: Option<&Platform>) -> Result<Picked> {
-        let mut all = if let Place::Remote(remote, _) = &self.place {
+        let mut all = if let Place::Remote(remote) = &self.place {
             let host = asked.cloned().unwrap_or_else(Platform::host);
             vec![self.image(&remote.top, &host, 0)?]
         } else if self.has(b"index.json")? {
@@ -359,25 +422,31 @@ impl Archive {
             }
         }
         if let Some(name) = name {
-            let wanted = load::parse_name(name)?.to_string();
-            all.retain(|picked| picked.names.contains(&wanted));
+            let wanted = load::parse_name(name).map(|wanted| wanted.to_string());
+            let offered = names_of(&all);
+            let is_wanted = |one: &Picked| {
+                let is_named = wanted
+                    .as_ref()
+                    .is_ok_and(|wanted| one.names.contains(wanted));
+                is_named || one.tags.iter().any(|tag| tag == name)
+            };
+            all.retain(is_wanted);
             if all.is_empty() {
-                return Err(Error::not_found(format!("the archive has no image {name}")));
+                let missing = Error::not_found(format!("the archive has no image {name}"));
+                return Err(match offered.as_str() {
+                    "" => missing,
+                    names => missing.with_hint(format!("it has {names}")),
+                });
             }
         }
         match (all.len(), all.pop()) {
             (1, Some(picked)) => Ok(picked),
             (0, _) | (_, None) => Err(Error::invalid("the archive holds no image")),
             (count, Some(last)) => {
-                let mut names: Vec<String> = all
-                    .into_iter()
-                    .chain([last])
-                    .flat_map(|picked| picked.names)
-                    .collect();
-                names.sort();
+                all.push(last);
                 Err(Error::invalid(format!(
                     "the archive holds {count} images: {}",
-                    names.join(", ")
+                    names_of(&all)
                 ))
                 .with_hint("name one: ARCHIVE:NAME[:TAG]"))
             }
@@ -412,8 +481,14 @@ impl Archive {
             }
             let mut picked = self.image(descriptor, &host, 0)?;
             picked.names.extend(name.map(|name| name.to_string()));
+            picked
+                .tags
+                .extend(descriptor.annotations.get(document::REF_NAME).cloned());
             match all.iter_mut().find(|known| known.id == picked.id) {
-                Some(known) => known.names.append(&mut picked.names),
+                Some(known) => {
+                    known.names.append(&mut picked.names);
+                    known.tags.append(&mut picked.tags);
+                }
                 None => all.push(picked),
             }
         }
@@ -454,6 +529,7 @@ impl Archive {
             id: manifest.config.digest,
             config,
             names: Vec::new(),
+            tags: Vec::new(),
             layers,
         })
     }
@@ -485,10 +561,22 @@ impl Archive {
         Ok(Picked {
             id,
             config,
+            tags: Vec::new(),
             names: names.collect::<Result<_>>()?,
             layers,
         })
     }
+}
+
+/// What images are called, for whoever must choose.
+fn names_of(all: &[Picked]) -> String {
+    let names = all.iter().flat_map(|one| match one.names.as_slice() {
+        [] => one.tags.as_slice(),
+        names => names,
+    });
+    let mut names: Vec<&str> = names.map(String::as_str).collect();
+    names.sort_unstable();
+    names.join(", ")
 }
 
 fn blob_name(digest: &Digest) -> Vec<u8> {

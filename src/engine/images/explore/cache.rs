@@ -24,6 +24,8 @@ pub(super) enum Of {
     Layer(FileHash),
     /// A table of contents.
     Table,
+    /// A whole layer in a file of this host, by what tells that from others.
+    File,
 }
 
 /// A directory with lists.
@@ -45,34 +47,64 @@ impl Cache {
             Of::Layer(FileHash::Blake3) => name.to_owned(),
             Of::Layer(FileHash::Sha256) => format!("{name}.sha256"),
             Of::Table => format!("{name}.table"),
+            Of::File => format!("{name}.file"),
         })
     }
 
     /// The list of the layer with this digest, uncompressed, and the digest of the blob that it came in; of a table, its own
     /// digest.
     pub(super) fn get(&self, of: Of, diff_id: &Digest) -> Option<(Listed, Digest)> {
-        let bytes = fs::read(self.path(of, diff_id)).ok()?;
+        let (listed, found, blob) = self.read(of, diff_id)?;
+        (found == *diff_id).then_some((listed, blob))
+    }
+
+    /// The list of the layer that this file has, its digest, uncompressed, and that of the blob.
+    pub(super) fn of_file(&self, identity: &Digest) -> Option<(Listed, Digest, Digest)> {
+        self.read(Of::File, identity)
+    }
+
+    fn read(&self, of: Of, name: &Digest) -> Option<(Listed, Digest, Digest)> {
+        let bytes = fs::read(self.path(of, name)).ok()?;
         let (summary, entries) = index::read(&bytes).ok()?;
         let listed = Listed {
             entries,
+            repeated: summary.repeated,
             ..Listed::default()
         };
-        (summary.diff_id == *diff_id).then_some((listed, summary.chain_id))
+        Some((listed, summary.diff_id, summary.chain_id))
     }
 
     /// Keeps a list that needs nothing of lower layers.
     pub(super) fn put(&self, of: Of, listed: &Listed, diff_id: &Digest, blob: &Digest) {
+        self.write(&self.path(of, diff_id), listed, diff_id, blob);
+    }
+
+    /// Keeps the list of the layer that a file has.
+    pub(super) fn put_file(
+        &self,
+        identity: &Digest,
+        listed: &Listed,
+        diff_id: &Digest,
+        blob: &Digest,
+    ) {
+        self.write(&self.path(Of::File, identity), listed, diff_id, blob);
+    }
+
+    fn write(&self, path: &Path, listed: &Listed, diff_id: &Digest, blob: &Digest) {
         if !listed.wanted.is_empty() {
             return;
         }
-        let bytes = index::encode(listed.entries.iter().cloned(), diff_id, blob);
+        let bytes = index::encode(
+            listed.entries.iter().cloned(),
+            &listed.repeated,
+            diff_id,
+            blob,
+        );
         let made = DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.dir);
-        if made.is_ok()
-            && file::write_atomic(&self.path(of, diff_id), &bytes, Durability::Unsynced).is_ok()
-        {
+        if made.is_ok() && file::write_atomic(path, &bytes, Durability::Unsynced).is_ok() {
             self.make_room();
         }
     }
@@ -106,7 +138,7 @@ mod tests {
     use super::super::evidence::Gathered;
     use super::*;
     use crate::engine::images::codec;
-    use crate::engine::model::layers::{Entry, Kind};
+    use crate::engine::model::layers::{Entry, Kind, Repeated};
 
     const LAYER: Of = Of::Layer(FileHash::Blake3);
 
@@ -124,6 +156,10 @@ mod tests {
         Listed {
             entries: vec![entry],
             gathered: Gathered::default(),
+            repeated: vec![Repeated {
+                path: b"a".to_vec(),
+                bytes: 7,
+            }],
             wanted: if wanted {
                 vec![(b"b".to_vec(), b"c".to_vec())]
             } else {
@@ -143,6 +179,7 @@ mod tests {
         cache.put(LAYER, &listed(false), &diff, &blob);
         let (found, of) = cache.get(LAYER, &diff).unwrap();
         assert_eq!((found.entries, of), (listed(false).entries, blob.clone()));
+        assert_eq!(found.repeated, listed(false).repeated);
         assert!(cache.get(Of::Layer(FileHash::Sha256), &diff).is_none());
         assert!(cache.get(Of::Table, &diff).is_none());
         // Under another name, and cut.

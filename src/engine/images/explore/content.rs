@@ -87,7 +87,7 @@ impl Contents {
                 "standard input is not read twice: look into a file",
             ));
         }
-        let archive = Archive::open(path)?;
+        let archive = Archive::open(path, None)?;
         let picked = archive.pick(name, platform)?;
         Ok(Self {
             place: Place::Archive(archive, picked.layers),

@@ -30,7 +30,9 @@ use super::{Images, stored_steps};
 use crate::engine::error::{Attempt, Error, Kind as ErrorKind, Result};
 use crate::engine::model::image::{Image, Layer};
 use crate::engine::model::layers::findings::Evidence;
-use crate::engine::model::layers::{About, Entry, Explored, Kind, LayerFacts, Part, Step};
+use crate::engine::model::layers::{
+    About, Entry, Explored, Kind, LayerFacts, Part, Repeated, Step,
+};
 use crate::engine::model::{Cancel, Digest, Platform, request};
 
 /// Where an OCI layout has its blobs.
@@ -66,6 +68,15 @@ impl Reading {
 pub fn list(input: &mut dyn Read) -> Result<(Vec<Entry>, usize)> {
     let listed = paper::list(input, Reading::Layers.look(FileHash::Blake3))?;
     Ok((listed.entries, listed.wanted.len()))
+}
+
+/// What an uncompressed archive has more than once.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_repeated(input: &mut dyn Read) -> Result<Vec<Repeated>> {
+    let listed = paper::list(input, Reading::Layers.look(FileHash::Blake3))?;
+    Ok(listed.repeated)
 }
 
 /// The same of a table of contents, as eStargz and zstd:chunked have it (JSON, inflated).
@@ -105,6 +116,7 @@ impl Images {
             blob_size: layer.blob_size,
             directory: BLOBS.to_owned(),
             from_table: false,
+            repeated: Vec::new(),
         };
         let facts = |(number, layer): (usize, &Layer)| LayerFacts {
             size: layer.size,
@@ -116,8 +128,13 @@ impl Images {
             if cancel.is_cancelled() {
                 return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
             }
-            let (_, entries) = self.layer_index(&layer.chain_id)?;
-            explored.push(part(layer), entries);
+            let (summary, entries) = self.layer_index(&layer.chain_id)?;
+            let repeated = summary.repeated;
+            let part = Part {
+                repeated,
+                ..part(layer)
+            };
+            explored.push(part, entries);
             watch(Step::Layer(&explored));
         }
         Ok(explored)
@@ -139,18 +156,20 @@ fn about(name: &str, image: &Image) -> About {
 
 /// An image of an archive (an OCI layout as directory or tar, docker-archive; `-` is standard input), chosen by name if one is
 /// given. Its layers are read at the same time, by all processors, and every digest is checked; nothing is written, but for
-/// a file without a name that holds what cannot be read twice.
+/// a file without a name that holds what cannot be read twice, and lists of layers in `cache`: as long as a file is the same,
+/// its layers are not read once more.
 ///
 /// # Errors
 /// `NotFound` if it holds no such image; `InvalidInput` for what is malformed or has another digest than stated.
 pub fn archive(
     path: &Path,
+    cache: Option<&Path>,
     name: Option<&str>,
     platform: Option<&Platform>,
     watch: &mut dyn FnMut(Step<'_>),
     cancel: &Cancel,
 ) -> Result<Explored> {
-    let archive = Archive::open(path)?;
+    let archive = Archive::open(path, cache)?;
     look_into(
         &archive,
         &path.display().to_string(),
@@ -172,7 +191,7 @@ pub fn archive_whole(
     platform: Option<&Platform>,
     cancel: &Cancel,
 ) -> Result<(Explored, Evidence)> {
-    let archive = Archive::open(path)?;
+    let archive = Archive::open(path, None)?;
     let shown = path.display().to_string();
     let watch = &mut |_: Step<'_>| ();
     look_into(
@@ -239,6 +258,7 @@ pub fn rootfs(
     };
     let mut sums = sums(input, reading.look(FileHash::Blake3), cancel).attempt(what)?;
     let gathered = std::mem::take(&mut sums.list.gathered);
+    let repeated = std::mem::take(&mut sums.list.repeated);
     let mut explored = Explored::new(About {
         name: path.display().to_string(),
         id: sums.diff_id.to_string(),
@@ -255,6 +275,7 @@ pub fn rootfs(
         blob_size: sums.blob_size,
         directory: String::new(),
         from_table: false,
+        repeated,
     };
     let entries = settle(&explored, sums.list)?;
     let outline = explored.about.layer(0, part.clone());
@@ -298,6 +319,7 @@ fn look_into(
             blob_size: stated.map_or(0, |stated| stated.size),
             directory: directory(layer),
             from_table: false,
+            repeated: Vec::new(),
         };
         about.layer(number, part)
     };
@@ -306,8 +328,9 @@ fn look_into(
     let mut explored = Explored::new(about);
     let mut gathered = Vec::new();
     let source = Lister::new(archive, &picked.layers, reading, cancel);
-    list_all(&source, &picked.layers, &mut |part, mut list| {
+    list_all(&source, &picked.layers, &mut |mut part, mut list| {
         gathered.push(std::mem::take(&mut list.gathered));
+        part.repeated = std::mem::take(&mut list.repeated);
         let entries = settle(&explored, list)?;
         explored.push(part, entries);
         watch(Step::Layer(&explored));
@@ -446,11 +469,13 @@ impl<'a> Lister<'a> {
             blob_size: stated.size,
             directory: directory(layer),
             from_table: true,
+            repeated: Vec::new(),
         };
         Some((part, list))
     }
 
     fn read(&self, layer: &PickedLayer) -> Result<(Part, Listed)> {
+        let identity = self.cache().and_then(|_| self.archive.identity(layer));
         let what = || format!("read {}", shown(&layer.name));
         let (input, length) = self.archive.read(layer)?;
         let sums = sums(input, self.reading.look(self.hash), self.cancel).attempt(what)?;
@@ -476,8 +501,18 @@ impl<'a> Lister<'a> {
                 )));
             }
         }
-        if let Some(cache) = self.cache() {
-            cache.put(Of::Layer(self.hash), &sums.list, &sums.diff_id, &sums.blob);
+        match (self.cache(), identity) {
+            (Some(cache), None) if self.archive.is_remote() => {
+                let of = Of::Layer(self.hash);
+                cache.put(of, &sums.list, &sums.diff_id, &sums.blob);
+            }
+            // Nobody wrote to it meanwhile.
+            (Some(cache), Some(identity))
+                if self.archive.identity(layer).as_ref() == Some(&identity) =>
+            {
+                cache.put_file(&identity, &sums.list, &sums.diff_id, &sums.blob);
+            }
+            _ => {}
         }
         let part = Part {
             diff_id: sums.diff_id,
@@ -485,24 +520,34 @@ impl<'a> Lister<'a> {
             blob_size: length,
             directory: directory(layer),
             from_table: false,
+            repeated: Vec::new(),
         };
         Ok((part, sums.list))
     }
 
-    /// A layer that was listed before: the configuration, whose digest is checked, names its content.
+    /// A layer that was listed before. Of a registry the configuration, whose digest is checked, names its content; of a file
+    /// what it is was compared with that when it was read, and it is the same file as then.
     fn known(&self, layer: &PickedLayer) -> Option<(Part, Listed)> {
-        let stated = layer.stated.as_ref()?;
-        let (list, blob) = self.cache()?.get(Of::Layer(self.hash), &layer.diff_id)?;
+        let cache = self.cache()?;
+        let stated = layer.stated.as_ref();
+        let (list, blob) = if self.archive.is_remote() {
+            cache.get(Of::Layer(self.hash), &layer.diff_id)?
+        } else {
+            let (list, diff_id, blob) = cache.of_file(&self.archive.identity(layer)?)?;
+            (diff_id == layer.diff_id).then_some((list, blob))?
+        };
+        let length = self.archive.length(layer)?;
         // The same content in another blob: what that one is, only its bytes can tell.
-        if blob != stated.digest {
+        if stated.is_some_and(|stated| blob != stated.digest || length != stated.size) {
             return None;
         }
         let part = Part {
             diff_id: layer.diff_id.clone(),
             blob,
-            blob_size: stated.size,
+            blob_size: length,
             directory: directory(layer),
             from_table: false,
+            repeated: Vec::new(),
         };
         Some((part, list))
     }
@@ -567,6 +612,7 @@ fn settle(below: &Explored, list: Listed) -> Result<Vec<Entry>> {
     let Listed {
         mut entries,
         wanted,
+        repeated: _,
         gathered: _,
     } = list;
     let tree = &below.stack.tree;

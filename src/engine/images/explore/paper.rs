@@ -12,7 +12,7 @@ use crate::engine::images::unpack::{
     self, MAX_ENTRIES, MAX_HASHED_HOLES, MAX_LINKS, OPAQUE_WHITEOUT, SPECIAL_WHITEOUT, WHITEOUT,
     archive_error, check_length, clean, implied_directory, join, shown, split,
 };
-use crate::engine::model::layers::{Entry, Kind};
+use crate::engine::model::layers::{Entry, Kind, Repeated};
 
 /// What an archive holds.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub(super) struct Paper {
     wanted: Vec<(Vec<u8>, Vec<u8>)>,
     /// The directory of the entry before, as the archive has it and as it is.
     current: Option<(Vec<u8>, Vec<u8>)>,
+    /// Bytes of files that others took the place of, by the path that was written again.
+    repeated: BTreeMap<Vec<u8>, u64>,
     /// Entries of the archive so far.
     count: u64,
 }
@@ -33,6 +35,8 @@ pub(super) struct Listed {
     pub entries: Vec<Entry>,
     /// Path, and the file of a lower layer that is to be there.
     pub wanted: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What the archive had more than once.
+    pub repeated: Vec<Repeated>,
     /// What was kept of files.
     pub gathered: Gathered,
 }
@@ -289,6 +293,7 @@ impl Paper {
         let Some(there) = self.entries.remove(real) else {
             return;
         };
+        let mut gone = there.size;
         if matches!(there.kind, Kind::Directory { .. }) {
             let inside = |path: &[u8]| {
                 path.strip_prefix(real)
@@ -302,9 +307,19 @@ impl Paper {
                 .take_while(|path| inside(path))
                 .collect();
             for path in below {
-                self.entries.remove(&path);
+                let entry = self.entries.remove(&path);
+                gone = gone.saturating_add(entry.map_or(0, |entry| entry.size));
             }
             self.wanted.retain(|(path, _)| !inside(path));
+            let start = [real, b"/"].concat();
+            let below = self.repeated.range(start..).map(|(path, _)| path.clone());
+            for path in below.take_while(|path| inside(path)).collect::<Vec<_>>() {
+                gone = gone.saturating_add(self.repeated.remove(&path).unwrap_or(0));
+            }
+        }
+        if gone > 0 {
+            let known = self.repeated.entry(real.to_vec()).or_default();
+            *known = known.saturating_add(gone);
         }
         self.current = None;
     }
@@ -397,9 +412,11 @@ impl Paper {
         self.entries
             .entry(Vec::new())
             .or_insert_with(|| implied_directory(b""));
+        let repeated = |(path, bytes)| Repeated { path, bytes };
         Listed {
             entries: self.entries.into_values().collect(),
             wanted,
+            repeated: self.repeated.into_iter().map(repeated).collect(),
             gathered: Gathered::default(),
         }
     }

@@ -175,7 +175,11 @@ impl Export {
             .map_err(|error| Error::new(Kind::Internal, "write a URL").caused_by(error))?;
         url.set_path(&format!("/images/{image}/get"));
         let answer = runtime.block_on(client.get(url).send()).map_err(|error| {
-            let told = Error::new(Kind::Unavailable, what()).caused_by(error);
+            let mut cause: &dyn std::error::Error = &error;
+            while let Some(source) = cause.source() {
+                cause = source;
+            }
+            let told = Error::new(Kind::Unavailable, format!("{}: {cause}", what()));
             told.with_hint("is the engine running, and may you use its socket?")
         })?;
         if answer.status() == StatusCode::OK {

@@ -62,6 +62,15 @@ pub struct Entry {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// Bytes that a layer's archive has, and that another entry of the same archive took the place of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Repeated {
+    /// The path that was written again; what was below it counts, too.
+    pub path: Vec<u8>,
+    /// Bytes of files that went.
+    pub bytes: u64,
+}
+
 impl Entry {
     /// Everybody may write to it; directories whose files only their owners may remove (the sticky bit) do not count.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::entry::{Entry, Kind};
+use super::entry::{Entry, Kind, Repeated};
 use super::findings::nature::Nature;
 use super::tree::LayerId;
 use super::waste::{Cause, Stack};
@@ -49,6 +49,8 @@ pub struct Part {
     pub directory: String,
     /// What it has was told by its table of contents: nobody compared that with its files.
     pub from_table: bool,
+    /// What its archive has more than once.
+    pub repeated: Vec<Repeated>,
 }
 
 /// What looking into an image has come to: it is told step by step, as archives take their time.
@@ -181,15 +183,22 @@ impl Explored {
     /// Puts a layer on top: entries sorted by path, each path once, as an index has them.
     pub fn push(&mut self, part: Part, entries: Vec<Entry>) {
         let is_file = |entry: &&Entry| matches!(entry.kind, Kind::File { .. });
+        let repeated = part.repeated.clone();
         let mut facts = self.about.layer(self.layers.len(), part);
-        facts.size = entries.iter().map(|entry| entry.size).sum();
+        let shown: u64 = entries.iter().map(|entry| entry.size).sum();
+        facts.size = repeated
+            .iter()
+            .fold(shown, |size, one| size.saturating_add(one.bytes));
         facts.files = entries.iter().filter(is_file).count();
         self.layers.push(facts);
         let known = self.stack.waste.len();
         self.stack.add(entries);
+        self.stack.note_repeated(&repeated);
         for waste in &self.stack.waste[known..] {
             self.layers[usize::from(waste.added.0)].wasted += waste.bytes;
-            self.layers[usize::from(waste.hidden.0)].hides += waste.bytes;
+            if waste.cause != Cause::WrittenTwice {
+                self.layers[usize::from(waste.hidden.0)].hides += waste.bytes;
+            }
         }
     }
 
@@ -267,6 +276,7 @@ impl Cause {
             Self::Overwritten => "overwritten",
             Self::CopiedAgain => "copied-again",
             Self::Replaced => "replaced",
+            Self::WrittenTwice => "written-twice",
         }
     }
 
@@ -282,6 +292,9 @@ impl Cause {
                 "set owner and mode where it is made: COPY --chown, --chmod, or in the same RUN"
             }
             Self::Replaced => "leave it out where it is made",
+            Self::WrittenTwice => {
+                "its layer's own archive has it more than once: have the tool write it once"
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ pub mod tree;
 mod waste;
 
 pub use diff::Diff;
-pub use entry::{Entry, Kind};
+pub use entry::{Entry, Kind, Repeated};
 pub use explored::{About, Explored, Hidden, LayerFacts, Part, Step, instruction};
 pub use rules::{Rules, Verdict};
 pub use tree::Tree;

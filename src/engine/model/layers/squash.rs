@@ -244,6 +244,7 @@ mod tests {
             blob_size: 0,
             directory: String::new(),
             from_table: false,
+            repeated: Vec::new(),
         };
         after.push(part, merged.iter().map(|one| one.entry.clone()).collect());
         (before, after, merged)

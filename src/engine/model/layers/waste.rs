@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::entry::{Entry, Kind};
+use super::entry::{Entry, Kind, Repeated};
 use super::tree::{Hiding, LayerId, NodeId, Tree};
 
 /// How bytes came to be hidden.
@@ -17,6 +17,8 @@ pub enum Cause {
     CopiedAgain,
     /// A later layer has something else than a file there, or than a directory above it.
     Replaced,
+    /// The layer's own archive has the path more than once: the last one counts.
+    WrittenTwice,
 }
 
 /// Bytes that are hidden: one file of one layer.
@@ -43,6 +45,8 @@ pub struct Stack {
     pub layers: Vec<Vec<Entry>>,
     /// What is hidden, in the order in which it was hidden.
     pub waste: Vec<Waste>,
+    /// Bytes that archives have and their layers do not show.
+    repeated: u64,
     /// The file that a hard link is another name of.
     links: HashMap<(LayerId, u32), (LayerId, u32)>,
     /// Names that are still shown of files with more than one.
@@ -61,6 +65,39 @@ impl Stack {
         }
     }
 
+    /// Notes what the archive of the layer on top had more than once.
+    pub fn note_repeated(&mut self, repeated: &[Repeated]) {
+        let layer = self.tree.layers().saturating_sub(1);
+        let entries = self.layers.last().map_or(&[][..], Vec::as_slice);
+        for one in repeated {
+            let number = entries.binary_search_by(|entry| entry.path.cmp(&one.path));
+            let (Ok(number), Some(node)) = (number, self.tree.find(&one.path)) else {
+                continue;
+            };
+            let at = (layer, u32::try_from(number).unwrap_or(u32::MAX));
+            self.repeated = self.repeated.saturating_add(one.bytes);
+            self.waste.push(Waste {
+                node,
+                bytes: one.bytes,
+                added: at,
+                hidden: at,
+                cause: Cause::WrittenTwice,
+            });
+        }
+    }
+
+    /// What the archive of a layer had more than once.
+    #[must_use]
+    pub fn repeated_of(&self, layer: LayerId) -> Vec<Repeated> {
+        let of_layer =
+            |waste: &&Waste| waste.cause == Cause::WrittenTwice && waste.added.0 == layer;
+        let each = |waste: &Waste| Repeated {
+            path: self.entry(waste.added).path.clone(),
+            bytes: waste.bytes,
+        };
+        self.waste.iter().filter(of_layer).map(each).collect()
+    }
+
     /// All bytes that are hidden.
     #[must_use]
     pub fn wasted(&self) -> u64 {
@@ -70,7 +107,8 @@ impl Stack {
     /// All bytes of all layers.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.layers.iter().flatten().map(|entry| entry.size).sum()
+        let shown: u64 = self.layers.iter().flatten().map(|entry| entry.size).sum();
+        shown.saturating_add(self.repeated)
     }
 
     /// An entry by its numbers.

@@ -11,6 +11,11 @@ use super::super::paper::{self, FileHash};
 use super::*;
 use crate::engine::images::pack::Writer;
 use crate::engine::model::Cancel;
+use crate::engine::model::layers::Stack;
+
+fn find(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
 
 /// An entry and its content.
 type File = (tarball::Entry, Vec<u8>);
@@ -241,6 +246,7 @@ fn check(blob: &[u8], table: &Table) -> Result<(), TestCaseError> {
             let listed = listed.unwrap().unwrap();
             prop_assert_eq!(listed.entries, expected.entries);
             prop_assert_eq!(listed.wanted, expected.wanted);
+            prop_assert_eq!(listed.repeated, expected.repeated);
         }
         Err(_) => prop_assert!(listed.is_err()),
     }
@@ -256,6 +262,23 @@ fn of_estargz(blob: &[u8], digest: Digest) -> Table {
 }
 
 proptest! {
+    #[test]
+    fn every_byte_of_an_archive_is_seen_or_written_twice(files in prop::collection::vec(any_file(), 0..12)) {
+        let look = Reading::Layers.look(FileHash::Blake3);
+        if let Ok(listed) = paper::list(&mut tar(&files).as_slice(), look) {
+            let is_whiteout = |path: &[u8]| path.starts_with(b".wh.") || find(path, b"/.wh.");
+            let read = files.iter().filter(|(entry, _)| !is_whiteout(&entry.path));
+            let read: u64 = read.map(|(entry, _)| entry.size).sum();
+            let mut stack = Stack::default();
+            stack.add(listed.entries);
+            stack.note_repeated(&listed.repeated);
+            let wasted: u64 = listed.repeated.iter().map(|one| one.bytes).sum();
+            if listed.wanted.is_empty() {
+                prop_assert_eq!((stack.bytes(), stack.wasted()), (read, wasted));
+            }
+        }
+    }
+
     #[test]
     fn a_table_lists_what_its_archive_does(files in prop::collection::vec(any_file(), 0..12)) {
         let (blob, table) = chunked(&files);

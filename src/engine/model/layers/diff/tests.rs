@@ -37,6 +37,7 @@ pub(in super::super) fn image(layers: &[(u8, &str, Vec<Entry>)]) -> Explored {
             blob_size: 10,
             directory: String::new(),
             from_table: false,
+            repeated: Vec::new(),
         };
         image.push(part, entries.clone());
     }
