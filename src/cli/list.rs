@@ -400,7 +400,7 @@ fn container_fits(
         "network" => {
             let names = container.host.network_names();
             let on = |endpoint: &Endpoint| endpoint.network.as_str().starts_with(value);
-            names.contains(&value) || (value.len() >= 12 && summary.endpoints.iter().any(on))
+            names.contains(&value) || (value.len() >= 4 && summary.endpoints.iter().any(on))
         }
         "publish" => ports(value).is_ok_and(|(first, last, protocol)| {
             published::is_published(summary, (first, last), protocol)

@@ -558,7 +558,13 @@ pub(super) fn connect(engine: &Engine, id: &ContainerId, asked: &Attachment) -> 
 
 /// Takes a container off a network.
 pub(super) fn disconnect(engine: &Engine, network: &str, name: &str, force: bool) -> Result<()> {
-    let network = find(engine, network)?;
+    let network = match find(engine, network) {
+        // A stopped container may name one that was removed meanwhile.
+        Err(error) if error.kind() == Kind::NotFound && force => {
+            return forget(engine, network, name, error);
+        }
+        found => found?,
+    };
     let id = match engine.resolve(name) {
         Ok(id) => id,
         // What a container that is gone has left.
@@ -584,6 +590,19 @@ pub(super) fn disconnect(engine: &Engine, network: &str, name: &str, force: bool
     }
     let mut changed = Container::clone(&container);
     changed.host.networks.retain(|one| !is_on(one));
+    alter::save(engine, &changed)
+}
+
+/// Takes the name of a network that is gone out of a container's record; `gone` is what is said if it is not there.
+fn forget(engine: &Engine, network: &str, name: &str, gone: Error) -> Result<()> {
+    let id = engine.resolve(name)?;
+    let _lock = containers::lock(engine, &id)?;
+    let mut changed = Container::clone(&*records::expect(engine.roots(), &id)?);
+    let before = changed.host.networks.len();
+    changed.host.networks.retain(|one| one.network != network);
+    if changed.host.networks.len() == before {
+        return Err(gone);
+    }
     alter::save(engine, &changed)
 }
 

@@ -337,6 +337,26 @@ fn a_container_shares_the_network_of_another_one() {
     assert!(refused.stderr.contains("is not running"), "{refused:?}");
 }
 
+#[test]
+fn a_stopped_container_is_taken_off_a_network_that_is_gone() {
+    let Some(host) = host() else { return };
+    let id = host.ok(["network", "create", "gone"]);
+    host.ok(["create", "--name", "web", "--network", "gone", BUSYBOX]);
+    let short = id.get(..5).unwrap();
+    let seen = host.ok(["ps", "-a", "-f", &format!("network={short}"), "-q"]);
+    assert_eq!(seen, "", "it has no endpoint yet");
+    host.ok(["network", "rm", "gone"]);
+    assert_eq!(host.wharf(["network", "disconnect", "gone", "web"]).code, 1);
+    host.ok(["network", "disconnect", "-f", "gone", "web"]);
+    let left = host.ok(["inspect", "-f", "{{.NetworkSettings.Networks}}", "web"]);
+    assert_eq!(left, "map[]");
+    assert_eq!(
+        host.wharf(["network", "disconnect", "-f", "gone", "web"])
+            .code,
+        1
+    );
+}
+
 /// Others find it by its new name at once, as Docker has it.
 #[test]
 fn a_renamed_container_is_called_so_on_its_networks() {

@@ -350,8 +350,9 @@ fn links(
             endpoint.container_name == other || endpoint.container.as_str().starts_with(other)
         };
         let endpoint = book.endpoints.iter().find(is_meant).ok_or_else(|| {
+            let short = other.get(..12).unwrap_or(other);
             Error::conflict(format!(
-                "Cannot link to a non running container: /{other} AS /{}/{alias}",
+                "Cannot link to a non running container: /{short} AS /{}/{alias}",
                 about.name
             ))
         })?;
