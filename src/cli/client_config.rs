@@ -2,15 +2,16 @@
 //! the network for containers. Source: `docker(1)`, "Docker CLI configuration file properties".
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::value::Filter;
 use super::{report, value};
-use crate::engine::sys::file;
 
-/// A file may have so many bytes.
+/// What is behind so many bytes is not read, and the file is damaged.
 const LIMIT: u64 = 1 << 20;
 
 /// What is not there says nothing.
@@ -68,10 +69,11 @@ impl ClientConfig {
         let wrong = |why: &dyn std::fmt::Display| {
             format!("cannot read the configuration {}: {why}", path.display())
         };
-        match file::read_named(&path, LIMIT) {
-            Ok(None) => Ok(Self::default()),
-            Ok(Some(content)) if content.trim_ascii().is_empty() => Ok(Self::default()),
-            Ok(Some(content)) => serde_json::from_slice(&content).map_err(|why| wrong(&why)),
+        let mut content = Vec::new();
+        match File::open(&path).and_then(|file| file.take(LIMIT).read_to_end(&mut content)) {
+            Ok(_) if content.trim_ascii().is_empty() => Ok(Self::default()),
+            Ok(_) => serde_json::from_slice(&content).map_err(|why| wrong(&why)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(wrong(&error)),
         }
     }
