@@ -26,7 +26,7 @@ pub fn containers(context: &Context, args: &args::PruneContainers) -> Outcome {
         .map_err(Failure::plain)?;
     let engine = context.engine()?;
     if !args.force && !confirm("WARNING! This will remove all stopped containers.")? {
-        return super::say("Total reclaimed space: 0B");
+        return Ok(0);
     }
     let pruned = engine.prune_containers(&filters.containers())?;
     let mut out = Out::new();
@@ -49,7 +49,7 @@ pub fn images(context: &Context, args: &args::Prune) -> Outcome {
     };
     let engine = context.engine()?;
     if !args.force && !confirm(warning)? {
-        return super::say("Total reclaimed space: 0B");
+        return Ok(0);
     }
     let pruned = engine.prune_images(&request)?;
     let mut out = Out::new();
@@ -69,7 +69,7 @@ pub fn volumes(context: &Context, args: &args::PruneVolumes) -> Outcome {
     };
     let engine = context.engine()?;
     if !args.force && !confirm(warning)? {
-        return super::say("Total reclaimed space: 0B");
+        return Ok(0);
     }
     let pruned = engine.prune_volumes(&request)?;
     let mut out = Out::new();
@@ -110,7 +110,7 @@ pub fn system(context: &Context, args: &args::PruneSystem) -> Outcome {
     };
     let engine = context.engine()?;
     if !args.force && !confirm(&system_warning(args, &given))? {
-        return super::say("Total reclaimed space: 0B");
+        return Ok(0);
     }
     let mut out = Out::new();
     let containers = engine.prune_containers(&filters.containers())?;

@@ -65,6 +65,7 @@ pub(super) fn prepare(engine: &Engine, container: &Container) -> Result<()> {
     store::write_record(&live.join(SPEC), &spec, Durability::Unsynced)?;
     let mut plan = plan(engine, container)?;
     plan.joined = joined;
+    plan.held = volumes::held(engine, container, &sources.volumes);
     plan.attended = monitor::is_attended(&spec);
     plan.write(&live)
 }
@@ -229,6 +230,7 @@ fn plan(engine: &Engine, container: &Container) -> Result<Plan> {
         attended: false,
         cgroup_parent: container.host.keeping.cgroup_parent.clone(),
         joined: Vec::new(),
+        held: Vec::new(),
         networking: networks::plan(engine, container)?,
         health: container.config.healthcheck.clone(),
         shell: container.config.shell.clone(),

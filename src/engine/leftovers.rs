@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,10 +12,10 @@ use super::model::{Container, ContainerId, State, Status};
 use super::records::{self, Truth};
 use super::runtime::{control, monitor};
 use super::store::Roots;
-use super::sys::{file, process};
+use super::sys::{file, maker, process};
 use super::{Engine, containers, names, volumes};
 
-/// Prefix of directories in which containers are being made; the maker's pid and the id follow.
+/// Prefix of directories in which containers are being made; the maker and the id follow.
 const STAGE: &str = ".new-";
 
 /// How long a monitor may take to come or to go. Its teardown kills what does not end by itself.
@@ -30,7 +29,7 @@ const NOTICED: Duration = Duration::from_millis(10);
 
 /// Where this process makes a container.
 pub(super) fn stage(roots: &Roots, id: &ContainerId) -> std::path::PathBuf {
-    let name = format!("{STAGE}{}-{id}", std::process::id());
+    let name = format!("{STAGE}{}-{id}", maker::own());
     roots.containers().join(name)
 }
 
@@ -43,8 +42,8 @@ pub(super) fn clear(engine: &Engine) {
         let made = name
             .strip_prefix(STAGE)
             .and_then(|rest| rest.split_once('-'));
-        if let Some((maker, id)) = made
-            && !Path::new("/proc").join(maker).exists()
+        if let Some((by, id)) = made
+            && maker::is_at_work(by) == Some(false)
             && let Ok(id) = ContainerId::try_from(id.to_owned())
         {
             let _ = clear_stage(engine, &name, &id);

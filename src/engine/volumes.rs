@@ -19,12 +19,11 @@ use super::error::{Attempt, Error, Result};
 use super::model::container::VolumeMount;
 use super::model::volume::{self, PrunedVolumes, Volume, VolumeUsage};
 use super::model::{Container, ContainerId, Event, Mount, Timestamp, event, request};
-use super::records::Truth;
-use super::runtime::monitor;
+use super::runtime::monitor::{self, Held};
 use super::runtime::spec::VolumeSource;
 use super::store::{self, Roots};
 use super::sys::file::{self, Durability, Lock};
-use super::sys::measure;
+use super::sys::{maker, measure};
 use super::{Engine, containers, records};
 
 /// A volume's record, within its directory.
@@ -77,7 +76,7 @@ fn ensure(engine: &Engine, request: &request::CreateVolume) -> Result<(Volume, b
     file::create_private_dir(&roots.volumes())?;
     let stage = roots
         .volumes()
-        .join(format!(".new-{}-{}", std::process::id(), volume.name));
+        .join(format!(".new-{}-{}", maker::own(), volume.name));
     let made =
         fill(&stage, &volume).and_then(|()| file::rename(&stage, &roots.volume(&volume.name)));
     if let Err(error) = made {
@@ -295,10 +294,10 @@ fn clear_stages(engine: &Engine) {
     let volumes = engine.roots().volumes();
     let _ = monitor::sweep(&volumes);
     for name in file::list_dir(&volumes).unwrap_or_default() {
-        let maker = name
+        let by = name
             .strip_prefix(".new-")
             .and_then(|rest| rest.split('-').next());
-        if maker.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+        if by.and_then(maker::is_at_work) == Some(false) {
             let _ = file::remove_tree(&volumes.join(name));
         }
     }
@@ -496,32 +495,29 @@ pub(super) fn sources(
     named(container)
         .map(|mount| {
             let volume = get(engine, &mount.name)?;
-            let source = source(engine.roots(), &volume);
-            if source.kind == "tmpfs" {
-                check_alone(engine, container, &mount.name)?;
-            }
-            Ok((mount.name.clone(), source))
+            Ok((mount.name.clone(), source(engine.roots(), &volume)))
         })
         .collect()
 }
 
-/// A tmpfs is made in its container and gone with it: two that run cannot share one.
-fn check_alone(engine: &Engine, container: &Container, name: &str) -> Result<()> {
-    let users = users(engine)?.remove(name).unwrap_or_default();
-    for id in users.iter().filter(|id| **id != container.id) {
-        let runs = match records::look(engine.roots(), id)? {
-            Truth::Known(state) => state.status.is_live(),
-            Truth::Orphaned => false,
-        };
-        if runs {
-            return Err(Error::conflict(format!(
-                "volume {name} is a tmpfs in running container {}, and cannot be shared",
-                id.short()
-            ))
-            .with_hint("use a volume without type=tmpfs, or stop that container"));
-        }
-    }
-    Ok(())
+/// A container's volumes that are in memory.
+pub(super) fn held(
+    engine: &Engine,
+    container: &Container,
+    sources: &BTreeMap<String, VolumeSource>,
+) -> Vec<Held> {
+    let is_tmpfs = |mount: &&VolumeMount| {
+        let source = sources.get(&mount.name);
+        source.is_some_and(|source| source.kind == "tmpfs")
+    };
+    named(container)
+        .filter(is_tmpfs)
+        .map(|mount| Held {
+            users: engine.roots().volume(&mount.name).join(USERS),
+            target: PathBuf::from(&mount.target),
+            lock: engine.roots().lock(&format!("memory-{}", mount.name)),
+        })
+        .collect()
 }
 
 fn source(roots: &Roots, volume: &Volume) -> VolumeSource {

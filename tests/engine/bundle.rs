@@ -225,6 +225,7 @@ impl Bundle {
             restart: RestartPolicy::No,
             auto_remove: None,
             mounted: Vec::new(),
+            held: Vec::new(),
             volumes: Vec::new(),
             volumes_lock: None,
             stop_signal: 15,

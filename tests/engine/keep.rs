@@ -163,7 +163,7 @@ fn a_prune_spares_what_containers_and_filters_name() {
     assert_eq!(
         answer.stdout,
         "WARNING! This will remove all images without at least one container associated to them.\n\
-         Are you sure you want to continue? [y/N] Total reclaimed space: 0B\n"
+         Are you sure you want to continue? [y/N] "
     );
     let text = host.ok([
         "image",

@@ -98,6 +98,7 @@ fn case(script: &str) -> Option<Case> {
         restart: RestartPolicy::No,
         auto_remove: None,
         mounted: Vec::new(),
+        held: Vec::new(),
         volumes: Vec::new(),
         volumes_lock: None,
         stop_signal: 15,

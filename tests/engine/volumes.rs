@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
+use crate::containers::kill_9;
 use crate::support::{BUSYBOX, Host, PATIENCE, privileged, wait_until};
 
 fn host() -> Option<Host> {
@@ -437,39 +438,114 @@ fn options_of_the_local_driver_are_mounted_in_the_container_alone() {
         "bound\n700\n1024"
     );
     assert!(dir.join("new").exists());
-    host.ok([
-        "run",
-        "-d",
-        "--network",
-        "none",
-        "--name",
-        "web",
-        "-v",
-        "memory:/m",
-        BUSYBOX,
-        "sleep",
-        "1000",
-    ]);
-    let refused = host.wharf([
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        "-v",
-        "memory:/m",
-        BUSYBOX,
-        "true",
-    ]);
-    assert_ne!(refused.code, 0, "{refused:?}");
-    assert!(refused.stderr.contains("cannot be shared"), "{refused:?}");
-    let ids = host.ok(["ps", "-aq"]);
-    host.ok([&["rm", "-f"][..], &ids.lines().collect::<Vec<_>>()].concat());
     let opt = format!(
         "type=volume,src=made,dst=/b,volume-opt=type=none,volume-opt=o=bind,volume-opt={device}"
     );
     assert_eq!(run(&host, &["--mount", &opt], BUSYBOX, "cat /b/f"), "bound");
     host.ok(["volume", "rm", "bound", "made", "memory"]);
     assert!(dir.join("f").exists(), "what is elsewhere stays there");
+}
+
+/// As with Docker, which mounts it once and counts who has it; here the kernel counts.
+#[test]
+fn a_volume_in_memory_is_the_same_for_all_that_have_it_until_the_last_ends() {
+    let Some(host) = host() else { return };
+    let create = ["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs"];
+    host.ok([&create[..], &["-o", "o=size=1m,mode=750", "memory"]].concat());
+    let start = |name: &str, mount: &str, flags: &[&str]| {
+        let run = [
+            "run",
+            "-d",
+            "--network",
+            "none",
+            "--name",
+            name,
+            "-v",
+            mount,
+        ];
+        host.ok([&run[..], flags, &[BUSYBOX, "sleep", "1000"]].concat());
+    };
+    let inside = |name: &str, script: &str| host.ok(["exec", name, "sh", "-c", script]);
+    // The first one may not write, and has it elsewhere.
+    start("one", "memory:/one:ro", &[]);
+    start("two", "memory:/two", &["--restart", "always"]);
+    inside("two", "echo two >/two/f");
+    assert_eq!(
+        inside("one", "cat /one/f; touch /one/x 2>&1 | grep -c only"),
+        "two\n1"
+    );
+    assert_eq!(
+        run(
+            &host,
+            &["-v", "memory:/m"],
+            BUSYBOX,
+            "cat /m/f; stat -c %a /m"
+        ),
+        "two\n750"
+    );
+    // The one that made it goes: who else has it keeps it, also over a start by its policy.
+    host.ok(["rm", "-f", "one"]);
+    start("three", "memory:/three", &[]);
+    assert_eq!(inside("three", "cat /three/f"), "two");
+    let before = host.ok(["inspect", "-f", "{{.State.Pid}}", "two"]);
+    kill_9(before.parse().unwrap());
+    wait_until("a start by its policy", PATIENCE, || {
+        let now = host.ok(["inspect", "-f", "{{.State.Status}} {{.State.Pid}}", "two"]);
+        now.starts_with("running") && !now.ends_with(&format!(" {before}"))
+    });
+    assert_eq!(inside("two", "cat /two/f; echo again >/two/f"), "two");
+    assert_eq!(inside("three", "cat /three/f"), "again");
+    host.ok(["rm", "-f", "three", "two"]);
+    assert_eq!(run(&host, &["-v", "memory:/m"], BUSYBOX, "ls /m"), "");
+    host.ok(["volume", "rm", "memory"]);
+}
+
+#[test]
+fn containers_that_start_at_once_have_one_volume_in_memory() {
+    let Some(host) = host() else { return };
+    host.ok([
+        "volume",
+        "create",
+        "-o",
+        "type=tmpfs",
+        "-o",
+        "device=tmpfs",
+        "memory",
+    ]);
+    let names: Vec<String> = (0..6).map(|n| format!("c{n}")).collect();
+    let mut all = Vec::new();
+    for name in &names {
+        let run = [
+            "run",
+            "-d",
+            "--network",
+            "none",
+            "--name",
+            name,
+            "-v",
+            "memory:/m",
+            BUSYBOX,
+        ];
+        let script = format!("touch /m/{name}; exec sleep 1000");
+        let run = [&run[..], &["sh", "-c", &script]].concat();
+        let mut command = host.command(run);
+        all.push(command.stdout(std::process::Stdio::null()).spawn().unwrap());
+    }
+    for mut child in all {
+        assert!(child.wait().unwrap().success());
+    }
+    let expected = names.join("\n");
+    for name in &names {
+        wait_until("what all have written", PATIENCE, || {
+            host.ok(["exec", name, "ls", "/m"]) == expected
+        });
+    }
+    host.ok([
+        &["rm", "-f"][..],
+        &names.iter().map(String::as_str).collect::<Vec<_>>(),
+    ]
+    .concat());
+    host.ok(["volume", "rm", "memory"]);
 }
 
 #[test]
@@ -494,6 +570,22 @@ fn an_image_is_mounted_read_only_and_kept() {
         host.ok(["rm", "more"]);
     }
     assert_eq!(run(&host, &several, BUSYBOX, "ls /i/2 /i/3"), "/i/2\n/i/3");
+    // A part of all of them together.
+    let part = "type=image,src=with:1,dst=/i,image-subpath=data/sub";
+    let script = "cat /i/s; ls /i; touch /i/x 2>/dev/null || echo ro";
+    let shown = run(&host, &["--mount", part], BUSYBOX, script);
+    assert_eq!(shown, "s\ns\nro");
+    for (below, why) in [
+        ("nosuch", "no such file or directory"),
+        ("data/f", "not a directory"),
+        ("../..", "image-subpath"),
+    ] {
+        let part = format!("type=image,src=with:1,dst=/i,image-subpath={below}");
+        let start = ["run", "--rm", "--network", "none", "--mount", &part];
+        let refused = host.wharf([&start[..], &[BUSYBOX, "true"]].concat());
+        assert_eq!(refused.code, 125, "{refused:?}");
+        assert!(refused.stderr.contains(why), "{below}: {refused:?}");
+    }
     assert_eq!(
         run(
             &host,

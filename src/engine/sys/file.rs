@@ -128,7 +128,7 @@ pub fn write_atomic(path: &Path, content: &[u8], durability: Durability) -> Resu
         .map(|n| n.to_string_lossy().into_owned())
         .unwrap_or_default();
     // The name is unique per process and thread: two writers of one file must not share a temporary one.
-    let unique = format!(".{name}.{}.{:x}.tmp", std::process::id(), next_number());
+    let unique = format!(".{name}.{}.{:x}.tmp", super::maker::own(), next_number());
     let temporary = path.with_file_name(unique);
     let result = (|| -> io::Result<()> {
         let mut file = OpenOptions::new()
@@ -166,8 +166,8 @@ pub fn sweep_temporary(dir: &Path, what: Sweep) -> Result<Vec<String>> {
         let unique = name.strip_prefix('.')?.strip_suffix(".tmp")?;
         let (rest, number) = unique.rsplit_once('.')?;
         let (_, writer) = rest.rsplit_once('.')?;
-        let is_ours = u64::from_str_radix(number, 16).is_ok() && writer.parse::<u32>().is_ok();
-        Some(is_ours && !Path::new("/proc").join(writer).exists())
+        u64::from_str_radix(number, 16).ok()?;
+        Some(!super::maker::is_at_work(writer)?)
     };
     let mut found = list_dir(dir)?;
     found.retain(|name| abandoned(name) == Some(true));

@@ -34,6 +34,7 @@ pub mod conntrack;
 pub mod cred;
 pub mod keyring;
 pub mod link;
+pub mod maker;
 pub mod memory_file;
 pub mod mount;
 pub mod namespace;

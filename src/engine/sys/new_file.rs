@@ -165,7 +165,7 @@ fn beside(target: &Path) -> PathBuf {
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
     let number = super::file::next_number();
-    target.with_file_name(format!(".{name}.{}.{number:x}.tmp", std::process::id()))
+    target.with_file_name(format!(".{name}.{}.{number:x}.tmp", super::maker::own()))
 }
 
 fn not_a_file(kind: fs::FileType) -> &'static str {

@@ -13,6 +13,7 @@
 
 mod around;
 mod health;
+mod held;
 mod joined;
 mod networks;
 mod plan;
@@ -28,6 +29,7 @@ use oci_spec::runtime::Spec;
 pub use around::any as is_attended;
 use around::{Around, Connects};
 use health::Pulse;
+pub use held::Held;
 pub use joined::{Joined, JoinedKind, resolve};
 pub use networks::{Networks, NoNetworks, TOKENS};
 pub use plan::{Mounted, PLAN_VERSION, Plan};
@@ -280,7 +282,7 @@ impl Monitor {
     fn launch(&mut self, size: Option<TerminalSize>) -> Result<i32> {
         let oom_kills = self.cgroup.oom_kills().unwrap_or(0);
         let launched = self.launch_process(size);
-        let mut process = launched.inspect_err(|_| {
+        let (mut process, held) = launched.inspect_err(|_| {
             // What went wrong before is what there is to say.
             let _ = self.networks.detach(&self.plan, &self.live);
         })?;
@@ -298,6 +300,7 @@ impl Monitor {
             .plug(streams)
             .and_then(|()| self.board.poller().add(&process.pidfd, PROCESS, READ))
             .and_then(|()| self.write_live_state());
+        drop(held);
         if let Err(error) = connected {
             // It must not run where nobody can reach it; the teardown removes what is left of it.
             let _ = process.signal(SIGKILL);
@@ -324,13 +327,15 @@ impl Monitor {
         Ok(pid)
     }
 
-    fn launch_process(&mut self, size: Option<TerminalSize>) -> Result<Process> {
+    /// The process, and the locks of what it shares, which are for until its state is written.
+    fn launch_process(&mut self, size: Option<TerminalSize>) -> Result<(Process, Vec<file::Lock>)> {
         // The specification is large and needed for a moment only.
         let path = self.live.join("config.json");
         let mut spec = Spec::load(&path).map_err(|error| {
             Error::new(Kind::Internal, format!("read {}", path.display())).caused_by(error)
         })?;
         resolve(&mut spec, &self.plan.joined)?;
+        let held = held::share(&mut spec, &self.plan, &self.live)?;
         labels::profile(&spec)
             .unwrap_or_default()
             .clone_into(&mut self.state.apparmor_profile);
@@ -371,7 +376,7 @@ impl Monitor {
             let _ = process.signal(SIGKILL);
             let _ = process.wait();
         })?;
-        Ok(process)
+        Ok((process, held))
     }
 
     /// Tells the front that spawned us, which stays if it wants to be attached.

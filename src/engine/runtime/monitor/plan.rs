@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::held::Held;
 use super::joined::Joined;
 use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::model::log::About;
@@ -84,6 +85,9 @@ pub struct Plan {
     /// Namespaces of other containers.
     #[serde(default)]
     pub joined: Vec<Joined>,
+    /// Its volumes in memory.
+    #[serde(default)]
+    pub held: Vec<Held>,
     /// Its networks; `None` if it is on none.
     #[serde(default)]
     pub networking: Option<Networking>,

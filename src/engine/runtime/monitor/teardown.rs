@@ -20,6 +20,7 @@ use crate::engine::runtime::restart::{self, Ended};
 use crate::engine::runtime::{control, journal};
 use crate::engine::sys::file::{self, Durability};
 use crate::engine::sys::lock_record;
+use crate::engine::sys::maker;
 
 /// Exit code of a container whose monitor died: it was killed.
 const KILLED: i32 = 137;
@@ -252,7 +253,7 @@ fn retire(path: &Path) -> Result<Option<PathBuf>> {
         Err(error) => return Err(error).attempt(what),
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let gone = path.with_file_name(format!(".{name}.{}.gone", std::process::id()));
+    let gone = path.with_file_name(format!(".{name}.{}.gone", maker::own()));
     match std::fs::rename(path, &gone) {
         Ok(()) => Ok(Some(gone)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -266,31 +267,19 @@ fn retire(path: &Path) -> Result<Option<PathBuf>> {
 /// What the file system says.
 pub fn sweep(directories: &Path) -> Result<()> {
     for name in file::list_dir(directories)? {
-        let Some(owner) = name
+        let Some(at_work) = name
             .strip_prefix('.')
             .and_then(|rest| rest.strip_suffix(".gone"))
             .and_then(|rest| rest.rsplit_once('.'))
-            .and_then(|(_, pid)| pid.parse::<u32>().ok())
+            .and_then(|(_, by)| maker::is_at_work(by))
         else {
             continue;
         };
-        if !is_at_work(owner) {
+        if !at_work {
             file::remove_tree(&directories.join(&name))?;
         }
     }
     Ok(())
-}
-
-/// Whether a process is there that still does something: one that has ended, and that nobody has collected yet, does not
-/// (proc(5), `stat`).
-fn is_at_work(pid: u32) -> bool {
-    let path = format!("/proc/{pid}/stat");
-    let stat = file::read_optional(Path::new(&path)).ok().flatten();
-    let text = String::from_utf8_lossy(&stat.unwrap_or_default()).into_owned();
-    let state = text
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
 }
 
 /// What [`recover`] found and did.

@@ -7,7 +7,7 @@ use oci_spec::runtime::Mount;
 
 use super::options::{self, Options};
 use super::{Found, Made, Place, Prepared, bind, cgroups, copy_up, directory, guard, propagate};
-use crate::engine::error::{Error, Kind, Result};
+use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::sys::mount::{self, Attributes, Context, Depth, Propagation};
 use crate::engine::sys::rooted::{self, Rooted};
 use crate::engine::sys::selinux;
@@ -146,7 +146,8 @@ fn other(
     if options.data.iter().any(|(_, value)| is_long(value)) {
         by_name(wanted, kind, &at, &options)?;
         let mounted = place.root.resolve(target)?;
-        return set_all(mounted.as_fd(), target, &options);
+        set_all(mounted.as_fd(), target, &options)?;
+        return narrow(place, target, &options);
     }
     let fs = new(wanted, kind, &options, options.set)?;
     if let ("mqueue", Some(context)) = (kind, place.mount_label()) {
@@ -156,7 +157,27 @@ fn other(
     if kind == "devpts" && guard::clean(target) == Path::new("/dev/pts") {
         made.devpts = Some(fs);
     }
-    Ok(())
+    narrow(place, target, &options)
+}
+
+/// Mounts a directory of what was just mounted over it. Only what is mounted somewhere can be copied in part (open_tree(2)), so
+/// the whole stays below.
+fn narrow(place: Place<'_>, target: &Path, options: &Options) -> Result<()> {
+    let Some(below) = &options.subpath else {
+        return Ok(());
+    };
+    let what = || target.join(below);
+    let whole = Rooted::from_fd(place.root.resolve(target)?);
+    let part = whole.resolve(below).attempt(|| "open its part")?;
+    if !rooted::is_dir(part.as_fd(), &what())? {
+        return Err(Error::invalid(format!(
+            "{} is not a directory, as a part of several layers must be",
+            below.display()
+        )));
+    }
+    let copy = mount::clone_fd(part.as_fd(), Depth::One, what().display())?;
+    let at = place.root.resolve(target)?;
+    mount::attach(copy.as_fd(), at.as_fd(), target.display())
 }
 
 /// `linux.mountLabel`, as the option that SELinux takes.

@@ -293,15 +293,7 @@ fn image_mount(target: &str, image: &ImageMount, sources: &Sources) -> Result<Mo
             let options = ["rbind", "rprivate", "rro", below.as_str()];
             Ok(mount(target, "bind", only, &options))
         }
-        (_, Some(_)) if image.layers.len() == 1 => Err(Error::unsupported(format!(
-            "image-subpath of {} on a host with SELinux, where the whole image must be mounted",
-            image.image
-        ))),
-        (_, Some(_)) => Err(Error::unsupported(format!(
-            "image-subpath of {}, which has more than one layer",
-            image.image
-        ))),
-        (several, None) => {
+        (several, below) => {
             let lower = format!("lowerdir={}", several.join(":"));
             if lower.len() > MAX_OPTIONS {
                 return Err(Error::unsupported(format!(
@@ -310,7 +302,14 @@ fn image_mount(target: &str, image: &ImageMount, sources: &Sources) -> Result<Mo
                     several.len()
                 )));
             }
-            Ok(mount(target, "overlay", "overlay", &["ro", &lower]))
+            let below = below.as_ref().map(|below| format!("{SUBPATH}{below}"));
+            let options = ["ro", lower.as_str()].into_iter().chain(below.as_deref());
+            Ok(mount(
+                target,
+                "overlay",
+                "overlay",
+                &options.collect::<Vec<_>>(),
+            ))
         }
     }
 }
