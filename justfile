@@ -48,7 +48,7 @@ man dir="target/man":
 bench name="":
     cargo bench --locked {{ if name == "" { "--bench run --bench verbs --bench net --bench oci --bench start --bench memory --bench tui --bench layers --bench images" } else { "--bench " + name } }}
 
-# The README's picture, drawn from the real program (needs root).
+# The README's pictures, drawn from the real program (needs root).
 picture:
     cargo bench --locked --bench picture
 

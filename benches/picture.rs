@@ -1,4 +1,5 @@
-//! Draws the README's picture, docs/picture.svg, from the real program: the demo in a terminal, cell by cell.
+//! Draws the README's pictures, docs/picture.svg and docs/explorer.svg, from the real program: the demo in a terminal, cell by
+//! cell. Names of pictures as arguments draw these alone.
 
 #![expect(
     clippy::unwrap_used,
@@ -47,7 +48,44 @@ fn main() {
     namespace::unshare(NEWNET).unwrap();
     namespace::loopback_up().unwrap();
     host.ok(["demo", "--detach"]);
-    let mut terminal = Terminal::open(&host, &["demo"], (ROWS, COLS), [("COLORTERM", "truecolor")]);
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    for (name, draw) in PICTURES {
+        let is_wanted = |arg: &String| arg == name;
+        // What begins with a dash is cargo's.
+        let all = wanted.iter().all(|arg| arg.starts_with('-'));
+        if all || wanted.iter().any(is_wanted) {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.svg"));
+            std::fs::write(&path, draw(&host)).unwrap();
+            println!("wrote docs/{name}.svg");
+        }
+    }
+}
+
+/// Each picture and how it is made.
+const PICTURES: [(&str, Draw); 2] = [("picture", workstation), ("explorer", explorer)];
+
+type Draw = fn(&support::Host) -> String;
+
+/// What of the demo's image nobody sees, and where it came from.
+fn explorer(host: &support::Host) -> String {
+    let arguments = ["layers", "wharf-demo-layers"];
+    let colours = [("COLORTERM", "truecolor")];
+    let mut terminal = Terminal::open(host, &arguments, (ROWS, COLS), colours);
+    terminal.wait_text("Change of layer 0");
+    terminal.send("w");
+    terminal.wait_text("Hidden bytes");
+    // To the layer that brought the largest of them.
+    terminal.send("\r");
+    terminal.wait_no_text("Change of layer 0");
+    settle(Duration::from_millis(500));
+    let picture = terminal.screen(svg);
+    terminal.send("q");
+    terminal.wait_exit();
+    picture
+}
+
+fn workstation(host: &support::Host) -> String {
+    let mut terminal = Terminal::open(host, &["demo"], (ROWS, COLS), [("COLORTERM", "truecolor")]);
     terminal.wait_text("demo-wave");
     // To the load that rises and falls, and its graphs.
     while !selected(&terminal).contains("demo-wave") {
@@ -60,9 +98,7 @@ fn main() {
     let picture = terminal.screen(svg);
     terminal.send("q");
     terminal.wait_exit();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/picture.svg");
-    std::fs::write(&path, picture).unwrap();
-    println!("wrote docs/picture.svg");
+    picture
 }
 
 /// The row of the list that is drawn in reverse, or has a background of its own.
@@ -198,8 +234,12 @@ fn draw(out: &mut String, row: u16, column: u16, text: &str, style: &Style) {
     );
 }
 
-/// A box-drawing character as bars from the middle of the cell to its edges.
+/// A box-drawing character as bars from the middle of the cell to its edges; a full block as what it is.
 fn lines(path: &mut String, sign: char, x: f64, y: f64) -> bool {
+    if sign == '█' {
+        bar(path, x, y + 3.0, x + WIDTH, y + HEIGHT - 3.0);
+        return true;
+    }
     // Up, right, down, left, and whether it is heavy.
     let (up, right, down, left, heavy) = match sign {
         '─' => (false, true, false, true, false),

@@ -17,6 +17,8 @@ pub enum Scope {
     Networks,
     /// In the layer explorer.
     Explorer,
+    /// In the tables of two images, and of images and their layers.
+    Tables,
     /// In the detail pane.
     Detail,
     /// In a log.
@@ -35,6 +37,7 @@ impl Scope {
         Self::Volumes,
         Self::Networks,
         Self::Explorer,
+        Self::Tables,
         Self::Detail,
         Self::Logs,
         Self::Shell,
@@ -51,6 +54,7 @@ impl Scope {
             Self::Volumes => "volumes",
             Self::Networks => "networks",
             Self::Explorer => "explorer",
+            Self::Tables => "tables",
             Self::Detail => "detail",
             Self::Logs => "logs",
             Self::Shell => "shell",
@@ -68,6 +72,7 @@ impl Scope {
             Self::Volumes => "Volumes",
             Self::Networks => "Networks",
             Self::Explorer => "Layer explorer",
+            Self::Tables => "Images beside each other",
             Self::Detail => "Details",
             Self::Logs => "Logs",
             Self::Shell => "Shell",
@@ -155,6 +160,8 @@ pub enum Action {
     PruneContainers,
     // Images.
     ExploreImage,
+    CompareImages,
+    ShowSharing,
     RunImage,
     CreateContainer,
     PullImage,
@@ -209,6 +216,12 @@ pub enum Action {
     ExploreCopyPath,
     ExploreCopyDigest,
     ExploreClose,
+    TablesOpen,
+    TablesCopy,
+    TablesClose,
+    ExploreFindings,
+    ExploreNext,
+    ExplorePrevious,
     // Details.
     Search,
     SearchNext,
@@ -338,6 +351,8 @@ pub const ACTIONS: &[Entry] = &[
     entry(Scope::Containers, Action::ToggleStopped, "toggle-stopped", "Hide or show containers that do not run", ""),
 
     entry(Scope::Images, Action::ExploreImage, "explore", "Look into its layers and files", "look into"),
+    entry(Scope::Images, Action::CompareImages, "compare", "Compare the two that are marked, the older first", ""),
+    entry(Scope::Images, Action::ShowSharing, "map", "Show which images share which layers, and what each frees", ""),
     entry(Scope::Images, Action::RunImage, "run", "Run it: a form that shows the command", "run"),
     entry(Scope::Images, Action::CreateContainer, "create", "Make a container of it without starting that", ""),
     entry(Scope::Images, Action::PullImage, "pull", "Pull an image from a registry", "pull"),
@@ -368,6 +383,7 @@ pub const ACTIONS: &[Entry] = &[
     entry(Scope::Explorer, Action::ExploreOpen, "open", "Go in, fold, or jump to the layer that brought it", "open"),
     entry(Scope::Explorer, Action::ExploreWhole, "whole", "Show the layer's change, or the image up to it", "change/image"),
     entry(Scope::Explorer, Action::ExploreWaste, "waste", "List hidden bytes; enter and right jump to layers", "hidden bytes"),
+    entry(Scope::Explorer, Action::ExploreFindings, "findings", "List secrets, rights, caches; enter and right jump", "findings"),
     entry(Scope::Explorer, Action::ExploreFilter, "filter", "Filter: name *.py ~regex >1MB is:setuid uid:0 !not", "filter"),
     entry(Scope::Explorer, Action::ExploreSort, "sort", "Sort by size, by name, by what changed", "sort"),
     entry(Scope::Explorer, Action::ExploreFold, "fold", "Fold the directory, or unfold it", ""),
@@ -386,10 +402,16 @@ pub const ACTIONS: &[Entry] = &[
     entry(Scope::Explorer, Action::ExploreView, "view", "Read the file", "read"),
     entry(Scope::Explorer, Action::ExploreDiff, "diff", "Compare the file with the layer before it", "compare"),
     entry(Scope::Explorer, Action::ExploreHex, "hex", "Show the bytes of the file, or its lines", ""),
+    entry(Scope::Explorer, Action::ExploreNext, "next", "Go to the next match in the file (/ looks for it)", ""),
+    entry(Scope::Explorer, Action::ExplorePrevious, "previous", "Go to the previous match in the file", ""),
     entry(Scope::Explorer, Action::ExploreExtract, "extract", "Write the file, directory, layer or image to disk", "extract"),
     entry(Scope::Explorer, Action::ExploreCopyPath, "copy-path", "Copy the path, or the layer's command", "copy"),
     entry(Scope::Explorer, Action::ExploreCopyDigest, "copy-digest", "Copy the layer's digest (diff id)", ""),
     entry(Scope::Explorer, Action::ExploreClose, "close", "Leave the explorer", ""),
+
+    entry(Scope::Tables, Action::TablesOpen, "open", "Look into the image, or read and compare the file", "open"),
+    entry(Scope::Tables, Action::TablesCopy, "copy", "Copy the line", "copy"),
+    entry(Scope::Tables, Action::TablesClose, "close", "Leave the tables", "close"),
 
     entry(Scope::Detail, Action::Search, "search", "Search", "search"),
     entry(Scope::Detail, Action::SearchNext, "search-next", "Go to the next match", ""),

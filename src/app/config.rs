@@ -8,15 +8,24 @@ use super::Settings;
 use super::explorer::Target;
 use super::keymap::Keymap;
 use super::role::Glyphs;
+use super::tables::Question;
 use super::terminal::Multiplexer;
+use crate::engine::Surroundings;
 use crate::engine::error::{Error, Kind, Result};
+use crate::engine::model::layers::findings::allow::Allowed;
 use crate::views::theme::{Depth, Theme};
 
 /// What the caller wants of the program.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     /// An image to look into; whoever leaves that leaves the program.
     pub explore: Option<Target>,
+    /// What two tables show; as for `explore`.
+    pub tables: Option<Question>,
+    /// What registries depend on, where no engine knows it.
+    pub surroundings: Surroundings,
+    /// Findings that may be.
+    pub allowed: Allowed,
     /// Nothing may be changed.
     pub read_only: bool,
     /// The mouse is left to the terminal from the start.
@@ -41,6 +50,12 @@ pub(super) struct Config {
     pub(super) looks: String,
     /// What to look into.
     pub(super) explore: Option<Target>,
+    /// What to show in tables.
+    pub(super) tables: Option<Question>,
+    /// What registries depend on.
+    pub(super) surroundings: Surroundings,
+    /// Findings that may be.
+    pub(super) allowed: Allowed,
 }
 
 /// Reads variables through `variable` and files through `file` (`None` if there is none).
@@ -116,6 +131,9 @@ pub(super) fn read(
         lists,
         looks,
         explore: options.explore,
+        tables: options.tables,
+        surroundings: options.surroundings,
+        allowed: options.allowed,
         pulled: pulled.lines().map(ToOwned::to_owned).collect(),
     })
 }

@@ -65,6 +65,7 @@ pub(super) async fn run(
     let wake = Arc::new(Notify::new());
     let context = Context {
         engine: engine.clone(),
+        surroundings: config.surroundings.clone(),
         reports: reports.clone(),
         wake: Arc::clone(&wake),
         // What the emulator understands.
@@ -81,6 +82,7 @@ pub(super) async fn run(
             lists: config.lists.clone(),
         },
         commands,
+        (config.surroundings.clone(), config.allowed.clone()),
     );
     let (width, height) = terminal::size();
     let mut state = State::new(config.settings.clone(), width, height, Timestamp::now());
@@ -92,7 +94,10 @@ pub(super) async fn run(
         state.explore(target, true);
     }
     // The engine reads while the terminal is set up.
-    let first = state.start();
+    let asked = config.tables.clone();
+    let asked = asked.map(|question| state.ask_tables(question, true));
+    let mut first = state.start();
+    first.extend(asked);
     for effect in first {
         if let Effect::Query { id, query, after } = effect {
             performer.query(id, query, after);

@@ -186,6 +186,7 @@ fn reaches(outer: Scope, inner: Scope) -> bool {
         | Scope::Volumes
         | Scope::Networks
         | Scope::Explorer
+        | Scope::Tables
         | Scope::Logs
         | Scope::Shell => false,
     }

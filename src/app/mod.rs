@@ -32,6 +32,7 @@ pub mod progress;
 pub mod role;
 pub mod search;
 pub mod shell;
+pub mod tables;
 pub mod text;
 pub mod volumes;
 pub mod words;
@@ -55,9 +56,11 @@ use crate::engine::Engine;
 use crate::engine::credentials::Store;
 use crate::engine::error::{Attempt, Result};
 use crate::engine::model::container::Change;
+use crate::engine::model::layers::findings::Finding;
 use crate::engine::model::process::Process;
 use crate::engine::model::registry::DiskUsage;
 use crate::engine::model::request::TerminalSize;
+use crate::engine::model::sharing::Sharing;
 use crate::engine::model::{
     ContainerId, ContainerSummary, Event, ImageSummary, Stats, Status, Timestamp,
     image::Image,
@@ -79,6 +82,7 @@ use networks::NetworkRow;
 use overlay::{Overlay, Plan, Unused};
 use role::Glyphs;
 use shell::Shell;
+use tables::{Compared, Question, Tables};
 use volumes::VolumeRow;
 
 pub use crate::engine::FileStart;
@@ -285,13 +289,17 @@ pub enum Query {
     Directory(PathBuf),
     /// The beginning of some files of an image that is looked into.
     Files {
-        /// Where the image is.
-        target: Target,
-        /// What is known of it.
+        /// The image.
         image: Shared,
         /// Which files: layers, and numbers of entries there.
         files: Vec<(u16, u32)>,
     },
+    /// What should be known of an image before it ships.
+    Findings(Shared),
+    /// The beginning of files, each of its own image.
+    FilesOf(Vec<(Shared, (u16, u32))>),
+    /// What two tables show.
+    Tables(Box<Question>),
     /// Whether a command can be read: its words.
     Check(Vec<String>),
 }
@@ -325,6 +333,12 @@ pub enum Answer {
     Directory(Vec<DirectoryEntry>),
     /// The beginning of each file.
     Files(Vec<FileStart>),
+    /// What was found, the worst first, and how much more may be.
+    Findings(Vec<Finding>, usize),
+    /// Images and their layers.
+    Sharing(Sharing),
+    /// Two images that were compared.
+    Compared(Compared),
     /// The command can be read; what the user should know.
     Checked(Vec<String>),
 }
@@ -707,6 +721,8 @@ pub struct State {
     pub shells: Vec<Shell>,
     /// The layer explorer, which has the whole screen.
     pub explorer: Option<Box<Explorer>>,
+    /// Two images beside each other, or images and their layers; below the explorer, where that is open.
+    pub tables: Option<Box<Tables>>,
     /// There is no engine: only the explorer is there, for an archive.
     pub detached: bool,
     /// What lies over the panes; the last is on top.
@@ -773,6 +789,7 @@ impl State {
             image: None,
             shells: Vec::new(),
             explorer: None,
+            tables: None,
             detached: false,
             overlays: Vec::new(),
             jobs: Jobs::default(),
@@ -901,7 +918,8 @@ impl State {
     /// A shell has the keys.
     #[must_use]
     pub fn in_shell(&self) -> bool {
-        self.explorer.is_none() && self.focus == Focus::Detail && self.tab() == Tab::Shell
+        let is_below = self.explorer.is_some() || self.tables.is_some();
+        !is_below && self.focus == Focus::Detail && self.tab() == Tab::Shell
     }
 
     /// Where a key is looked up, innermost first.
@@ -909,6 +927,13 @@ impl State {
     pub fn scopes(&self) -> Vec<Scope> {
         if self.explorer.is_some() {
             return vec![Scope::Explorer, Scope::Global];
+        }
+        if let Some(tables) = &self.tables {
+            let scope = match tables.viewer {
+                Some(_) => Scope::Explorer,
+                None => Scope::Tables,
+            };
+            return vec![scope, Scope::Global];
         }
         let object = match self.pane {
             Pane::Containers => Scope::Containers,

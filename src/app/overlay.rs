@@ -208,6 +208,8 @@ pub enum Purpose {
         /// The filter before.
         before: String,
     },
+    /// Search in a file of an image.
+    Viewer,
     /// Search in the details.
     Search,
 }

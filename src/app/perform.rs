@@ -15,6 +15,7 @@ use super::command::{Command, Commands};
 use super::explorer::{News, Shared, Target, viewer};
 use super::jobs::{Extract, Failure, JobId, Outcome, Report, Request};
 use super::pruned;
+use super::tables::{Compared, Question};
 use super::throttle::Throttle;
 use super::{Answer, DirectoryEntry, Host, Msg, Query, QueryId};
 use crate::engine::credentials::{Kept, Login, Store};
@@ -22,13 +23,14 @@ use crate::engine::error::{Attempt, Error, Kind, Result};
 use crate::engine::events::EventReader;
 use crate::engine::logs::Log;
 use crate::engine::model::image::{Loaded, Removed};
-use crate::engine::model::layers::Step;
+use crate::engine::model::layers::findings::allow::Allowed;
+use crate::engine::model::layers::{Explored, Step, findings};
 use crate::engine::model::request::{Exec, Logs, TerminalSize};
 use crate::engine::model::{Auth, Cancel, ContainerId, Progress, Reference, request, units};
 use crate::engine::stats::Sampler;
 use crate::engine::{
-    Contents, Engine, NewFile, Output, Session, Source, list_entries, read_user_file,
-    write_user_file,
+    Contents, Engine, NewFile, Output, Reading, Session, Source, Surroundings, list_entries,
+    read_user_file, write_user_file,
 };
 
 /// Runs what `update` asks for, on threads where it may block.
@@ -50,6 +52,8 @@ pub(super) struct Performer {
     looks: Arc<Mutex<Option<String>>>,
     /// Reads the command lines of dialogs.
     commands: Commands,
+    /// What registries depend on, and findings that may be.
+    around: (Surroundings, Allowed),
 }
 
 /// Files of the user in which something is kept from one time to the next.
@@ -76,6 +80,7 @@ impl Performer {
         credentials: Store,
         kept: UserFiles,
         commands: Commands,
+        around: (Surroundings, Allowed),
     ) -> Self {
         let (alive, ended) = mpsc::channel(1);
         Self {
@@ -90,6 +95,7 @@ impl Performer {
             kept,
             looks: Arc::default(),
             commands,
+            around,
         }
     }
 
@@ -112,7 +118,7 @@ impl Performer {
             };
             let work = || {
                 if let Request::Extract(extract) = &request {
-                    return self::extract(engine.as_ref(), extract, &cancel);
+                    return self::extract(extract, &cancel);
                 }
                 let doors = Doors {
                     engine: present(engine.as_ref())?,
@@ -205,9 +211,10 @@ impl Performer {
     pub(super) fn query(&self, id: QueryId, query: Query, after: Duration) {
         let (engine, reports) = (self.engine.clone(), self.reports.clone());
         let handle = self.handle.clone();
-        let commands = self.commands;
+        let (commands, around) = (self.commands, self.around.clone());
         let ask = move || {
-            let answer = guarded(|| ask_any(engine.as_ref(), commands, query));
+            let answer =
+                guarded(|| ask_any(engine.as_ref(), commands, (&around.0, &around.1), query));
             let _ = reports.blocking_send(Msg::Answer(id, answer));
         };
         if after.is_zero() {
@@ -517,15 +524,49 @@ fn remember(path: &Path, name: &str) -> Result<()> {
 }
 
 /// What an archive is asked needs no engine.
-fn ask_any(engine: Option<&Engine>, commands: Commands, query: Query) -> Result<Answer> {
+fn ask_any(
+    engine: Option<&Engine>,
+    commands: Commands,
+    (surroundings, allowed): (&Surroundings, &Allowed),
+    query: Query,
+) -> Result<Answer> {
     match query {
-        Query::Files {
-            target,
-            image,
-            files,
-        } => {
-            let contents = contents(engine, &target, &image)?;
-            let starts = contents.starts(&image.image, &files, viewer::LIMIT, &Cancel::new())?;
+        Query::FilesOf(files) => {
+            let mut starts = Vec::new();
+            for (image, at) in files {
+                let (cancel, limit) = (Cancel::new(), viewer::LIMIT);
+                let contents = &image.contents;
+                starts.extend(contents.starts(&image.image, &[at], limit, &cancel)?);
+            }
+            Ok(Answer::Files(starts))
+        }
+        Query::Tables(question) => match *question {
+            Question::Sharing => Ok(Answer::Sharing(present(engine)?.sharing()?)),
+            Question::Compare(both) => {
+                let look = |target| {
+                    let (nothing, cancel) = (&mut |_: Step<'_>| (), Cancel::new());
+                    let layers = Reading::Layers;
+                    Engine::look_into(engine, surroundings, target, layers, nothing, &cancel)
+                        .map(|(image, contents, _)| Shared::new(image, contents))
+                };
+                Ok(Answer::Compared(Compared::of(
+                    look(&both.0)?,
+                    look(&both.1)?,
+                )))
+            }
+        },
+        Query::Findings(image) => {
+            let evidence = image.contents.evidence(&image.image, &Cancel::new())?;
+            let (let_be, found) = findings::findings(&image.image, &evidence)
+                .into_iter()
+                .partition::<Vec<_>, _>(|finding| allowed.allows(finding));
+            Ok(Answer::Findings(found, let_be.len()))
+        }
+        Query::Files { image, files } => {
+            let (cancel, limit) = (Cancel::new(), viewer::LIMIT);
+            let starts = image
+                .contents
+                .starts(&image.image, &files, limit, &cancel)?;
             Ok(Answer::Files(starts))
         }
         Query::Directory(path) => {
@@ -537,22 +578,9 @@ fn ask_any(engine: Option<&Engine>, commands: Commands, query: Query) -> Result<
     }
 }
 
-/// The files of an image that is looked into. In the store it is found by its id: its name may mean another one by now.
-fn contents(engine: Option<&Engine>, target: &Target, image: &Shared) -> Result<Contents> {
-    match target {
-        Target::Stored(_) => present(engine)?.contents(&image.image.about.id),
-        Target::Archive {
-            path,
-            name,
-            platform,
-        } => Contents::of_archive(path, name.as_deref(), platform.as_ref()),
-    }
-}
-
 /// Writes a file, or an archive, that gets its name when it is whole.
-fn extract(engine: Option<&Engine>, extract: &Extract, cancel: &Cancel) -> Result<Vec<String>> {
-    let contents = contents(engine, &extract.target, &extract.image)?;
-    let image = &extract.image.image;
+fn extract(extract: &Extract, cancel: &Cancel) -> Result<Vec<String>> {
+    let (image, contents) = (&extract.image.image, &extract.image.contents);
     let mut file = NewFile::create(&extract.path)?;
     let much = file.write_long(|out| match extract.entries.as_slice() {
         [one] if extract.plain => {
@@ -597,7 +625,11 @@ fn ask(engine: &Engine, commands: Commands, query: Query) -> Result<Answer> {
             Command::Update(_) => Vec::new(),
         }),
         // Asked where no engine is needed.
-        Query::Directory(_) | Query::Files { .. } => Answer::Checked(Vec::new()),
+        Query::Directory(_)
+        | Query::Files { .. }
+        | Query::FilesOf(_)
+        | Query::Tables(_)
+        | Query::Findings(_) => Answer::Checked(Vec::new()),
         Query::Host => {
             let info = engine.host_info()?;
             Answer::Host(Host {
@@ -659,33 +691,71 @@ pub(super) fn present(engine: Option<&Engine>) -> Result<&Engine> {
 
 // Streams: what `subscribe` reads from.
 
+/// When the trees of layers are shown while others are still read: not so often that it would take longer for it.
+struct Parts {
+    /// Layers in all, and how many of them are shown.
+    total: usize,
+    shown: usize,
+    due: Instant,
+}
+
+impl Parts {
+    /// An image that is read at once is shown at once.
+    const FIRST: Duration = Duration::from_millis(250);
+
+    fn new() -> Self {
+        Self {
+            total: 0,
+            shown: 0,
+            due: Instant::now() + Self::FIRST,
+        }
+    }
+
+    /// The image as far as it has been read, if it is time for it.
+    fn next(&mut self, image: &Explored) -> Option<News> {
+        let (read, began) = (image.layers.len(), Instant::now());
+        let is_news = read > self.shown && read < self.total;
+        if !is_news || began < self.due {
+            return None;
+        }
+        self.shown = read;
+        let part = Shared::new(image.clone(), Contents::default());
+        // A tenth of the time at most.
+        self.due = Instant::now() + Self::FIRST.max(began.elapsed() * 10);
+        Some(News::Part(part))
+    }
+}
+
 /// Reads an image; what becomes known on the way is told.
 pub(super) fn explore(
-    engine: Option<&Engine>,
+    (engine, surroundings): (Option<&Engine>, &Surroundings),
     target: &Target,
     tell: &dyn Fn(News),
     cancel: &Cancel,
 ) -> Result<Shared> {
+    let mut parts = Parts::new();
     let mut watch = |step: Step<'_>| match step {
-        Step::Outline(about, layers) => tell(News::Outline(Box::new(about.clone()), layers)),
+        Step::Outline(about, layers) => {
+            parts.total = layers.len();
+            tell(News::Outline(Box::new(about.clone()), layers));
+        }
         // The last one comes with everything.
-        Step::Layer(image) => tell(News::Layers(image.layers.clone())),
+        Step::Layer(image) => tell(
+            parts
+                .next(image)
+                .unwrap_or_else(|| News::Layers(image.layers.clone())),
+        ),
+        Step::Read(bytes, image) => {
+            tell(News::Read(bytes));
+            if let Some(news) = image.and_then(|image| parts.next(image)) {
+                tell(news);
+            }
+        }
     };
-    let image = match target {
-        Target::Stored(name) => present(engine)?.explore_step_by_step(name, &mut watch, cancel)?,
-        Target::Archive {
-            path,
-            name,
-            platform,
-        } => Engine::explore_archive_step_by_step(
-            path,
-            name.as_deref(),
-            platform.as_ref(),
-            &mut watch,
-            cancel,
-        )?,
-    };
-    Ok(Shared::new(image))
+    let lists = Reading::Lists;
+    let (image, contents, _) =
+        Engine::look_into(engine, surroundings, target, lists, &mut watch, cancel)?;
+    Ok(Shared::new(image, contents))
 }
 
 pub(super) fn open_events(engine: &Engine) -> Result<EventReader> {

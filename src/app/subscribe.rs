@@ -18,7 +18,7 @@ use super::{Msg, Sub};
 use crate::engine::error::Result;
 use crate::engine::model::request::TerminalSize;
 use crate::engine::model::{Cancel, ContainerId};
-use crate::engine::{Engine, Output, SessionWriter};
+use crate::engine::{Engine, Output, SessionWriter, Surroundings};
 
 /// How long readers wait at a time before they look whether they are still wanted.
 const PATIENCE: Duration = Duration::from_hours(1);
@@ -32,6 +32,7 @@ const SHELL_BOX: usize = 256 << 10;
 pub(super) struct Context {
     /// `None` where only an archive is looked into.
     pub(super) engine: Option<Engine>,
+    pub(super) surroundings: Surroundings,
     pub(super) reports: Sender<Msg>,
     /// Something lies in a box.
     pub(super) wake: Arc<Notify>,
@@ -238,8 +239,8 @@ impl Streams {
                     .reports
                     .blocking_send(Msg::Explored { generation, news });
             };
-            let engine = context.engine.as_ref();
-            let result = guarded(|| perform::explore(engine, &target, &tell, &token));
+            let doors = (context.engine.as_ref(), &context.surroundings);
+            let result = guarded(|| perform::explore(doors, &target, &tell, &token));
             match result {
                 Ok(image) => tell(News::Whole(image)),
                 // Nobody waits for it any more.

@@ -14,6 +14,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use crate::engine::error::{Attempt, Error, Kind, Result};
+use crate::engine::has_controlling_terminal;
 
 /// Buttons and wheel (1000) in the form that has no upper bound (1006); no reports of mere motion, which cost traffic.
 const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
@@ -51,7 +52,9 @@ impl Terminal {
     /// # Errors
     /// [`Kind::Unsupported`] if input or output is no terminal; what the system says otherwise, and then nothing is changed.
     pub(super) fn enter(mouse: bool) -> Result<Self> {
-        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        // Where standard input is something else, keys come from the terminal itself.
+        let has_keys = io::stdin().is_terminal() || has_controlling_terminal();
+        if !has_keys || !io::stdout().is_terminal() {
             return Err(Error::new(Kind::Unsupported, "this is not a terminal")
                 .with_hint("use the subcommands, such as wharf ps"));
         }

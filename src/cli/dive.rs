@@ -6,12 +6,13 @@ use std::path::Path;
 
 use super::image::platform;
 use super::layers::source::explore;
-use super::layers::{CANNOT_TELL, RULE_FAILED, is_for_a_person, open_explorer, target};
+use super::layers::{CANNOT_TELL, RULE_FAILED, is_for_a_person, open_explorer};
 use super::output::Out;
 use super::report::{Failure, Outcome};
 use super::{Context, args, warn};
 use crate::engine::model::layers::dive::figures_of;
 use crate::engine::model::layers::dive_rules::{DiveRules, Written, number};
+use crate::engine::model::layers::findings::allow::Allowed;
 use crate::engine::model::layers::{Explored, export};
 
 /// dive's file of rules.
@@ -47,12 +48,8 @@ fn look(context: &Context, args: &args::Dive, is_check: bool) -> Outcome {
     .map_err(Failure::plain)?;
     let wanted = platform(args.platform.as_deref())?;
     // As dive: the screen, where there is one and nothing else is asked for.
-    if args.json.is_none()
-        && checked.is_none()
-        && is_for_a_person()
-        && let Some(target) = target(&name, wanted.as_ref(), false)?
-    {
-        return open_explorer(context, target, wanted.as_ref());
+    if args.json.is_none() && checked.is_none() && is_for_a_person(&name) {
+        return open_explorer(context, &name, wanted.as_ref(), Allowed::default());
     }
     let image = explore(context, &name, wanted.as_ref())?;
     if let Some(path) = &args.json {

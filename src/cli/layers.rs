@@ -3,31 +3,34 @@
 mod checks;
 pub mod diff;
 pub mod findings;
+pub mod shared;
 pub mod source;
 pub mod squash;
 mod verdicts;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::format::{Format, Headings, Row};
-use super::image::{check_platform, platform};
+use super::image::platform;
 use super::list::Look;
 use super::output::{Out, ellipsis, tabulate};
 use super::report::{Failure, Outcome};
 use super::{Context, args, dialogs, dive};
 use crate::app::Options;
-use crate::app::explorer::Target;
+use crate::engine::has_controlling_terminal;
 use crate::engine::model::layers::dive::figures_of;
+use crate::engine::model::layers::findings::allow::Allowed;
 use crate::engine::model::layers::findings::nature::Nature;
 use crate::engine::model::layers::{
     Explored, Hidden, findings as model_findings, instruction, rules,
 };
 use crate::engine::model::{Platform, units};
 
-use source::{Source, explore, explore_whole};
+use source::{Source, engine_for, explore, explore_whole, target};
 
 /// The usual table.
 const TABLE: &str =
@@ -73,10 +76,13 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
     let allowed = findings::allowed(args.allow.as_deref())?;
     let name = args.operands.first().map_or("", String::as_str);
     let wanted = platform(args.platform.as_deref())?;
-    if (args.tui || (!is_plain(args) && is_for_a_person()))
-        && let Some(target) = target(name, wanted.as_ref(), args.tui)?
-    {
-        return open_explorer(context, target, wanted.as_ref());
+    if args.tui || (!is_plain(args) && is_for_a_person(name)) {
+        let allowed = findings::allowed(args.allow.as_deref())?;
+        return open_explorer(context, name, wanted.as_ref(), allowed);
+    }
+    if args.allow.is_some() && !args.ci {
+        let text = "--allow is for the explorer and for rules about findings, such as --no-secrets";
+        return Err(Failure::plain(text));
     }
     let (image, evidence) = if checks.rules.needs_findings() {
         let (image, evidence) = explore_whole(context, name, wanted.as_ref())?;
@@ -123,10 +129,20 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
 }
 
 /// Nothing says that a program reads the output (nor is this a pipeline, which sets `CI`).
-pub fn is_for_a_person() -> bool {
+pub fn is_for_a_person(name: &str) -> bool {
     let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    !ci && !dumb && super::has_screen()
+    !ci && !dumb && has_screen(name)
+}
+
+/// Somebody reads and types: at the terminal itself where standard input is what is looked into.
+fn has_screen(name: &str) -> bool {
+    let is_piped = matches!(Source::parse(name), Source::Archive { path, .. } | Source::Rootfs(path) if path == Path::new("-"));
+    if is_piped {
+        std::io::stdout().is_terminal() && has_controlling_terminal()
+    } else {
+        super::has_screen()
+    }
 }
 
 /// A flag asks for another output.
@@ -134,44 +150,25 @@ fn is_plain(args: &args::Layers) -> bool {
     args.plain || args.format.is_some() || args.json || args.ci || args.dive || args.no_trunc
 }
 
-/// What the explorer opens; `None` for what it cannot, unless it must.
-pub fn target(
+/// The explorer on the whole screen. What is not in the store needs neither that nor root.
+pub fn open_explorer(
+    context: &Context,
     name: &str,
     platform: Option<&Platform>,
-    must: bool,
-) -> Result<Option<Target>, Failure> {
-    match Source::parse(name) {
-        Source::Archive { path, name } => Ok(Some(Target::Archive {
-            path,
-            name,
-            platform: platform.cloned(),
-        })),
-        Source::Stored(name) => Ok(Some(Target::Stored(name.to_owned()))),
-        _ if !must => Ok(None),
-        _ => Err(Failure::plain(
-            "the explorer opens images of the store and archives; pull it, or leave --tui out",
-        )),
-    }
-}
-
-/// The explorer on the whole screen. An archive needs no store, and no root.
-pub fn open_explorer(context: &Context, target: Target, platform: Option<&Platform>) -> Outcome {
-    if !super::has_screen() {
+    allowed: Allowed,
+) -> Outcome {
+    if !has_screen(name) {
         return Err(Failure::Usage {
             text: "wharf: layers --tui needs a terminal".to_owned(),
             code: 2,
         });
     }
-    let engine = match &target {
-        Target::Archive { .. } => None,
-        Target::Stored(name) => {
-            let engine = context.engine()?;
-            check_platform(&engine.image(name)?, name, platform)?;
-            Some(engine)
-        }
-    };
+    let target = target(context, name, platform)?;
+    let engine = engine_for(context, &target, platform)?;
     let options = Options {
         explore: Some(target),
+        surroundings: context.surroundings.clone(),
+        allowed,
         ..Options::default()
     };
     crate::app::run(engine, context.credentials(), dialogs::COMMANDS, options)?;

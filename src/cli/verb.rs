@@ -107,6 +107,7 @@ pub const VERBS: &[Verb] = &[
     verb!(None, Some("dive"), "[OPTIONS] IMAGE", Arity::Exactly(1), args::Dive, NONE, dive::dive, "Report an image's layers with dive's flags, figures and rules"),
     verb!(Some(("layers", &["diff"])), None, "[OPTIONS] IMAGE IMAGE", Arity::Exactly(2), args::LayersDiff, NONE, layers::diff::diff, "Show what an image has otherwise than another one"),
     verb!(Some(("layers", &["findings"])), None, "[OPTIONS] IMAGE", Arity::Exactly(1), args::LayersFindings, NONE, layers::findings::findings, "Show secrets, rights and what else should be known of an image before it ships"),
+    verb!(Some(("layers", &["shared"])), None, "[OPTIONS]", Arity::None, args::LayersShared, NONE, layers::shared::shared, "Show which images share which layers, and what removing each would give back"),
     verb!(Some(("layers", &["squash"])), None, "[OPTIONS] IMAGE", Arity::Exactly(1), args::LayersSquash, NONE, layers::squash::squash, "Make an image whose layers are one, without what nobody sees of them"),
     verb!(Some(("image", &["load"])), Some("load"), "[OPTIONS]", Arity::None, args::Load, NONE, image::load, "Load an image from a tar archive or STDIN"),
     verb!(None, Some("login"), "[OPTIONS] [SERVER]", Arity::AtMost(1), args::Login, NONE, login::login, "Authenticate to a registry"),

@@ -60,7 +60,7 @@ use model::digest::ImageId;
 use model::image::{Image, Loaded, Removed};
 use model::layers::findings::Evidence;
 use model::layers::squash::Squashed;
-use model::layers::{Explored, Step};
+use model::layers::{Explored, Step, Target};
 use model::manifest::{Listed, PushedList, Trust};
 use model::network::{Attachment, Endpoint, Network};
 use model::process::Process;
@@ -69,6 +69,7 @@ use model::registry::{
     Checked, DiskUsage, Hit, PrunableContainer, PrunePlan, Pruned, PrunedContainers, Pulled,
     Pushed, Referrer, Turn,
 };
+use model::sharing::Sharing;
 use model::volume::{PrunedVolumes, Volume, VolumeUsage};
 use model::{Cancel, Container, ContainerId, ContainerSummary, Digest, ImageSummary, request};
 use runtime::cgroup::Hierarchy;
@@ -123,6 +124,8 @@ pub struct Created {
 }
 
 pub use model::request::AttachTo;
+/// Where standard input is something else, keys come from there.
+pub use sys::file::has_controlling_terminal;
 /// For files that the user wrote, such as the keymap: reading them is the same careful work.
 pub use sys::file::read_optional as read_user_file;
 /// For what the user wants written, and to choose where.
@@ -334,79 +337,63 @@ impl Engine {
     /// # Errors
     /// As [`Self::image`]; a damaged index.
     pub fn explore(&self, name: &str) -> Result<Explored> {
-        self.explore_step_by_step(name, &mut |_| (), &Cancel::new())
+        let nothing = &mut |_: Step<'_>| ();
+        self.inner.images.explore(name, nothing, &Cancel::new())
     }
 
-    /// The same, with each step told.
+    /// Looks into an image wherever it is: all that its layers say, and where their files are. Each step is told. Only what is in
+    /// the store needs an engine; nothing is kept but lists of layers, and files without a name. Of [`Reading::Files`] there is what
+    /// its files say, unless it is in the store: [`Contents::evidence`] reads that.
     ///
     /// # Errors
-    /// As [`Self::explore`]; [`Kind::Cancelled`].
-    pub fn explore_step_by_step(
-        &self,
-        name: &str,
+    /// As [`Self::image`]; what the registry or the other engine says; `InvalidInput` for what is malformed;
+    /// [`Kind::Cancelled`].
+    pub fn look_into(
+        engine: Option<&Self>,
+        surroundings: &Surroundings,
+        target: &Target,
+        reading: Reading,
         watch: &mut dyn FnMut(Step<'_>),
         cancel: &Cancel,
-    ) -> Result<Explored> {
-        self.inner.images.explore(name, watch, cancel)
-    }
-
-    /// What the files of an image of the store hold; [`Contents::of_archive`] is the same of an archive.
-    ///
-    /// # Errors
-    /// As [`Self::image`].
-    pub fn contents(&self, name: &str) -> Result<Contents> {
-        self.inner.images.contents(name)
-    }
-
-    /// The same of an archive: an OCI layout as directory or tar, docker-archive; `-` is standard input. It needs no store.
-    /// Lists of its layers are kept in `cache`, and serve as long as the file is the same.
-    ///
-    /// # Errors
-    /// `NotFound` if it holds no image of that name and platform, `InvalidInput` for several or for what is malformed.
-    pub fn explore_archive(
-        path: &Path,
-        cache: Option<&Path>,
-        name: Option<&str>,
-        platform: Option<&model::Platform>,
-        cancel: &Cancel,
-    ) -> Result<Explored> {
-        images::explore::archive(path, cache, name, platform, &mut |_| (), cancel)
-    }
-
-    /// The same, with each step told.
-    ///
-    /// # Errors
-    /// As [`Self::explore_archive`].
-    pub fn explore_archive_step_by_step(
-        path: &Path,
-        name: Option<&str>,
-        platform: Option<&model::Platform>,
-        watch: &mut dyn FnMut(Step<'_>),
-        cancel: &Cancel,
-    ) -> Result<Explored> {
-        images::explore::archive(path, None, name, platform, watch, cancel)
-    }
-
-    /// What files of an image of the store say that may hold secrets, and who has a name in it.
-    ///
-    /// # Errors
-    /// As [`Self::image`]; [`Kind::Cancelled`]; a layer that is gone.
-    pub fn evidence(&self, explored: &Explored, cancel: &Cancel) -> Result<Evidence> {
-        let image = self.inner.images.resolve(&explored.about.id)?;
-        self.inner.images.evidence(&image, explored, cancel)
-    }
-
-    /// An image of an archive, and what its files say. It needs no store.
-    ///
-    /// # Errors
-    /// As [`Self::explore_archive`].
-    pub fn explore_archive_whole(
-        path: &Path,
-        name: Option<&str>,
-        platform: Option<&model::Platform>,
-        cancel: &Cancel,
-    ) -> Result<(Explored, Evidence)> {
-        images::explore::archive_whole(path, name, platform, cancel)
+    ) -> Result<(Explored, Contents, Option<Evidence>)> {
+        let looked = match target {
+            Target::Stored(name) => {
+                let no_store = || Error::new(Kind::Unsupported, "there is no store to look into");
+                let images = &engine.ok_or_else(no_store)?.inner.images;
+                let explored = images.explore(name, watch, cancel)?;
+                // Its name may mean another one by now.
+                let contents = images.contents(&explored.about.id)?;
+                return Ok((explored, contents, None));
+            }
+            Target::Archive {
+                path,
+                name,
+                platform,
+                cache,
+            } => images::explore::archive(
+                path,
+                cache.as_deref(),
+                (name.as_deref(), platform.as_ref()),
+                reading,
+                watch,
+                cancel,
+            ),
+            Target::Rootfs(path) => images::explore::rootfs(path, reading, watch, cancel),
+            Target::Registry { wanted, cache } => {
+                let settings = images::registry::Settings::read(surroundings)?;
+                let client = images::registry::Client::new(settings)?;
+                images::explore::registry(&client, wanted, cache.as_deref(), reading, watch, cancel)
+            }
+            Target::Engine {
+                socket,
+                image,
+                platform,
+                ..
+            } => images::explore::engine(socket, image, platform.as_ref(), reading, watch, cancel),
+        };
+        let (explored, contents, evidence) = looked?;
+        let evidence = (reading == Reading::Files).then_some(evidence);
+        Ok((explored, contents, evidence))
     }
 
     /// Makes an image of another one whose upper layers are one, without what nobody sees in them, and shows that its file
@@ -425,52 +412,6 @@ impl Engine {
         let reference = request.reference.clone().with_default_tag();
         self.note_image("tag", &reference.familiar());
         Ok(made)
-    }
-
-    /// The same of a root file system in one archive; `-` is standard input.
-    ///
-    /// # Errors
-    /// [`Kind::InvalidInput`] for what is no archive.
-    pub fn explore_rootfs(
-        path: &Path,
-        reading: Reading,
-        watch: &mut dyn FnMut(Step<'_>),
-        cancel: &Cancel,
-    ) -> Result<(Explored, Evidence)> {
-        images::explore::rootfs(path, reading, watch, cancel)
-    }
-
-    /// The same of an image of a registry: its layers are listed while they come, and nothing is kept but their lists, in
-    /// `cache`. It needs no store. Of [`Reading::Files`] there is what its files say.
-    ///
-    /// # Errors
-    /// What the registry says; otherwise as [`Self::explore_archive`].
-    pub fn explore_registry(
-        surroundings: &Surroundings,
-        wanted: &request::Pull,
-        cache: Option<&Path>,
-        reading: Reading,
-        watch: &mut dyn FnMut(Step<'_>),
-        cancel: &Cancel,
-    ) -> Result<(Explored, Evidence)> {
-        let settings = images::registry::Settings::read(surroundings)?;
-        let client = images::registry::Client::new(settings)?;
-        images::explore::registry(&client, wanted, cache, reading, watch, cancel)
-    }
-
-    /// The same of an image of another engine on this host that serves Docker's interface at a socket.
-    ///
-    /// # Errors
-    /// [`Kind::Unavailable`] if nobody answers there; otherwise as [`Self::explore_archive`].
-    pub fn explore_engine(
-        socket: &Path,
-        image: &str,
-        platform: Option<&model::Platform>,
-        reading: Reading,
-        watch: &mut dyn FnMut(Step<'_>),
-        cancel: &Cancel,
-    ) -> Result<(Explored, Evidence)> {
-        images::explore::engine(socket, image, platform, reading, watch, cancel)
     }
 
     /// Media type and bytes of an image's manifest.
@@ -685,6 +626,14 @@ impl Engine {
     /// A damaged store.
     pub fn disk_usage(&self) -> Result<DiskUsage> {
         system::disk_usage(self)
+    }
+
+    /// Which images of the store share which layers, and what removing each would give back.
+    ///
+    /// # Errors
+    /// A damaged store.
+    pub fn sharing(&self) -> Result<Sharing> {
+        system::sharing(self)
     }
 
     /// Reads the whole store and says what is wrong with it. `auth` is asked what the user shows to a registry from which

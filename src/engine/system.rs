@@ -4,6 +4,7 @@ use super::error::Result;
 use super::images::{Around, InUse};
 use super::model::progress::Report;
 use super::model::registry::{Checked, ContainerUsage, ContainersUsage, DiskUsage};
+use super::model::sharing::Sharing;
 use super::model::{Auth, Cancel, Digest, request};
 use super::runtime::cgroup::Version;
 use super::runtime::selinux;
@@ -142,6 +143,17 @@ pub(super) fn disk_usage(engine: &Engine) -> Result<DiskUsage> {
         containers: ContainersUsage { containers: list },
         volumes: volumes::usage(engine)?,
     })
+}
+
+/// Which images share which layers.
+pub(super) fn sharing(engine: &Engine) -> Result<Sharing> {
+    let users = |id: &Digest| containers::users_of(engine, id);
+    let layers = || containers::layers_in_use(engine);
+    let in_use = InUse {
+        users: &users,
+        layers: &layers,
+    };
+    engine.images_store().sharing(&in_use)
 }
 
 /// Reads the whole store.

@@ -10,6 +10,7 @@ mod jobs;
 mod list;
 mod overlays;
 mod prune;
+mod tables;
 pub mod theme;
 mod usage;
 
@@ -36,12 +37,16 @@ pub fn draw(state: &State, theme: &Theme, buffer: &mut Buffer) -> Option<Positio
         canvas.text(area.x, area.y, area.width, "too small", Role::Warning);
         return None;
     }
-    let mut cursor = match &state.explorer {
-        Some(explorer) => {
+    let mut cursor = match (&state.explorer, &state.tables) {
+        (Some(explorer), _) => {
             explorer::draw(state, explorer, &mut canvas);
             None
         }
-        None => panes(state, &found, &mut canvas),
+        (None, Some(tables)) => {
+            tables::draw(state, tables, &mut canvas);
+            None
+        }
+        (None, None) => panes(state, &found, &mut canvas),
     };
     for overlay in &state.overlays {
         cursor = overlays::draw(state, overlay, &found, &mut canvas);

@@ -139,7 +139,7 @@ fn draw_prompt(prompt: &Prompt, footer: Rect, canvas: &mut Canvas<'_>) -> Option
     canvas.clear(footer);
     let label = match prompt.purpose {
         Purpose::Filter { .. } | Purpose::Explorer { .. } => "filter /",
-        Purpose::Search => "search /",
+        Purpose::Search | Purpose::Viewer => "search /",
     };
     draw_field(footer, label, &prompt.field, canvas)
 }

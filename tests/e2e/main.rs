@@ -18,6 +18,7 @@ mod terminal;
 
 mod dialogs;
 mod images;
+mod layers;
 mod plain;
 mod volumes;
 mod workstation;

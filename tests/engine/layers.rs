@@ -7,10 +7,12 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use serde_json::Value;
-use wharf::engine::model::Cancel;
 use wharf::engine::model::layers::listing::{Extent, Facts, Order, entries_below};
+use wharf::engine::model::layers::{Explored, Target};
+use wharf::engine::model::request::Pull;
+use wharf::engine::model::{Auth, Cancel};
 use wharf::engine::store::Roots;
-use wharf::engine::{Contents, Engine};
+use wharf::engine::{Contents, Engine, Reading, Surroundings};
 
 use crate::registry::Registry;
 use crate::registry::http::{Request, Response};
@@ -614,6 +616,145 @@ fn entries(tar: &[u8]) -> BTreeMap<String, (u32, Option<Vec<u8>>)> {
     entries.map(read).collect()
 }
 
+fn looked_into(engine: Option<&Engine>, target: &Target) -> (Explored, Contents) {
+    let (around, cancel) = (Surroundings::default(), Cancel::new());
+    let lists = Reading::Lists;
+    let (image, contents, _) =
+        Engine::look_into(engine, &around, target, lists, &mut |_| (), &cancel).unwrap();
+    (image, contents)
+}
+
+/// What a path of the image holds.
+fn content(image: &Explored, contents: &Contents, path: &str) -> String {
+    let tree = &image.stack.tree;
+    let at = tree.current(tree.find(path.as_bytes()).unwrap()).unwrap();
+    let starts = contents.starts(image, &[at], 100, &Cancel::new()).unwrap();
+    String::from_utf8(starts[0].bytes.clone()).unwrap()
+}
+
+#[test]
+fn files_are_read_wherever_an_image_is() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    let (mut lower, mut upper) = (Archive::new(), Archive::new());
+    lower.directory("d/", 0o755);
+    lower.file("d/a", 0o644, b"of the lower layer");
+    upper.file("d/c", 0o644, b"of the upper layer");
+    // Another name of what only the layer below has.
+    upper.hard_link("d/b", "d/a");
+    let layers = [lower.finish(), upper.finish()];
+    let path = host.dir().join("two.tar");
+    std::fs::write(&path, image_archive("two:1", &layers, &["sh"])).unwrap();
+    let name = registry.reference("two:1");
+    host.ok(["load", "-q", "-i", path.to_str().unwrap()]);
+    host.ok(["tag", "two:1", &name]);
+    host.ok(["push", "-q", &name]);
+    let archive = Target::Archive {
+        path,
+        name: None,
+        platform: None,
+        cache: None,
+    };
+    let far = Target::Registry {
+        wanted: Box::new(Pull {
+            reference: name.parse().unwrap(),
+            all_tags: false,
+            platform: None,
+            auth: Auth::Anonymous,
+        }),
+        cache: None,
+    };
+    for target in [archive, far] {
+        let (image, contents) = looked_into(None, &target);
+        let read = |path| content(&image, &contents, path);
+        assert_eq!(read("d/c"), "of the upper layer");
+        assert_eq!(read("d/b"), "of the lower layer", "{target:?}");
+        assert_eq!(read("d/a"), "of the lower layer");
+    }
+    // What was read once needs no network: each blob came when it was listed, and once for its files.
+    let blobs = registry.access_log();
+    let gets = blobs
+        .lines()
+        .filter(|line| line.contains("GET") && line.contains("/blobs/"));
+    assert_eq!(gets.count(), 1 + 2 + 2, "{blobs}");
+    // A root file system, out of a file and out of a pipe.
+    let flat = host.dir().join("flat.tar");
+    std::fs::write(&flat, &layers[0]).unwrap();
+    let (image, contents) = looked_into(None, &Target::Rootfs(flat));
+    assert_eq!(content(&image, &contents, "d/a"), "of the lower layer");
+}
+
+#[test]
+fn what_removing_an_image_gives_back_is_told_to_the_byte() {
+    let Some(host) = privileged() else { return };
+    image(&host);
+    let sharing =
+        || -> Value { serde_json::from_str(&host.ok(["layers", "shared", "--json"])).unwrap() };
+    let frees = |name: &str| {
+        let document = sharing();
+        let images = document["images"].as_array().unwrap();
+        let found = images.iter().find(|image| image["tags"][0] == name);
+        found.unwrap()["freesBytes"].as_u64().unwrap()
+    };
+    let on_disk = || {
+        let engine = Engine::open(Roots {
+            data: host.data(),
+            run: host.run(),
+        });
+        let usage = engine.unwrap().disk_usage().unwrap().images;
+        usage.layers + usage.blobs
+    };
+    let document = sharing();
+    let shared: Vec<_> = document["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|layer| layer["images"].as_array().unwrap().len())
+        .collect();
+    // The base is everybody's, one layer is that of two images.
+    let mut sorted = shared.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, [1, 2, 3], "{document:#}");
+    // A container holds the layers of its image, and nothing else of it.
+    host.ok(["create", "--name", "holds", "--network", "none", "two:1"]);
+    let held = frees("two:1");
+    host.ok(["rm", "holds"]);
+    let told = frees("two:1");
+    assert_eq!(told, held + 100_000);
+    let before = on_disk();
+    host.ok(["rmi", "two:1"]);
+    assert_eq!(before - on_disk(), told);
+    let told = frees("one:1");
+    let before = on_disk();
+    host.ok(["rmi", "one:1"]);
+    assert_eq!(before - on_disk(), told);
+    assert!(
+        host.ok(["layers", "shared"])
+            .contains("in 1 layer of 1 image")
+    );
+}
+
+#[test]
+fn findings_are_found_in_a_registry() {
+    let Some(host) = privileged() else { return };
+    let Some(registry) = Registry::open(&host) else {
+        return;
+    };
+    careless_image(&host);
+    let name = registry.reference("careless:1");
+    host.ok(["tag", "careless:1", &name]);
+    host.ok(["push", "-q", &name]);
+    let found = |name: &str| -> Value {
+        let text = host.ok(["layers", "findings", "--json", name]);
+        serde_json::from_str::<Value>(&text).unwrap()["findings"].clone()
+    };
+    let stored = found("careless:1");
+    assert!(stored.as_array().unwrap().len() > 5);
+    assert_eq!(found(&format!("registry://{name}")), stored);
+}
+
 #[test]
 fn what_is_taken_out_of_an_image_is_what_it_has() {
     let Some(host) = privileged() else { return };
@@ -631,10 +772,15 @@ fn what_is_taken_out_of_an_image_is_what_it_has() {
         run: host.run(),
     })
     .unwrap();
-    let image = engine.explore("three:1").unwrap();
+    let (image, stored) = looked_into(Some(&engine), &Target::Stored("three:1".to_owned()));
     let order = Order::of(&image.stack.tree);
-    let stored = engine.contents("three:1").unwrap();
-    let lying = Contents::of_archive(&archive, None, None).unwrap();
+    let archive = Target::Archive {
+        path: archive,
+        name: None,
+        platform: None,
+        cache: None,
+    };
+    let (_, lying) = looked_into(None, &archive);
     let take = |contents: &Contents, layer, extent, path: &[u8]| {
         let facts = Facts::of(&image.stack, layer, extent);
         let node = image.stack.tree.find(path).unwrap();

@@ -581,6 +581,12 @@ impl Archive {
         self.tar.append_link(&mut header, name, target).unwrap();
     }
 
+    /// Another name of a file.
+    pub fn hard_link(&mut self, name: &str, target: &str) {
+        let mut header = header(tar::EntryType::Link, 0o644, 0);
+        self.tar.append_link(&mut header, name, target).unwrap();
+    }
+
     /// The bytes.
     #[must_use]
     pub fn finish(self) -> Vec<u8> {

@@ -3,7 +3,10 @@
 use wharf::app::explorer::{News, Shared, Target};
 use wharf::app::jobs::Request;
 use wharf::app::{Effect, FileStart, Msg, Sub, subscriptions};
+use wharf::engine::Contents;
 use wharf::engine::model::image::HistoryEntry;
+use wharf::engine::model::layers::findings::secrets::{Hit, What};
+use wharf::engine::model::layers::findings::{self, Evidence, Finding};
 use wharf::engine::model::layers::{About, Entry, Explored, Kind, Part};
 use wharf::engine::model::{Digest, Platform};
 
@@ -115,8 +118,8 @@ fn layers() -> Vec<Vec<Entry>> {
             directory("srv"),
             directory("srv/app"),
             file("srv/app/.env", 120, 8),
-            file("srv/app/run", 5_000_000, 9),
             file("srv/app/bad\u{1b}[31mname", 5, 10),
+            file("srv/app/run", 5_000_000, 9),
         ],
         vec![
             directory("var"),
@@ -127,12 +130,12 @@ fn layers() -> Vec<Vec<Entry>> {
     ]
 }
 
-fn image() -> Shared {
+pub(crate) fn image() -> Shared {
     let mut image = Explored::new(about());
     for (number, entries) in (1..).zip(layers()) {
         image.push(part(number), entries);
     }
-    Shared::new(image)
+    Shared::new(image, Contents::default())
 }
 
 /// What the files hold.
@@ -151,6 +154,20 @@ pub(crate) fn content(image: &Shared, at: (u16, u32)) -> FileStart {
         size: u64::try_from(bytes.len()).unwrap(),
         bytes,
     }
+}
+
+/// What its files say.
+pub(crate) fn findings(image: &Shared) -> Vec<Finding> {
+    let hit = Hit {
+        what: What::Password,
+        line: 2,
+        shown: "DB_PASSWORD, 8 characters".to_owned(),
+    };
+    let evidence = Evidence {
+        hits: vec![(2, b"srv/app/.env".to_vec(), hit)],
+        ..Evidence::default()
+    };
+    findings::findings(&image.image, &evidence)
 }
 
 fn generation(ui: &Ui) -> u64 {
@@ -224,10 +241,14 @@ fn layers_are_there_before_their_files() {
     let mut ui = Ui::usual(80, 24);
     ui.play("2 l");
     ui.assert_shows("reading");
+    tell(&mut ui, News::Read(3_000_000));
+    ui.assert_shows("reading, 2.9M");
     let facts = |number: usize, n| about().layer(number, part(n));
     let outline = vec![facts(0, 1), facts(1, 2), facts(2, 3), facts(3, 4)];
     tell(&mut ui, News::Outline(Box::new(about()), outline));
     ui.assert_shows("reading layer 1 of 4");
+    tell(&mut ui, News::Read(1_000_000));
+    ui.assert_shows("reading layer 1 of 4, 977K of 9.5M");
     ui.assert_shows("COPY --chown=app");
     let mut read = image().image.layers.clone();
     read.truncate(2);
@@ -326,6 +347,125 @@ fn started_for_one_image_it_ends_with_it() {
     assert_eq!(ui.play("esc"), [Effect::Quit]);
 }
 
+/// The image up to some of its layers.
+pub(crate) fn part_of(count: usize) -> Shared {
+    let mut image = Explored::new(about());
+    for (number, entries) in (1..).zip(layers()).take(count) {
+        image.push(part(number), entries);
+    }
+    Shared::new(image, Contents::default())
+}
+
+#[test]
+fn the_tree_of_a_layer_is_shown_while_others_are_read() {
+    let mut ui = Ui::usual(160, 48);
+    ui.play("2 l");
+    let outline: Vec<_> = (0..4)
+        .zip(1..)
+        .map(|(at, n)| about().layer(at, part(n)))
+        .collect();
+    tell(&mut ui, News::Outline(Box::new(about()), outline));
+    tell(&mut ui, News::Part(part_of(2)));
+    ui.assert_shows("reading layer 3 of 4");
+    ui.assert_shows("busybox");
+    // What the user does there stays when more comes.
+    ui.play("j tab / g c c <cr>");
+    ui.assert_shows("gcc");
+    assert_eq!(ui.play("v"), []);
+    ui.assert_shows("files can be read when all layers have been");
+    ui.play("esc");
+    tell(&mut ui, News::Part(part_of(3)));
+    ui.assert_shows("Change of layer 1");
+    ui.assert_shows("/gcc 1");
+    assert_eq!(ui.play("G y"), [Effect::Copy("/usr/bin/gcc".to_owned())]);
+    // The tree of one that was not read is not there.
+    ui.play("]");
+    ui.assert_shows("nothing fits the filter");
+    ui.play("]");
+    ui.assert_hides("nothing fits");
+    ui.play("F");
+    ui.assert_shows("findings are looked for when all layers have been read");
+    ui.play("W a - s A enter space left right x d i w");
+    let subs = subscriptions(&ui.state);
+    assert!(subs.iter().any(|sub| matches!(sub, Sub::Explore { .. })));
+    tell(&mut ui, News::Whole(image()));
+    ui.assert_hides("reading");
+}
+
+#[test]
+fn findings_of_an_image() {
+    check("findings", "F", "");
+}
+
+#[test]
+fn findings_lead_to_layer_and_path() {
+    let mut ui = opened(160, 48);
+    ui.play("a G / i s : s e c r e t <cr>");
+    // Until it is known, names tell.
+    ui.assert_shows("/is:secret 1");
+    ui.play("esc F");
+    ui.assert_shows("Findings: 1 high, 2 medium, 2 low, 2 allowed");
+    ui.assert_shows("DB_PASSWORD, 8 characters");
+    ui.assert_shows("RUN --mount=type=secret");
+    assert_eq!(ui.play("y"), [Effect::Copy("/srv/app/.env:2".to_owned())]);
+    ui.play("enter");
+    ui.assert_shows("Change of layer 2");
+    assert_eq!(ui.play("y"), [Effect::Copy("/srv/app/.env".to_owned())]);
+    // It is closed by the key that opened it, and by going back.
+    ui.play("F F");
+    ui.assert_hides("Findings:");
+    ui.play("w F");
+    ui.assert_hides("Hidden bytes");
+    ui.play("j j enter");
+    ui.assert_shows("it is in the configuration, in no layer");
+    ui.play("esc esc");
+    ui.assert_hides("Findings:");
+}
+
+#[test]
+fn a_filter_for_secrets_knows_what_was_found() {
+    let mut ui = opened(160, 48);
+    let harmless = |at: (u16, Vec<u8>, Hit)| Evidence {
+        hits: vec![at],
+        ..Evidence::default()
+    };
+    let hit = Hit {
+        what: What::Token,
+        line: 1,
+        shown: "ghp_".to_owned(),
+    };
+    let evidence = harmless((2, b"srv/app/run".to_vec(), hit));
+    let found = findings::findings(&image().image, &evidence);
+    ui.play("a G / i s : s e c r e t <cr>");
+    ui.assert_shows(".env");
+    let explorer = ui.state.explorer.as_mut().unwrap();
+    explorer.take_findings(found, 0);
+    ui.play("tab");
+    ui.assert_shows("/is:secret 1");
+    assert_eq!(ui.play("G y"), [Effect::Copy("/srv/app/run".to_owned())]);
+}
+
+#[test]
+fn text_and_bytes_are_searched() {
+    let mut ui = opened(160, 48);
+    ui.play("j j enter / . e n v <cr> G v n");
+    ui.assert_shows("nothing is looked for");
+    ui.play("esc / p o r t <cr>");
+    ui.assert_shows("/port 1/1");
+    ui.play("n N esc");
+    ui.assert_hides("/port");
+    ui.assert_shows("PORT=80");
+    ui.play("/ z z z <cr> n");
+    ui.assert_shows("zzz is not in it");
+    // Left with esc, nothing is looked for any more.
+    ui.play("esc / k e y s esc");
+    ui.assert_hides("/keys");
+    ui.play("/ o <cr> b");
+    ui.assert_shows("/o 0/2");
+    ui.play("/ 0 x 5 0 4 f <cr>");
+    ui.assert_shows("/0x504f 1/1");
+}
+
 #[test]
 fn a_click_chooses_and_a_second_one_folds() {
     let mut ui = opened(160, 48);
@@ -358,7 +498,10 @@ fn an_image_of_nothing_has_an_explorer_too() {
     let mut about = about();
     about.history.clear();
     tell(&mut ui, News::Outline(Box::new(about.clone()), Vec::new()));
-    tell(&mut ui, News::Whole(Shared::new(Explored::new(about))));
+    tell(
+        &mut ui,
+        News::Whole(Shared::new(Explored::new(about), Contents::default())),
+    );
     ui.play("j G tab j enter space - a s w W i f esc / x <cr>");
     ui.assert_shows("Layers 0");
 }

@@ -16,5 +16,6 @@ mod keys;
 mod networks;
 mod screens;
 mod support;
+mod tables;
 mod updates;
 mod volumes;

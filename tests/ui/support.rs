@@ -395,6 +395,14 @@ impl World {
                     .map(|at| crate::explorer::content(image, *at))
                     .collect(),
             ),
+            Query::FilesOf(files) => Answer::Files(
+                files
+                    .iter()
+                    .map(|(image, at)| crate::explorer::content(image, *at))
+                    .collect(),
+            ),
+            Query::Tables(question) => crate::tables::answer(question),
+            Query::Findings(image) => Answer::Findings(crate::explorer::findings(image), 2),
             Query::Directory(path) => Answer::Directory(
                 ["archives/", "busybox_latest.tar", "notes.txt"]
                     .iter()

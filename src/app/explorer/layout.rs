@@ -19,6 +19,8 @@ pub struct Places {
     pub tree: Option<Rect>,
     /// What is hidden, with its border.
     pub waste: Option<Rect>,
+    /// What should be known, with its border, in the same place.
+    pub findings: Option<Rect>,
     /// The file that is read, with its border, in the place of the tree.
     pub viewer: Option<Rect>,
     /// The bottom line.
@@ -55,6 +57,7 @@ pub fn places(area: Rect, state: &State, explorer: &Explorer) -> Places {
             Part::Layers => found.layers = Some(body),
             Part::Tree => found.tree = Some(body),
             Part::Waste => found.waste = Some(body),
+            Part::Findings => found.findings = Some(body),
         }
     } else if area.width >= 110 {
         wide(body, explorer, &mut found);
@@ -76,9 +79,7 @@ fn wide(body: Rect, explorer: &Explorer, found: &mut Places) {
         found.viewer = Some(right);
         return;
     }
-    let [tree, waste] = with_waste(right, explorer);
-    found.tree = tree;
-    found.waste = waste;
+    with_list(right, explorer, found);
 }
 
 /// Layers above the tree; what is hidden takes the place of the tree while it has the keys.
@@ -89,23 +90,30 @@ fn narrow(body: Rect, explorer: &Explorer, found: &mut Places) {
     let [layers, rest] = split_rows(body, height);
     found.layers = Some(layers);
     if rest.height >= 24 {
-        let [tree, waste] = with_waste(rest, explorer);
-        found.tree = tree;
-        found.waste = waste;
+        with_list(rest, explorer, found);
     } else if explorer.part == Part::Waste {
         found.waste = Some(rest);
+    } else if explorer.part == Part::Findings {
+        found.findings = Some(rest);
     } else {
         found.tree = Some(rest);
     }
 }
 
-fn with_waste(rect: Rect, explorer: &Explorer) -> [Option<Rect>; 2] {
-    if !explorer.waste_shown {
-        return [Some(rect), None];
+/// The tree, and below it the list that is open.
+fn with_list(rect: Rect, explorer: &Explorer, found: &mut Places) {
+    if !explorer.waste_shown && !explorer.findings_shown {
+        found.tree = Some(rect);
+        return;
     }
-    let waste = (rect.height / 3).max(6);
-    let [tree, waste] = split_rows(rect, rect.height - waste);
-    [Some(tree), Some(waste)]
+    let list = (rect.height / 3).max(6);
+    let [tree, list] = split_rows(rect, rect.height - list);
+    found.tree = Some(tree);
+    if explorer.findings_shown {
+        found.findings = Some(list);
+    } else {
+        found.waste = Some(list);
+    }
 }
 
 fn split_rows(rect: Rect, height: u16) -> [Rect; 2] {

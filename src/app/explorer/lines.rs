@@ -3,6 +3,7 @@
 use super::Explorer;
 use crate::app::document::DocLine;
 use crate::app::text;
+use crate::engine::model::layers::findings::{Finding, Rule};
 use crate::engine::model::layers::listing::{Mark, mode_text};
 use crate::engine::model::layers::tree::NodeId;
 use crate::engine::model::layers::{Kind, instruction};
@@ -12,6 +13,12 @@ use crate::engine::model::{Timestamp, units};
 #[must_use]
 pub fn facts(explorer: &Explorer) -> Vec<DocLine> {
     let mut lines = Vec::new();
+    if let Some(finding) = explorer.chosen_finding()
+        && explorer.part == super::Part::Findings
+    {
+        finding_facts(explorer, finding, &mut lines);
+        return lines;
+    }
     if let Some(node) = explorer.tree.chosen()
         && explorer.part != super::Part::Layers
     {
@@ -19,6 +26,41 @@ pub fn facts(explorer: &Explorer) -> Vec<DocLine> {
     }
     layer_facts(explorer, &mut lines);
     lines
+}
+
+fn finding_facts(explorer: &Explorer, finding: &Finding, lines: &mut Vec<DocLine>) {
+    let mut tell = |field: &str, value: &str| {
+        if !value.is_empty() {
+            lines.push(DocLine::new(0, field, &text::sanitise(value)));
+        }
+    };
+    let rule = format!("{} ({})", finding.rule.as_str(), finding.severity.as_str());
+    tell("rule:", &rule);
+    tell("where:", &finding.place());
+    tell("what:", &finding.detail);
+    tell("do:", finding.advice);
+    tell("layer:", &finding.layers());
+    let made_by = |layer: u16| {
+        let facts = explorer.layers.get(usize::from(layer));
+        facts.map_or(String::new(), |layer| instruction(&layer.command))
+    };
+    // What is a secret there is shown nowhere else either.
+    if let Some(layer) = finding
+        .layer
+        .filter(|_| finding.rule != Rule::HistorySecret)
+    {
+        tell("made by:", &made_by(layer));
+    }
+    if let Some(hidden) = finding.hidden {
+        tell("hidden by:", &made_by(hidden));
+    }
+    if finding.files > 1 || finding.bytes > 0 {
+        let files = match finding.files {
+            1 => "1 file".to_owned(),
+            many => format!("{many} files"),
+        };
+        tell("could go:", &format!("{} in {files}", size(finding.bytes)));
+    }
 }
 
 fn layer_facts(explorer: &Explorer, lines: &mut Vec<DocLine>) {
@@ -54,7 +96,7 @@ fn layer_facts(explorer: &Explorer, lines: &mut Vec<DocLine>) {
 }
 
 fn path_facts(explorer: &Explorer, node: NodeId, lines: &mut Vec<DocLine>) {
-    let Some(image) = &explorer.image else {
+    let Some(image) = explorer.image_of_layer() else {
         return;
     };
     let stack = &image.image.stack;

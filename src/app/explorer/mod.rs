@@ -8,54 +8,18 @@ mod tree;
 pub mod viewer;
 
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::QueryId;
 use super::jobs::Failure;
-use crate::engine::model::Platform;
+use crate::engine::Contents;
+pub use crate::engine::model::layers::Target;
+use crate::engine::model::layers::findings::{Finding, secret_files};
 use crate::engine::model::layers::listing::Order;
 use crate::engine::model::layers::{About, Explored, Hidden, LayerFacts};
 pub use scroll::Scroll;
 pub use tree::TreeView;
 use viewer::Viewer;
-
-/// Where an image is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// In the store.
-    Stored(String),
-    /// In an archive that lies somewhere: no store is needed.
-    Archive {
-        /// The archive or directory.
-        path: PathBuf,
-        /// One of several images in it.
-        name: Option<String>,
-        /// Which platform of it.
-        platform: Option<Platform>,
-    },
-}
-
-impl Target {
-    /// As the command line has it.
-    #[must_use]
-    pub fn name(&self) -> String {
-        match self {
-            Self::Stored(name) => name.clone(),
-            Self::Archive { path, name, .. } => {
-                let path = path.to_string_lossy();
-                let shown = if path.starts_with(['/', '.']) || path == "-" {
-                    path.into_owned()
-                } else {
-                    format!("./{path}")
-                };
-                match name {
-                    Some(name) => format!("{shown}:{name}"),
-                    None => shown,
-                }
-            }
-        }
-    }
-}
 
 /// An image that has been read as a whole, with what is made of it once.
 #[derive(Debug)]
@@ -66,6 +30,8 @@ pub struct Looked {
     pub order: Order,
     /// What is hidden, the largest first.
     pub hidden: Vec<Hidden>,
+    /// Where its files are.
+    pub contents: Contents,
 }
 
 /// The same for many to look at.
@@ -83,13 +49,14 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     /// Sorts and sums up.
     #[must_use]
-    pub fn new(image: Explored) -> Self {
+    pub fn new(image: Explored, contents: Contents) -> Self {
         let order = Order::of(&image.stack.tree);
         let hidden = image.hidden();
         Self(Arc::new(Looked {
             image,
             order,
             hidden,
+            contents,
         }))
     }
 }
@@ -115,8 +82,12 @@ impl Eq for Shared {}
 pub enum News {
     /// What the image's documents say.
     Outline(Box<About>, Vec<LayerFacts>),
+    /// So many bytes have come.
+    Read(u64),
     /// The layers that have been read so far, the lowest first.
     Layers(Vec<LayerFacts>),
+    /// The image up to a layer, while those above are still read.
+    Part(Shared),
     /// Everything.
     Whole(Shared),
     /// It cannot be read.
@@ -132,6 +103,22 @@ pub enum Part {
     Tree,
     /// What is hidden.
     Waste,
+    /// What should be known before it ships.
+    Findings,
+}
+
+/// What should be known of the image before it ships, once somebody asked.
+#[derive(Debug, Default)]
+pub enum Findings {
+    /// Nobody did.
+    #[default]
+    Unasked,
+    /// Files are being read for it.
+    Asked(QueryId),
+    /// The worst first, and how much more was found that may be.
+    There(Vec<Finding>, usize),
+    /// It cannot be told.
+    Failed(Failure),
 }
 
 /// The explorer of one image.
@@ -151,8 +138,12 @@ pub struct Explorer {
     pub layers: Vec<LayerFacts>,
     /// How many of them have been read.
     pub read: usize,
-    /// Everything, once it is there.
+    /// Bytes that have come.
+    pub came: u64,
+    /// The image as far as its trees are known.
     pub image: Option<Shared>,
+    /// That is everything.
+    pub whole: bool,
     /// Why there is no more.
     pub failure: Option<Failure>,
     /// What has the keys.
@@ -165,6 +156,12 @@ pub struct Explorer {
     pub waste_shown: bool,
     /// The chosen line of that list.
     pub waste: Scroll,
+    /// What should be known.
+    pub findings: Findings,
+    /// The list of it is open.
+    pub findings_shown: bool,
+    /// The chosen line of that list.
+    pub finding: Scroll,
     /// A file that is read.
     pub viewer: Option<Viewer>,
 }
@@ -181,13 +178,18 @@ impl Explorer {
             base: 0,
             layers: Vec::new(),
             read: 0,
+            came: 0,
             image: None,
+            whole: false,
             failure: None,
             part: Part::Layers,
             layer: Scroll::default(),
             tree: TreeView::default(),
             waste_shown: false,
             waste: Scroll::default(),
+            findings: Findings::default(),
+            findings_shown: false,
+            finding: Scroll::default(),
             viewer: None,
         }
     }
@@ -199,17 +201,29 @@ impl Explorer {
                 self.base = about.base_layers().min(layers.len());
                 self.about = Some(*about);
                 self.layers = layers;
+                // From now on the bytes of layers are counted.
+                self.came = 0;
             }
+            News::Read(bytes) => self.came = bytes,
             News::Layers(layers) => {
                 self.read = layers.len();
                 for (known, new) in self.layers.iter_mut().zip(layers) {
                     *known = new;
                 }
             }
+            News::Part(image) => {
+                self.read = image.image.layers.len();
+                for (known, new) in self.layers.iter_mut().zip(&image.image.layers) {
+                    known.clone_from(new);
+                }
+                self.image = Some(image);
+                self.show_layer();
+            }
             News::Whole(image) => {
                 self.read = image.image.layers.len();
                 self.layers.clone_from(&image.image.layers);
                 self.image = Some(image);
+                self.whole = true;
                 self.show_layer();
             }
             News::Failed(failure) => self.failure = Some(failure),
@@ -219,7 +233,14 @@ impl Explorer {
     /// Its files are still being read.
     #[must_use]
     pub fn is_reading(&self) -> bool {
-        self.image.is_none() && self.failure.is_none()
+        !self.whole && self.failure.is_none()
+    }
+
+    /// The image, if the tree of the chosen layer is known.
+    #[must_use]
+    pub fn image_of_layer(&self) -> Option<&Shared> {
+        let image = self.image.as_ref()?;
+        (self.whole || self.layer.at < image.image.layers.len()).then_some(image)
     }
 
     /// Bytes of all layers that have been read, or that the documents tell.
@@ -242,9 +263,34 @@ impl Explorer {
 
     /// Shows the tree of the chosen layer.
     pub fn show_layer(&mut self) {
-        if let Some(image) = &self.image {
-            self.tree.look(image, self.layer.at);
+        match self.image_of_layer().cloned() {
+            Some(image) => self.tree.look(&image, self.layer.at),
+            None => self.tree.empty(self.layer.at),
         }
+    }
+
+    /// What was found, if that is known.
+    #[must_use]
+    pub fn found(&self) -> &[Finding] {
+        match &self.findings {
+            Findings::There(found, _) => found,
+            Findings::Unasked | Findings::Asked(_) | Findings::Failed(_) => &[],
+        }
+    }
+
+    /// What of the findings the cursor is on.
+    #[must_use]
+    pub fn chosen_finding(&self) -> Option<&Finding> {
+        self.found().get(self.finding.at)
+    }
+
+    /// Takes what was found: filters for secrets know from now on.
+    pub fn take_findings(&mut self, found: Vec<Finding>, let_be: usize) {
+        if let Some(image) = self.image.clone() {
+            let files = secret_files(&image.image, &found);
+            self.tree.know_secrets(&image, files);
+        }
+        self.findings = Findings::There(found, let_be);
     }
 
     /// Chooses another layer; true if it is another.
@@ -269,6 +315,10 @@ impl Explorer {
                 let count = self.image.as_ref().map_or(0, |image| image.hidden.len());
                 self.waste.step(lines, count);
             }
+            Part::Findings => {
+                let count = self.found().len();
+                self.finding.step(lines, count);
+            }
         }
     }
 
@@ -286,11 +336,31 @@ impl Explorer {
         } else {
             hidden.added
         };
-        let at = usize::from(layer);
-        self.layer.go_to(at, self.layers.len());
+        self.go_to(layer.into(), &image, Some(&hidden.path));
+    }
+
+    /// Goes to the layer that has what the cursor is on in the list of findings, or to the one that hides it; false if it is in
+    /// no layer.
+    pub fn jump_to_finding(&mut self, to_hiding: bool) -> bool {
+        let (Some(image), Some(finding)) = (self.image.clone(), self.chosen_finding().cloned())
+        else {
+            return false;
+        };
+        let hiding = finding.hidden.filter(|_| to_hiding);
+        let Some(layer) = hiding.or(finding.layer) else {
+            return false;
+        };
+        self.go_to(layer.into(), &image, finding.path.as_deref());
+        true
+    }
+
+    fn go_to(&mut self, layer: usize, image: &Shared, path: Option<&[u8]>) {
+        self.layer.go_to(layer, self.layers.len());
         self.tree.show_change();
         self.show_layer();
-        self.tree.reveal(&image, &hidden.path);
+        if let Some(path) = path {
+            self.tree.reveal(image, path);
+        }
         self.part = Part::Tree;
     }
 }

@@ -1,9 +1,11 @@
 //! The tree of one layer: which lines it has, and which of them is chosen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::{Looked, Scroll};
 use crate::app::document::Fold;
+use crate::engine::model::layers::diff::At;
 use crate::engine::model::layers::filter::Filter;
 use crate::engine::model::layers::listing::{
     Extent, Facts, Kept, Mark, Row, Sort, Wanted, opened_at_first, rows,
@@ -35,6 +37,8 @@ pub struct TreeView {
     kept: Kept,
     rows: Vec<Row>,
     layer: LayerId,
+    /// Files that hold secrets, once that is known.
+    secrets: Option<Arc<HashSet<At>>>,
 }
 
 impl Default for TreeView {
@@ -51,6 +55,7 @@ impl Default for TreeView {
             kept: Kept::default(),
             rows: Vec::new(),
             layer: 0,
+            secrets: None,
         }
     }
 }
@@ -118,6 +123,24 @@ impl TreeView {
         self.list(image);
     }
 
+    /// The tree of the layer is not known yet. What the user folded and filtered stays.
+    pub fn empty(&mut self, layer: usize) {
+        self.layer = LayerId::try_from(layer).unwrap_or(LayerId::MAX);
+        self.facts = Facts::default();
+        self.kept = Kept::default();
+        self.rows.clear();
+        self.scroll.go_to(0, 0);
+    }
+
+    /// These files hold secrets: names need not tell any more.
+    pub fn know_secrets(&mut self, image: &Looked, files: HashSet<At>) {
+        self.secrets = Some(Arc::new(files));
+        self.wanted.filter.secrets.clone_from(&self.secrets);
+        if !self.filter.is_empty() {
+            self.list(image);
+        }
+    }
+
     /// The change of the layer is shown from now on; the caller looks.
     pub fn show_change(&mut self) {
         self.extent = Extent::Change;
@@ -165,6 +188,7 @@ impl TreeView {
         }
         text.clone_into(&mut self.filter);
         self.wanted.filter = Filter::parse(text);
+        self.wanted.filter.secrets.clone_from(&self.secrets);
         if let Some(image) = image {
             self.list(image);
         }

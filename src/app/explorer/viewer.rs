@@ -22,6 +22,8 @@ pub enum Subject {
     File(At),
     /// A file as an earlier layer has it, and as a later one has it.
     Change(At, At),
+    /// A file as one image has it, and as another one has it.
+    Pair(At, At),
 }
 
 /// A line, and what it means.
@@ -58,6 +60,11 @@ pub struct Viewer {
     pub left: usize,
     bytes: Vec<u8>,
     lines: Vec<ViewLine>,
+    /// What is looked for, and the lines or rows that have it.
+    needle: String,
+    found: Vec<usize>,
+    /// The one of them that was gone to.
+    current: Option<usize>,
 }
 
 impl Viewer {
@@ -76,6 +83,9 @@ impl Viewer {
             left: 0,
             bytes: Vec::new(),
             lines: Vec::new(),
+            needle: String::new(),
+            found: Vec::new(),
+            current: None,
         }
     }
 
@@ -84,7 +94,9 @@ impl Viewer {
         self.is_there = true;
         let mut starts = starts.into_iter();
         match (&self.subject, starts.next(), starts.next()) {
-            (Subject::Change(..), Some(old), Some(new)) => self.compare(&old, &new),
+            (Subject::Change(..) | Subject::Pair(..), Some(old), Some(new)) => {
+                self.compare(&old, &new);
+            }
             (_, Some(file), _) => {
                 let Content { is_text, facts } = content::look(&file.bytes);
                 self.facts = facts;
@@ -178,6 +190,78 @@ impl Viewer {
                 ..Scroll::default()
             };
             self.left = 0;
+            self.find();
+        }
+    }
+
+    /// What is looked for; empty if nothing is.
+    #[must_use]
+    pub fn needle(&self) -> &str {
+        &self.needle
+    }
+
+    /// Lines or rows that have what is looked for.
+    #[must_use]
+    pub fn found(&self) -> &[usize] {
+        &self.found
+    }
+
+    /// The line or row that the last step went to.
+    #[must_use]
+    pub fn current(&self) -> Option<usize> {
+        self.current
+    }
+
+    /// Looks for a text (small letters find capitals, too); among bytes also for `0x7f45`. Goes to the first place from what is seen on.
+    pub fn look_for(&mut self, needle: &str) {
+        needle.clone_into(&mut self.needle);
+        self.find();
+        let from = self.scroll.top;
+        let next = self.found.iter().find(|line| **line >= from);
+        if let Some(line) = next.or(self.found.first()).copied() {
+            self.show(line);
+        }
+    }
+
+    fn find(&mut self) {
+        self.current = None;
+        self.found = if self.needle.is_empty() {
+            Vec::new()
+        } else if self.hex {
+            content::rows_with(&self.bytes, &self.needle)
+        } else {
+            let lines = self.lines.iter().enumerate();
+            let has = |(_, line): &(usize, &ViewLine)| text::contains(&line.text, &self.needle);
+            lines.filter(has).map(|(number, _)| number).collect()
+        };
+    }
+
+    /// Goes to the next or previous place that has it, round and round; false if there is none.
+    pub fn go_to_match(&mut self, forward: bool) -> bool {
+        let at = self.current.unwrap_or(self.scroll.top);
+        let line = if forward {
+            let next = self.found.iter().find(|line| **line > at);
+            next.or(self.found.first())
+        } else {
+            let next = self.found.iter().rev().find(|line| **line < at);
+            next.or(self.found.last())
+        };
+        let line = line.copied();
+        if let Some(line) = line {
+            self.show(line);
+        }
+        line.is_some()
+    }
+
+    /// Puts a line into view, and where it is beside what is seen, the column too.
+    fn show(&mut self, line: usize) {
+        self.current = Some(line);
+        let (top, height) = (self.scroll.top, self.scroll.height.max(1));
+        if line < top || line >= top + height {
+            let first = isize::try_from(line.saturating_sub(height / 3)).unwrap_or(0);
+            let count = self.count();
+            self.scroll
+                .scroll(first - isize::try_from(top).unwrap_or(0), count);
         }
     }
 

@@ -11,13 +11,13 @@ use super::super::overlay::{Cursor, Field, Finder, Overlay, Prompt, Purpose};
 use super::super::{Effect, Focus, Pane, Severity, State, Tab, View, looks, networks, volumes};
 use super::containers::{on_containers, open_shell, request_for};
 use super::dialogs::open_dialog;
-use super::explorer;
 use super::images::{on_images, open_usage};
 use super::jobs::quit;
 use super::messages::open_notice;
 use super::networks::on_networks;
 use super::shell_of;
 use super::volumes::on_volumes;
+use super::{explorer, tables};
 use crate::engine::model::Status;
 
 /// Largest text that is copied: terminals drop longer OSC 52 sequences (74 994 bytes is what k9s found to be safe).
@@ -29,6 +29,9 @@ const MAX_COPY: usize = 74_000;
 )]
 pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
     if explorer::act(state, action, effects) {
+        return;
+    }
+    if state.explorer.is_none() && tables::act(state, action, effects) {
         return;
     }
     match action {
@@ -145,6 +148,8 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         | Action::RemoveImage
         | Action::PruneImages => on_images(state, action, effects),
         Action::ExploreImage => explorer::open(state),
+        Action::CompareImages => tables::open_compare(state, effects),
+        Action::ShowSharing => tables::open_sharing(state, effects),
         Action::ExploreOpen
         | Action::ExploreFold
         | Action::ExploreFoldAll
@@ -169,7 +174,13 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         | Action::ExploreExtract
         | Action::ExploreCopyPath
         | Action::ExploreCopyDigest
-        | Action::ExploreClose => {}
+        | Action::ExploreFindings
+        | Action::ExploreNext
+        | Action::ExplorePrevious
+        | Action::ExploreClose
+        | Action::TablesOpen
+        | Action::TablesCopy
+        | Action::TablesClose => {}
         Action::ShowVolume => show_tab(state, Tab::Volume),
         Action::ShowNetwork => show_tab(state, Tab::Network),
         Action::ShowNetworkMap => show_tab(state, Tab::NetworkMap),
@@ -602,6 +613,8 @@ impl State {
             Action::UpdateLimits | Action::ExportContainer => !self.containers.targets().is_empty(),
             Action::RunImage
             | Action::ExploreImage
+            | Action::CompareImages
+            | Action::ShowSharing
             | Action::CreateContainer
             | Action::RemoveImage
             | Action::PushImages

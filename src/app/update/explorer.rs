@@ -1,11 +1,14 @@
 //! What keys, clicks and news do to the layer explorer.
 
+use std::time::Duration;
+
 use super::super::action::Action;
 use super::super::document::{DocLine, Fold};
-use super::super::explorer::{Explorer, Looked, News, Part, Target, layout, lines};
+use super::super::explorer::{Explorer, Findings, Looked, News, Part, Target, layout, lines};
+use super::super::jobs::Failure;
 use super::super::layout::list_parts;
 use super::super::overlay::{Field, Overlay, Prompt, Purpose};
-use super::super::{Effect, Mouse, MouseKind, Pane, Severity, State};
+use super::super::{Answer, Effect, Mouse, MouseKind, Pane, Query, QueryId, Severity, State};
 use super::reading;
 use crate::engine::model::layers::listing::Mark;
 
@@ -71,6 +74,10 @@ pub(super) fn settle(state: &mut State) {
             .map_or(0, |image| image.hidden.len());
         explorer.waste.set_height(height, count);
     }
+    if let Some(height) = rows(found.findings) {
+        let count = explorer.found().len();
+        explorer.finding.set_height(height, count);
+    }
     state.explorer = Some(explorer);
 }
 
@@ -110,7 +117,7 @@ fn on_action(
     if let Some(done) = reading::on_action(state, explorer, action, effects) {
         return if done { Done::Stay } else { Done::NotMine };
     }
-    let image = explorer.image.clone();
+    let image = explorer.image_of_layer().cloned();
     let image = image.as_deref();
     let page = isize::try_from(page(explorer)).unwrap_or(1);
     match action {
@@ -137,7 +144,7 @@ fn on_action(
         Action::ExploreView => reading::view(state, explorer, effects),
         Action::ExploreDiff => reading::compare(state, explorer, effects),
         Action::ExploreExtract => reading::extract(state, explorer),
-        Action::ExploreHex => {}
+        Action::ExploreHex | Action::ExploreNext | Action::ExplorePrevious => {}
         Action::ExploreFold => fold(explorer, Fold::Toggle),
         Action::ExploreLeft => match explorer.part {
             Part::Layers => {}
@@ -147,12 +154,13 @@ fn on_action(
                     explorer.part = Part::Layers;
                 }
             }
-            Part::Waste => explorer.part = Part::Tree,
+            Part::Waste | Part::Findings => explorer.part = Part::Tree,
         },
         Action::ExploreRight => match explorer.part {
             Part::Layers => explorer.part = Part::Tree,
             Part::Tree => fold(explorer, Fold::Open),
             Part::Waste => explorer.jump(true),
+            Part::Findings => jump_to_finding(state, explorer, true),
         },
         Action::ExploreFoldAll => with(image, |image| explorer.tree.fold_all(image)),
         Action::ExploreWhole => with(image, |image| explorer.tree.turn(image)),
@@ -167,6 +175,7 @@ fn on_action(
         }),
         Action::ExploreAttributes => explorer.tree.attributes = !explorer.tree.attributes,
         Action::ExploreWaste => toggle_waste(state, explorer),
+        Action::ExploreFindings => toggle_findings(state, explorer, effects),
         Action::ExploreFilter => {
             let before = explorer.tree.filter.clone();
             state.overlays.push(Overlay::Prompt(Prompt {
@@ -208,6 +217,7 @@ fn page(explorer: &Explorer) -> usize {
         Part::Layers => explorer.layer.height,
         Part::Tree => explorer.tree.scroll.height,
         Part::Waste => explorer.waste.height,
+        Part::Findings => explorer.finding.height,
     };
     height.saturating_sub(1).max(1)
 }
@@ -215,6 +225,8 @@ fn page(explorer: &Explorer) -> usize {
 fn next_part(explorer: &mut Explorer, step: isize) {
     let parts: &[Part] = if explorer.waste_shown {
         &[Part::Layers, Part::Tree, Part::Waste]
+    } else if explorer.findings_shown {
+        &[Part::Layers, Part::Tree, Part::Findings]
     } else {
         &[Part::Layers, Part::Tree]
     };
@@ -234,6 +246,7 @@ fn open_chosen(state: &mut State, explorer: &mut Explorer, effects: &mut Vec<Eff
         Part::Tree if reading::is_file(explorer) => reading::view(state, explorer, effects),
         Part::Tree => fold(explorer, Fold::Toggle),
         Part::Waste => explorer.jump(false),
+        Part::Findings => jump_to_finding(state, explorer, false),
     }
 }
 
@@ -241,32 +254,89 @@ fn fold(explorer: &mut Explorer, fold: Fold) {
     if explorer.part != Part::Tree {
         return;
     }
-    if let Some(image) = explorer.image.clone() {
+    if let Some(image) = explorer.image_of_layer().cloned() {
         explorer.tree.fold(&image, fold);
     }
 }
 
 fn marks(explorer: &mut Explorer, marks: &[Mark]) {
-    if let Some(image) = explorer.image.clone() {
+    if let Some(image) = explorer.image_of_layer().cloned() {
         explorer.tree.toggle_marks(&image, marks);
     }
 }
 
 fn toggle_waste(state: &mut State, explorer: &mut Explorer) {
     if explorer.waste_shown && explorer.part == Part::Waste {
-        explorer.waste_shown = false;
-        explorer.part = Part::Tree;
-        return;
+        return close_list(explorer);
     }
     let nothing = explorer
         .image
         .as_ref()
-        .is_some_and(|image| image.hidden.is_empty());
+        .is_some_and(|image| explorer.whole && image.hidden.is_empty());
     if nothing {
         return state.tell(Severity::Good, "no byte of it is hidden".to_owned());
     }
+    explorer.findings_shown = false;
     explorer.waste_shown = true;
     explorer.part = Part::Waste;
+}
+
+/// Opens or closes the list of findings; files are read for it when it is opened for the first time.
+fn toggle_findings(state: &mut State, explorer: &mut Explorer, effects: &mut Vec<Effect>) {
+    if explorer.findings_shown && explorer.part == Part::Findings {
+        return close_list(explorer);
+    }
+    let Some(image) = explorer.image.clone().filter(|_| explorer.whole) else {
+        let text = "findings are looked for when all layers have been read".to_owned();
+        return state.tell(Severity::Info, text);
+    };
+    explorer.waste_shown = false;
+    explorer.findings_shown = true;
+    explorer.part = Part::Findings;
+    if matches!(explorer.findings, Findings::Unasked | Findings::Failed(_)) {
+        let id = QueryId(state.next_id());
+        explorer.findings = Findings::Asked(id);
+        effects.push(Effect::Query {
+            id,
+            query: Query::Findings(image),
+            after: Duration::ZERO,
+        });
+    }
+}
+
+fn close_list(explorer: &mut Explorer) {
+    explorer.waste_shown = false;
+    explorer.findings_shown = false;
+    explorer.part = Part::Tree;
+}
+
+fn jump_to_finding(state: &mut State, explorer: &mut Explorer, to_hiding: bool) {
+    let is_somewhere = explorer.jump_to_finding(to_hiding);
+    if !is_somewhere && explorer.chosen_finding().is_some() {
+        let text = "it is in the configuration, in no layer".to_owned();
+        state.tell(Severity::Info, text);
+    }
+}
+
+/// The open explorer waits for this answer.
+pub(super) fn awaits_findings(state: &State, id: QueryId) -> bool {
+    let explorer = state.explorer.as_ref();
+    explorer.is_some_and(|e| matches!(e.findings, Findings::Asked(asked) if asked == id))
+}
+
+/// What was found.
+pub(super) fn take_findings(state: &mut State, answer: Result<Answer, Failure>) {
+    let Some(explorer) = &mut state.explorer else {
+        return;
+    };
+    match answer {
+        Ok(Answer::Findings(found, let_be)) => explorer.take_findings(found, let_be),
+        Ok(_) => {}
+        Err(failure) => {
+            explorer.findings = Findings::Failed(failure.clone());
+            state.fail(failure);
+        }
+    }
 }
 
 fn path_to_copy(explorer: &Explorer) -> Option<String> {
@@ -278,6 +348,7 @@ fn path_to_copy(explorer: &Explorer) -> Option<String> {
         }
         Part::Tree => image.image.stack.tree.path(explorer.tree.chosen()?),
         Part::Waste => explorer.chosen_waste()?.path.clone(),
+        Part::Findings => return Some(explorer.chosen_finding()?.place()),
     };
     Some(format!("/{}", String::from_utf8_lossy(&path)))
 }
@@ -288,11 +359,10 @@ fn back(state: &mut State, explorer: &mut Explorer) -> Done {
         return Done::Stay;
     }
     if !explorer.tree.filter.is_empty() {
-        let image = explorer.image.clone();
+        let image = explorer.image_of_layer().cloned();
         explorer.tree.set_filter(image.as_deref(), "");
-    } else if explorer.part == Part::Waste {
-        explorer.waste_shown = false;
-        explorer.part = Part::Tree;
+    } else if matches!(explorer.part, Part::Waste | Part::Findings) {
+        close_list(explorer);
     } else if state.zoom {
         state.zoom = false;
     } else if explorer.part == Part::Tree {
@@ -321,7 +391,7 @@ fn leave_for(state: &mut State, explorer: &Explorer, action: Action) -> Done {
 /// The filter was typed, or is as it was before.
 pub(super) fn set_filter(state: &mut State, text: &str) {
     if let Some(explorer) = &mut state.explorer {
-        let image = explorer.image.clone();
+        let image = explorer.image_of_layer().cloned();
         explorer.tree.set_filter(image.as_deref(), text);
     }
 }
@@ -354,6 +424,7 @@ pub(super) fn on_mouse(state: &mut State, mouse: Mouse, effects: &mut Vec<Effect
         (Part::Layers, found.layers),
         (Part::Tree, found.tree),
         (Part::Waste, found.waste),
+        (Part::Findings, found.findings),
     ];
     let hit = places
         .into_iter()
@@ -378,6 +449,10 @@ pub(super) fn on_mouse(state: &mut State, mouse: Mouse, effects: &mut Vec<Effect
                     .as_ref()
                     .map_or(0, |image| image.hidden.len());
                 explorer.waste.scroll(rows, count);
+            }
+            Part::Findings => {
+                let count = explorer.found().len();
+                explorer.finding.scroll(rows, count);
             }
         }
         return;
@@ -413,6 +488,12 @@ pub(super) fn on_mouse(state: &mut State, mouse: Mouse, effects: &mut Vec<Effect
             let line = explorer.waste.top + line;
             if line < count {
                 explorer.waste.go_to(line, count);
+            }
+        }
+        Part::Findings => {
+            let (line, count) = (explorer.finding.top + line, explorer.found().len());
+            if line < count {
+                explorer.finding.go_to(line, count);
             }
         }
     }

@@ -15,6 +15,7 @@ mod networks;
 mod overlays;
 mod prune;
 mod reading;
+mod tables;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -282,6 +283,10 @@ fn on_answer(
         look::take(state, answer, effects);
     } else if state.usage.query == Some(id) {
         take_usage(state, answer);
+    } else if explorer::awaits_findings(state, id) {
+        explorer::take_findings(state, answer);
+    } else if tables::awaits(state, id) {
+        tables::take(state, id, answer);
     } else if reading::awaits(state, id) {
         reading::take(state, answer);
     } else {
@@ -420,6 +425,10 @@ fn settle(state: &mut State, effects: &mut Vec<Effect>) {
     if state.explorer.is_some() {
         // The panes are not seen.
         explorer::settle(state);
+        return settle_form(state, effects);
+    }
+    if state.tables.is_some() {
+        tables::settle(state);
         return settle_form(state, effects);
     }
     let found = layout::regions(state.area(), state);

@@ -5,8 +5,8 @@ use super::super::layout;
 use super::super::overlay::{Cursor, Overlay};
 use super::super::{Effect, Focus, Mouse, MouseKind, State, Tab};
 use super::actions::{go_to, move_detail, set_tab};
-use super::explorer;
 use super::overlays::on_overlay_key;
+use super::{explorer, tables};
 
 pub(super) fn on_mouse(state: &mut State, mouse: Mouse, effects: &mut Vec<Effect>) {
     if let Some(top) = state.overlays.last() {
@@ -25,6 +25,9 @@ pub(super) fn on_mouse(state: &mut State, mouse: Mouse, effects: &mut Vec<Effect
     }
     if state.explorer.is_some() {
         return explorer::on_mouse(state, mouse, effects);
+    }
+    if state.tables.is_some() {
+        return tables::on_mouse(state, mouse);
     }
     let found = layout::regions(state.area(), state);
     let at = ratatui::layout::Position::new(mouse.x, mouse.y);

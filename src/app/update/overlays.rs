@@ -7,10 +7,10 @@ use super::super::key::{Key, KeyCode, KeyModifiers};
 use super::super::overlay::{self, Confirm, Cursor, Overlay, Purpose, Then, Unused};
 use super::super::{Effect, State, looks};
 use super::actions::{act, move_list, set_filter, set_search};
-use super::explorer;
 use super::forms::{Left, on_form_key};
 use super::jobs::{cancel, run};
 use super::prune::{on_prune_key, open_prune};
+use super::{explorer, reading};
 use crate::engine::model::request;
 
 pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) {
@@ -123,6 +123,7 @@ pub(super) fn on_overlay_key(state: &mut State, key: Key, effects: &mut Vec<Effe
                 match &prompt.purpose {
                     Purpose::Filter { before } => set_filter(state, before),
                     Purpose::Explorer { before } => explorer::set_filter(state, before),
+                    Purpose::Viewer => reading::look_for(state, ""),
                     Purpose::Search => set_search(state, ""),
                 }
                 false
@@ -133,7 +134,7 @@ pub(super) fn on_overlay_key(state: &mut State, key: Key, effects: &mut Vec<Effe
                 match prompt.purpose {
                     Purpose::Filter { .. } => move_list(state, step),
                     Purpose::Explorer { .. } => explorer::step(state, step),
-                    Purpose::Search => {}
+                    Purpose::Search | Purpose::Viewer => {}
                 }
                 true
             } else {
@@ -279,6 +280,7 @@ pub(super) fn prompt_changed(state: &mut State) {
     match prompt.purpose {
         Purpose::Filter { .. } => set_filter(state, &text),
         Purpose::Explorer { .. } => explorer::set_filter(state, &text),
+        Purpose::Viewer => reading::look_for(state, &text),
         Purpose::Search => set_search(state, &text),
     }
 }

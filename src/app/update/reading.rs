@@ -9,7 +9,7 @@ use super::super::explorer::viewer::{Subject, Viewer};
 use super::super::explorer::{Explorer, Part};
 use super::super::form::Form;
 use super::super::jobs::{Extract, Failure};
-use super::super::overlay::Overlay;
+use super::super::overlay::{Field, Overlay, Prompt, Purpose};
 use super::super::{Answer, Effect, Query, QueryId, Severity, State};
 use crate::engine::model::layers::Kind;
 use crate::engine::model::layers::listing::{Extent, Mark, entries_below, last_two};
@@ -21,7 +21,7 @@ pub(super) fn is_file(explorer: &Explorer) -> bool {
 }
 
 fn chosen_file(explorer: &Explorer) -> Option<(NodeId, (u16, u32))> {
-    let image = explorer.image.as_ref()?;
+    let image = explorer.image_of_layer()?;
     let node = explorer.tree.chosen()?;
     let at = explorer.tree.facts().get(node).entry?;
     image.image.stack.file_of(at)?;
@@ -30,7 +30,7 @@ fn chosen_file(explorer: &Explorer) -> Option<(NodeId, (u16, u32))> {
 
 /// Reads the chosen file.
 pub(super) fn view(state: &mut State, explorer: &mut Explorer, effects: &mut Vec<Effect>) {
-    if explorer.part != Part::Tree {
+    if explorer.part != Part::Tree || is_early(state, explorer) {
         return;
     }
     match chosen_file(explorer) {
@@ -39,8 +39,20 @@ pub(super) fn view(state: &mut State, explorer: &mut Explorer, effects: &mut Vec
     }
 }
 
+/// Files are read when all layers have been: until then that is told.
+fn is_early(state: &mut State, explorer: &Explorer) -> bool {
+    if !explorer.whole {
+        let text = "files can be read when all layers have been".to_owned();
+        state.tell(Severity::Info, text);
+    }
+    !explorer.whole
+}
+
 /// Compares the chosen file with what it was before.
 pub(super) fn compare(state: &mut State, explorer: &mut Explorer, effects: &mut Vec<Effect>) {
+    if is_early(state, explorer) {
+        return;
+    }
     let Some(image) = explorer
         .image
         .clone()
@@ -76,17 +88,13 @@ fn open(
     let query = QueryId(state.next_id());
     let files = match &subject {
         Subject::File(at) => vec![*at],
-        Subject::Change(old, new) => vec![*old, *new],
+        Subject::Change(old, new) | Subject::Pair(old, new) => vec![*old, *new],
     };
     let path = path_text(&image.image.stack.tree.path(node));
     explorer.viewer = Some(Viewer::new(path, subject, query));
     effects.push(Effect::Query {
         id: query,
-        query: Query::Files {
-            target: explorer.target.clone(),
-            image,
-            files,
-        },
+        query: Query::Files { image, files },
         after: Duration::ZERO,
     });
 }
@@ -95,6 +103,15 @@ fn open(
 pub(super) fn awaits(state: &State, id: QueryId) -> bool {
     let viewer = state.explorer.as_ref().and_then(|e| e.viewer.as_ref());
     viewer.is_some_and(|viewer| viewer.query == id)
+}
+
+/// Something else is looked for in the open file.
+pub(super) fn look_for(state: &mut State, text: &str) {
+    let explored = state.explorer.as_mut().map(|explorer| &mut explorer.viewer);
+    let compared = state.tables.as_mut().map(|tables| &mut tables.viewer);
+    if let Some(Some(viewer)) = explored.or(compared) {
+        viewer.look_for(text);
+    }
 }
 
 /// What was read.
@@ -118,6 +135,39 @@ pub(super) fn on_action(
     effects: &mut Vec<Effect>,
 ) -> Option<bool> {
     let viewer = explorer.viewer.as_mut()?;
+    match action {
+        Action::ExploreExtract => extract(state, explorer),
+        Action::ExploreDiff => {
+            explorer.viewer = None;
+            compare(state, explorer, effects);
+        }
+        action => match on_viewer(state, viewer, action, effects) {
+            Done::Stay => {}
+            Done::Close => explorer.viewer = None,
+            Done::NotMine => return Some(false),
+        },
+    }
+    Some(true)
+}
+
+/// What came of an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    /// The file is still read.
+    Stay,
+    /// It is not read any more.
+    Close,
+    /// It means what it always does.
+    NotMine,
+}
+
+/// What an action does to a file that is read, wherever that is.
+pub(super) fn on_viewer(
+    state: &mut State,
+    viewer: &mut Viewer,
+    action: Action,
+    effects: &mut Vec<Effect>,
+) -> Done {
     let page = isize::try_from(viewer.scroll.height.saturating_sub(1).max(1)).unwrap_or(1);
     match action {
         Action::Up => viewer.step(-1),
@@ -133,16 +183,26 @@ pub(super) fn on_action(
         Action::ExploreLeft => viewer.left = viewer.left.saturating_sub(8),
         Action::ExploreRight => viewer.left = (viewer.left + 8).min(10_000),
         Action::ExploreHex => viewer.toggle_hex(),
+        Action::ExploreFilter => state.overlays.push(Overlay::Prompt(Prompt {
+            field: Field::default(),
+            purpose: Purpose::Viewer,
+        })),
+        Action::ExploreNext | Action::ExplorePrevious => {
+            let is_found = viewer.go_to_match(action == Action::ExploreNext);
+            if !is_found {
+                let text = match viewer.needle() {
+                    "" => "nothing is looked for: / does".to_owned(),
+                    needle => format!("{needle} is not in it"),
+                };
+                state.tell(Severity::Info, text);
+            }
+        }
         Action::ExploreCopyPath => effects.push(Effect::Copy(viewer.path.clone())),
-        Action::ExploreExtract => extract(state, explorer),
         Action::Zoom => state.zoom = !state.zoom,
         Action::Back if state.notice.take().is_some() => {}
+        Action::Back if !viewer.needle().is_empty() => viewer.look_for(""),
         Action::Back | Action::ExploreClose | Action::ExploreView | Action::ExploreOpen => {
-            explorer.viewer = None;
-        }
-        Action::ExploreDiff => {
-            explorer.viewer = None;
-            compare(state, explorer, effects);
+            return Done::Close;
         }
         Action::Help
         | Action::Palette
@@ -152,14 +212,17 @@ pub(super) fn on_action(
         | Action::Notice
         | Action::Redraw
         | Action::Suspend
-        | Action::ToggleMouse => return Some(false),
+        | Action::ToggleMouse => return Done::NotMine,
         _ => {}
     }
-    Some(true)
+    Done::Stay
 }
 
 /// Asks where to write what is chosen: a file, a directory, the layer, or the image up to it.
 pub(super) fn extract(state: &mut State, explorer: &Explorer) {
+    if is_early(state, explorer) {
+        return;
+    }
     let Some(image) = explorer.image.clone() else {
         return;
     };
@@ -181,7 +244,7 @@ pub(super) fn extract(state: &mut State, explorer: &Explorer) {
             let name = String::from_utf8_lossy(image.image.stack.tree.name(node)).into_owned();
             (node, path_text(&path), name)
         }
-        Part::Waste => return,
+        Part::Waste | Part::Findings => return,
     };
     let fact = tree.facts().get(node);
     let file = chosen_file(explorer)

@@ -123,6 +123,9 @@ pub struct Dive {
 /// `layers diff`.
 #[derive(Debug, Args)]
 pub struct LayersDiff {
+    /// Show both on the whole screen
+    #[arg(long)]
+    pub tui: bool,
     /// Print everything as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -130,6 +133,19 @@ pub struct LayersDiff {
     #[arg(long, value_name = "string")]
     pub platform: Option<String>,
     /// Don't truncate output, show all paths, and those whose time alone is different
+    #[arg(long)]
+    pub no_trunc: bool,
+    #[arg(hide = true)]
+    pub operands: Vec<String>,
+}
+
+/// `layers shared`.
+#[derive(Debug, Args)]
+pub struct LayersShared {
+    /// Print everything as one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Don't truncate output, and show all layers
     #[arg(long)]
     pub no_trunc: bool,
     #[arg(hide = true)]

@@ -20,7 +20,7 @@ pub use container::{
 };
 pub use create::{Create, Limits, Run, Update};
 pub use image::{History, Images, Import, InspectImage, Load, Prune, Rmi, Save};
-pub use layers::{Dive, DiveRules, Layers, LayersDiff, LayersFindings, LayersSquash};
+pub use layers::{Dive, DiveRules, Layers, LayersDiff, LayersFindings, LayersShared, LayersSquash};
 pub use modes::Modes;
 pub use network::{
     Connect, CreateNetwork, Disconnect, InspectNetwork, LsNetworks, PruneNetworks, RmNetworks,

@@ -87,11 +87,11 @@ fn rules(args: &args::Layers) -> Result<Rules, String> {
             .map(|path| baseline(path, args))
             .transpose()?,
     };
-    let is_ours = args.base.is_some() || args.allow.is_some() || !rules.is_empty();
+    let is_ours = args.base.is_some() || !rules.is_empty();
     if is_ours && (!args.ci || args.dive) {
         return Err("rules are checked by --ci, and --dive has rules of its own".to_owned());
     }
-    if args.allow.is_some() && !rules.needs_findings() {
+    if args.allow.is_some() && args.ci && !rules.needs_findings() {
         return Err("--allow is for rules about findings, such as --no-secrets".to_owned());
     }
     if rules.is_empty() && args.base.is_none() {

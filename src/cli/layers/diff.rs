@@ -5,16 +5,19 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use super::source::explore_layers;
-use super::{SCHEMA, SHOWN, instruction};
+use super::source::{engine_for, explore_layers, target};
+use super::{SCHEMA, SHOWN, has_screen, instruction};
+use crate::app::Options;
+use crate::app::tables::Question;
 use crate::cli::image::platform;
 use crate::cli::output::{Out, ellipsis, tabulate};
 use crate::cli::report::{Failure, Outcome};
-use crate::cli::{Context, args};
+use crate::cli::{Context, args, dialogs};
+use crate::engine::model::layers::Target;
+use crate::engine::model::layers::diff::words::{entry, kind};
 use crate::engine::model::layers::diff::{At, Fate, Group, LayerChange, PathChange, Weight};
-use crate::engine::model::layers::rules::percent;
-use crate::engine::model::layers::{Diff, Entry, Explored, Kind};
-use crate::engine::model::units;
+use crate::engine::model::layers::{Diff, Entry, Explored};
+use crate::engine::model::{Platform, units};
 
 /// `layers diff`.
 pub fn diff(context: &Context, args: &args::LayersDiff) -> Outcome {
@@ -25,6 +28,11 @@ pub fn diff(context: &Context, args: &args::LayersDiff) -> Outcome {
         return Err(Failure::plain("standard input can be one image, not two"));
     }
     let wanted = platform(args.platform.as_deref())?;
+    if args.tui {
+        let targets = [before, after].map(|name| target(context, name, wanted.as_ref()));
+        let [before, after] = targets;
+        return open_tables(context, [before?, after?], wanted.as_ref());
+    }
     let before = explore_layers(context, before, wanted.as_ref())?;
     let after = explore_layers(context, after, wanted.as_ref())?;
     let diff = Diff::of(&before, &after);
@@ -35,6 +43,26 @@ pub fn diff(context: &Context, args: &args::LayersDiff) -> Outcome {
         out.write_all(text(&before, &after, &diff, args.no_trunc).as_bytes())?;
     }
     out.finish()?;
+    Ok(0)
+}
+
+/// Both on the whole screen.
+fn open_tables(context: &Context, both: [Target; 2], platform: Option<&Platform>) -> Outcome {
+    if both.iter().any(|target| !has_screen(&target.name())) {
+        return Err(Failure::Usage {
+            text: "wharf: layers diff --tui needs a terminal".to_owned(),
+            code: 2,
+        });
+    }
+    let [before, after] = both;
+    let first = engine_for(context, &before, platform)?;
+    let engine = engine_for(context, &after, platform)?.or(first);
+    let options = Options {
+        tables: Some(Question::Compare(Box::new((before, after)))),
+        surroundings: context.surroundings.clone(),
+        ..Options::default()
+    };
+    crate::app::run(engine, context.credentials(), dialogs::COMMANDS, options)?;
     Ok(0)
 }
 
@@ -49,8 +77,14 @@ fn text(before: &Explored, after: &Explored, diff: &Diff, all: bool) -> String {
     let mut text = tabulate(&lines);
     text.push('\n');
     text += &paths_table(before, after, diff, all);
-    let _ = writeln!(text, "{}", counts(diff));
-    text += &verdict(before, after, diff);
+    let _ = writeln!(text, "{}", diff.counts());
+    let _ = writeln!(text, "{}", diff.told(before, after));
+    let fetched = units::human_size_short(diff.after.own_blobs);
+    let _ = writeln!(
+        text,
+        "{fetched} to fetch where {} is there",
+        before.about.name
+    );
     text
 }
 
@@ -105,7 +139,7 @@ fn paths_table(before: &Explored, after: &Explored, diff: &Diff, all: bool) -> S
             size(old, group.bytes_before),
             size(new, group.bytes_after),
             group.paths,
-            differs(change, old, new),
+            change.told(before, after),
         )
     };
     lines.extend(groups.iter().take(shown).map(line));
@@ -115,99 +149,6 @@ fn paths_table(before: &Explored, after: &Explored, diff: &Diff, all: bool) -> S
     }
     text.push('\n');
     text
-}
-
-/// `mode 644 -> 755, owner 0:0 -> 7:7`.
-fn differs(change: &PathChange, old: Option<&Entry>, new: Option<&Entry>) -> String {
-    let (Some(old), Some(new)) = (old, new) else {
-        return String::new();
-    };
-    if change.fate == Fate::Kind {
-        return format!("{} -> {}", kind(old), kind(new));
-    }
-    let mut words = Vec::new();
-    for word in change.differs.words() {
-        words.push(match word {
-            "mode" => format!("mode {:o} -> {:o}", old.mode & 0o7777, new.mode & 0o7777),
-            "owner" => format!("owner {}:{} -> {}:{}", old.uid, old.gid, new.uid, new.gid),
-            // It goes without saying where the content is another one.
-            "time" if change.fate != Fate::Time => continue,
-            word => word.to_owned(),
-        });
-    }
-    words.join(", ")
-}
-
-fn counts(diff: &Diff) -> String {
-    let mut parts = Vec::new();
-    for fate in Fate::ALL {
-        let total = diff.total(fate);
-        if total.paths > 0 {
-            let what = match fate {
-                Fate::Content => "with other content",
-                Fate::Kind => "of another kind",
-                Fate::Attributes => "with other attributes",
-                Fate::Time => "with another time only",
-                Fate::Added | Fate::Removed | Fate::Grown | Fate::Shrunk => fate.as_str(),
-            };
-            parts.push(format!("{} {what}", total.paths));
-        }
-    }
-    if parts.is_empty() {
-        "every path is the same".to_owned()
-    } else {
-        format!("paths: {}", parts.join(", "))
-    }
-}
-
-fn verdict(before: &Explored, after: &Explored, diff: &Diff) -> String {
-    let size = |bytes: u64| units::human_size_short(bytes);
-    let (old, new) = (&diff.before, &diff.after);
-    let change = new.bytes.abs_diff(old.bytes);
-    let names = (&before.about.name, &after.about.name);
-    let word = match diff.verdict() {
-        "same" => format!("{} and {} are the same", names.0, names.1),
-        "times" => format!("{} and {} are the same but for times", names.0, names.1),
-        "changed" => format!("{} weighs what {} does", names.1, names.0),
-        word => format!(
-            "{} is {} ({:.1} %) {word} than {}",
-            names.1,
-            size(change),
-            percent(change, old.bytes),
-            names.0
-        ),
-    };
-    let side = |weight: &Weight| {
-        format!(
-            "{} in {} layers, {} hidden",
-            size(weight.bytes),
-            weight.layers,
-            size(weight.wasted)
-        )
-    };
-    format!(
-        "{word}: {}; before {}\n{} to fetch where {} is there\n",
-        side(new),
-        side(old),
-        size(new.own_blobs),
-        names.0
-    )
-}
-
-fn entry(image: &Explored, at: Option<At>) -> Option<&Entry> {
-    at.map(|at| image.stack.entry(image.stack.inode_of(at)))
-}
-
-fn kind(entry: &Entry) -> &'static str {
-    match entry.kind {
-        Kind::File { .. } | Kind::HardLink { .. } => "file",
-        Kind::Directory { .. } => "directory",
-        Kind::Symlink { .. } => "symlink",
-        Kind::Char { .. } => "char",
-        Kind::Block { .. } => "block",
-        Kind::Fifo => "fifo",
-        Kind::Whiteout => "whiteout",
-    }
 }
 
 /// Everything, for programs.

@@ -98,11 +98,7 @@ fn text(image: &Explored, found: &[Finding], let_be: usize, all: bool) -> String
 }
 
 fn line(finding: &Finding, all: bool) -> String {
-    let layer = match (finding.layer, finding.hidden) {
-        (None, _) => "-".to_owned(),
-        (Some(layer), None) => layer.to_string(),
-        (Some(layer), Some(hidden)) => format!("{layer}, hidden by {hidden}"),
-    };
+    let layer = finding.layers();
     let size = match finding.bytes {
         0 => "-".to_owned(),
         bytes => units::human_size_short(bytes),
@@ -117,24 +113,9 @@ fn line(finding: &Finding, all: bool) -> String {
         finding.severity.as_str(),
         finding.rule.as_str(),
         finding.files,
-        place(finding),
+        finding.place().replace(['\t', '\n'], "?"),
         detail.replace(['\t', '\n'], "?"),
     )
-}
-
-/// `/app/.env:3`, or where it is if that is no file.
-fn place(finding: &Finding) -> String {
-    let Some(path) = &finding.path else {
-        return match finding.rule {
-            Rule::HistorySecret => "history".to_owned(),
-            Rule::EnvSecret => "variables".to_owned(),
-            _ => "configuration".to_owned(),
-        };
-    };
-    let path = String::from_utf8_lossy(path).replace(['\t', '\n'], "?");
-    finding
-        .line
-        .map_or(format!("/{path}"), |line| format!("/{path}:{line}"))
 }
 
 fn summary(image: &Explored, found: &[Finding], let_be: usize) -> String {

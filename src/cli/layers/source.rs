@@ -7,7 +7,7 @@ use crate::cli::image::check_platform;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::report::Failure;
 use crate::engine::model::layers::findings::Evidence;
-use crate::engine::model::layers::{Explored, Step};
+use crate::engine::model::layers::{Explored, Step, Target};
 use crate::engine::model::{Cancel, Platform, Reference, request};
 use crate::engine::{Engine, Reading};
 
@@ -17,7 +17,7 @@ pub fn explore(
     name: &str,
     wanted: Option<&Platform>,
 ) -> Result<Explored, Failure> {
-    let (image, _) = read(context, name, wanted, Reading::Lists, &Cancel::new())?;
+    let (image, _) = look_into(context, name, wanted, Reading::Lists, &Cancel::new())?;
     Ok(image)
 }
 
@@ -27,7 +27,7 @@ pub fn explore_layers(
     name: &str,
     wanted: Option<&Platform>,
 ) -> Result<Explored, Failure> {
-    let (image, _) = read(context, name, wanted, Reading::Layers, &Cancel::new())?;
+    let (image, _) = look_into(context, name, wanted, Reading::Layers, &Cancel::new())?;
     Ok(image)
 }
 
@@ -39,70 +39,82 @@ pub fn explore_whole(
 ) -> Result<(Explored, Evidence), Failure> {
     let interrupt = Interrupt::watch()?;
     let cancel = interrupt.cancel();
-    let whole =
-        read(context, name, wanted, Reading::Files, cancel).and_then(|(image, evidence)| {
-            let evidence = match evidence {
-                Some(evidence) => evidence,
-                None => context.engine()?.evidence(&image, cancel)?,
-            };
-            Ok((image, evidence))
-        });
-    whole.map_err(|failure| interrupt.explain(failure, "layers: cancelled"))
+    let looked = look_into(context, name, wanted, Reading::Files, cancel);
+    looked.map_err(|failure| interrupt.explain(failure, "layers: cancelled"))
 }
 
-/// An image, and what its files say unless it is one of the store.
-fn read(
+fn look_into(
     context: &Context,
     name: &str,
     wanted: Option<&Platform>,
     reading: Reading,
     cancel: &Cancel,
-) -> Result<(Explored, Option<Evidence>), Failure> {
-    let watch = &mut |_: Step<'_>| ();
-    let (image, evidence) = match Source::parse(name) {
-        Source::Archive { path, name } if reading == Reading::Files => {
-            Engine::explore_archive_whole(&path, name.as_deref(), wanted, cancel)?
-        }
-        Source::Archive { path, name } => {
-            let image = Engine::explore_archive(
-                &path,
-                cache().as_deref(),
-                name.as_deref(),
-                wanted,
-                cancel,
-            )?;
-            return Ok((image, None));
-        }
-        Source::Rootfs(path) => Engine::explore_rootfs(&path, reading, watch, cancel)?,
+) -> Result<(Explored, Evidence), Failure> {
+    let target = target(context, name, wanted)?;
+    let engine = engine_for(context, &target, wanted)?;
+    let (engine, nothing) = (engine.as_ref(), &mut |_: Step<'_>| ());
+    let (image, contents, evidence) = Engine::look_into(
+        engine,
+        &context.surroundings,
+        &target,
+        reading,
+        nothing,
+        cancel,
+    )?;
+    let evidence = match evidence {
+        Some(evidence) => evidence,
+        None if reading == Reading::Files => contents.evidence(&image, cancel)?,
+        None => Evidence::default(),
+    };
+    Ok((image, evidence))
+}
+
+/// What an image's name, an archive's path or an address means.
+pub fn target(context: &Context, name: &str, wanted: Option<&Platform>) -> Result<Target, Failure> {
+    let platform = wanted.cloned();
+    Ok(match Source::parse(name) {
+        Source::Stored(name) => Target::Stored(name.to_owned()),
+        Source::Archive { path, name } => Target::Archive {
+            path,
+            name,
+            platform,
+            cache: cache(),
+        },
+        Source::Rootfs(path) => Target::Rootfs(path),
         Source::Registry(name) => {
             let reference: Reference = name.parse().map_err(Failure::plain)?;
-            let pull = request::Pull {
+            let wanted = request::Pull {
                 auth: context.credentials().auth(reference.domain())?,
                 reference: reference.with_default_tag(),
                 all_tags: false,
-                platform: wanted.cloned(),
+                platform,
             };
-            let cache = cache();
-            Engine::explore_registry(
-                &context.surroundings,
-                &pull,
-                cache.as_deref(),
-                reading,
-                watch,
-                cancel,
-            )?
+            Target::Registry {
+                wanted: Box::new(wanted),
+                cache: cache(),
+            }
         }
-        Source::Engine { engine, image } => {
-            let socket = socket(engine).map_err(Failure::plain)?;
-            Engine::explore_engine(&socket, image, wanted, reading, watch, cancel)?
-        }
-        Source::Stored(name) => {
-            let engine = context.engine()?;
-            check_platform(&engine.image(name)?, name, wanted)?;
-            return Ok((engine.explore(name)?, None));
-        }
+        Source::Engine { engine, image } => Target::Engine {
+            start: engine.start,
+            socket: socket(engine).map_err(Failure::plain)?,
+            image: image.to_owned(),
+            platform,
+        },
+    })
+}
+
+/// The engine, where a target needs it: what is elsewhere needs neither store nor root.
+pub fn engine_for(
+    context: &Context,
+    target: &Target,
+    wanted: Option<&Platform>,
+) -> Result<Option<Engine>, Failure> {
+    let Target::Stored(name) = target else {
+        return Ok(None);
     };
-    Ok((image, Some(evidence)))
+    let engine = context.engine()?;
+    check_platform(&engine.image(name)?, name, wanted)?;
+    Ok(Some(engine))
 }
 
 /// Where lists of layers are kept (XDG Base Directory Specification); `None` without a home.

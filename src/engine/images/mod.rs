@@ -34,6 +34,7 @@ pub mod ranges;
 pub mod registry;
 pub mod removal;
 mod save;
+mod sharing;
 pub mod snapshot;
 mod squash;
 pub mod tarball;

@@ -491,7 +491,7 @@ fn prove(
             from_table: false,
             repeated: before.stack.repeated_of(number),
         };
-        after.push(part, entries.clone());
+        after.push(part, entries.to_vec());
     }
     let entries = explore::on_top_of(&after, &mut work.open(blob)?)?;
     let part = Part {

@@ -25,6 +25,7 @@ pub mod registry;
 pub mod request;
 pub mod rights;
 pub mod selinux;
+pub mod sharing;
 pub mod signal;
 pub mod stats;
 pub mod units;

@@ -35,6 +35,12 @@ pub fn unnamed() -> Result<File> {
         .attempt(|| format!("make a temporary file in {}", directory.display()))
 }
 
+/// There is a terminal that can be read whatever standard input is (tty(4)).
+#[must_use]
+pub fn has_controlling_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
 /// Creates a directory and its missing parents with mode 0700; one that exists is left as it is.
 ///
 /// # Errors

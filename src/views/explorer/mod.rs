@@ -1,5 +1,6 @@
 //! The layer explorer: layers with bars, the tree of one of them, what is hidden, and what is known of the chosen.
 
+mod findings;
 mod layers;
 mod tree;
 mod viewer;
@@ -15,6 +16,8 @@ use crate::app::layout::inside;
 use crate::app::role::Role;
 use crate::app::{State, text};
 use crate::engine::model::layers::rules;
+
+pub(super) use viewer::draw as draw_viewer;
 
 pub(super) fn draw(state: &State, explorer: &Explorer, canvas: &mut Canvas<'_>) {
     let found = layout::places(state.area(), state, explorer);
@@ -32,6 +35,9 @@ pub(super) fn draw(state: &State, explorer: &Explorer, canvas: &mut Canvas<'_>) 
     }
     if let Some(rect) = found.waste {
         waste::draw(explorer, rect, canvas);
+    }
+    if let Some(rect) = found.findings {
+        findings::draw(explorer, rect, canvas);
     }
     if let (Some(rect), Some(viewer)) = (found.viewer, &explorer.viewer) {
         viewer::draw(viewer, rect, canvas);
@@ -60,7 +66,7 @@ fn draw_bar(explorer: &Explorer, rect: Rect, canvas: &mut Canvas<'_>) {
     if bytes > 0 {
         put(&format!("  {}", text::bytes(bytes)), Role::Bar);
     }
-    if explorer.image.is_some() {
+    if explorer.whole {
         let (said, role) = if wasted == 0 {
             ("  nothing hidden".to_owned(), Role::Good)
         } else {
@@ -79,14 +85,26 @@ fn draw_bar(explorer: &Explorer, rect: Rect, canvas: &mut Canvas<'_>) {
     } else if explorer.failure.is_some() {
         put("  cannot be read", Role::Bad);
     } else if explorer.layers.is_empty() {
-        put("  reading", Role::Busy);
+        put(&format!("  reading{}", came(explorer)), Role::Busy);
     } else {
         let said = format!(
-            "  reading layer {} of {}",
+            "  reading layer {} of {}{}",
             explorer.read + 1,
-            explorer.layers.len()
+            explorer.layers.len(),
+            came(explorer)
         );
         put(&said, Role::Busy);
+    }
+}
+
+/// How much has come, and of how much, as far as that is known.
+fn came(explorer: &Explorer) -> String {
+    let total: u64 = explorer.layers.iter().map(|layer| layer.blob_size).sum();
+    let came = text::bytes(explorer.came);
+    match (explorer.came, total) {
+        (0, _) => String::new(),
+        (_, 0) => format!(", {came}"),
+        (_, total) => format!(", {came} of {}", text::bytes(total)),
     }
 }
 
@@ -95,6 +113,7 @@ fn draw_facts(explorer: &Explorer, rect: Rect, canvas: &mut Canvas<'_>) {
     let title = match explorer.part {
         Part::Layers => "Layer",
         Part::Tree | Part::Waste => "Path and layer",
+        Part::Findings => "Finding",
     };
     canvas.title(rect, title, false);
     let body = inside(rect);

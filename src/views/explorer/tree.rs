@@ -33,7 +33,7 @@ pub(super) fn draw(explorer: &Explorer, rect: Rect, canvas: &mut Canvas<'_>) {
     if let Some(header) = header {
         draw_titles(explorer, header, canvas);
     }
-    let Some(image) = &explorer.image else {
+    let Some(image) = explorer.image_of_layer() else {
         let said = if explorer.failure.is_some() {
             "it cannot be read: ! tells why"
         } else {

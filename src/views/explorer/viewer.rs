@@ -8,10 +8,11 @@ use crate::app::layout::inside;
 use crate::app::role::Role;
 use crate::app::text;
 
-pub(super) fn draw(viewer: &Viewer, rect: Rect, canvas: &mut Canvas<'_>) {
+pub(in super::super) fn draw(viewer: &Viewer, rect: Rect, canvas: &mut Canvas<'_>) {
     canvas.border(rect, true);
     let title = match &viewer.subject {
         Subject::File(at) => format!("{} of layer {}", viewer.path, at.0),
+        Subject::Pair(..) => format!("{} of both images", viewer.path),
         Subject::Change(old, new) => format!("{} of layers {} and {}", viewer.path, old.0, new.0),
     };
     canvas.title(rect, &title, true);
@@ -44,7 +45,7 @@ pub(super) fn draw(viewer: &Viewer, rect: Rect, canvas: &mut Canvas<'_>) {
                 height: 1,
                 ..body
             };
-            draw_line(viewer, &line, row, canvas);
+            draw_line(viewer, number, &line, row, canvas);
         }
     }
     let mut told = viewer.told().value;
@@ -52,10 +53,19 @@ pub(super) fn draw(viewer: &Viewer, rect: Rect, canvas: &mut Canvas<'_>) {
         let last = (viewer.scroll.top + usize::from(body.height)).min(viewer.count());
         told = format!("{told}  {last}/{}", viewer.count());
     }
+    if !viewer.needle().is_empty() {
+        let place = viewer.current().map(|current| {
+            let found = viewer.found().iter();
+            found.take_while(|line| **line <= current).count()
+        });
+        let found = viewer.found().len();
+        let sought = format!("/{} {}/{found}", viewer.needle(), place.unwrap_or(0));
+        told = format!("{}  {told}", text::sanitise(&sought));
+    }
     canvas.caption(rect, &told, Role::Dim);
 }
 
-fn draw_line(viewer: &Viewer, line: &ViewLine, row: Rect, canvas: &mut Canvas<'_>) {
+fn draw_line(viewer: &Viewer, number: usize, line: &ViewLine, row: Rect, canvas: &mut Canvas<'_>) {
     let mut x = row.x + 1;
     if !line.sign.is_empty() {
         x = canvas.text(x, row.y, 2, line.sign, line.role) + 1;
@@ -67,9 +77,37 @@ fn draw_line(viewer: &Viewer, line: &ViewLine, row: Rect, canvas: &mut Canvas<'_
     } else {
         vec![(line.role, shown)]
     };
+    let is_found = viewer.found().binary_search(&number).is_ok();
+    let mark = if viewer.current() == Some(number) {
+        Role::MatchCurrent
+    } else {
+        Role::Match
+    };
+    // Where bytes begin is told by their row: a text may go on in the next one.
+    let matches = match is_found {
+        true if viewer.hex => vec![(0, "00000000".len())],
+        true => text::find_all(shown, viewer.needle()),
+        false => Vec::new(),
+    };
+    let mut at = 0;
     for (role, part) in parts {
-        let room = row.right().saturating_sub(x);
-        let style = canvas.theme.style(role);
-        x = canvas.raw(x, row.y, room, part, style);
+        let end = at + part.len();
+        let mut cuts = vec![at, end];
+        let ends = matches.iter().flat_map(|m| [m.0, m.1]);
+        cuts.extend(ends.filter(|cut| (at..end).contains(cut)));
+        cuts.sort_unstable();
+        for piece in cuts.windows(2) {
+            let Some(part) = shown.get(piece[0]..piece[1]) else {
+                continue;
+            };
+            let is_match = matches.iter().any(|m| m.0 <= piece[0] && piece[1] <= m.1);
+            let mut style = canvas.theme.style(role);
+            if is_match {
+                style = style.patch(canvas.theme.style(mark));
+            }
+            let room = row.right().saturating_sub(x);
+            x = canvas.raw(x, row.y, room, part, style);
+        }
+        at = end;
     }
 }

@@ -10,17 +10,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cache::Cache;
 use super::remote::{Export, Remote};
+use super::spool::{self, Watch};
 use crate::engine::error::{Attempt, Error, Result};
 use crate::engine::images::codec::{self, Compression};
 use crate::engine::images::commit::{document_error, parse_config};
 use crate::engine::images::document::{self, ArchivedImage, Config, Descriptor, Document};
 use crate::engine::images::registry::Client;
 use crate::engine::images::tarball::{self, Kind};
-use crate::engine::images::unpack::{archive_error, clean, join, shown, split, stream_error};
+use crate::engine::images::unpack::{archive_error, clean, join, shown, split};
 use crate::engine::images::{load, platform};
-use crate::engine::model::{Digest, Platform, request};
+use crate::engine::model::{Cancel, Digest, Platform, request};
 use crate::engine::sys::at::Dir;
-use crate::engine::sys::file;
 
 /// Files in an image archive, and links from one to the next.
 const MAX_FILES: usize = 100_000;
@@ -48,6 +48,8 @@ enum Place {
     },
     /// A registry.
     Remote(Box<Remote>),
+    /// One layer and no documents.
+    Layer(File),
 }
 
 /// An image in an archive.
@@ -80,16 +82,21 @@ impl Archive {
     /// Opens a directory, an archive, or standard input (`-`).
     ///
     /// # Errors
-    /// What the file system says; `InvalidInput` for what is no archive.
-    pub(super) fn open(path: &Path, cache: Option<&Path>) -> Result<Self> {
-        let mut opened = Self::open_place(path)?;
+    /// What the file system says; `InvalidInput` for what is no archive; `Cancelled`.
+    pub(super) fn open(
+        path: &Path,
+        cache: Option<&Path>,
+        watch: &mut Watch<'_>,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        let mut opened = Self::open_place(path, watch, cancel)?;
         opened.cache = cache.map(Cache::at);
         Ok(opened)
     }
 
-    fn open_place(path: &Path) -> Result<Self> {
+    fn open_place(path: &Path, watch: &mut Watch<'_>, cancel: &Cancel) -> Result<Self> {
         if path == Path::new("-") {
-            return Self::of_stream(io::stdin());
+            return Self::of_stream(io::stdin(), watch, cancel);
         }
         let what = || format!("open {}", path.display());
         let file = File::open(path).attempt(what)?;
@@ -112,9 +119,31 @@ impl Archive {
         let opened = if is_whole {
             Self::of_file(file)
         } else {
-            Self::of_stream(file)
+            Self::of_stream(file, watch, cancel)
         };
         opened.attempt(|| format!("read {}", path.display()))
+    }
+
+    /// An archive that is itself a layer; `-` is standard input.
+    ///
+    /// # Errors
+    /// What the file system says; `Cancelled`.
+    pub(super) fn of_layer(path: &Path, watch: &mut Watch<'_>, cancel: &Cancel) -> Result<Self> {
+        let what = || format!("read {}", path.display());
+        let file = if path == Path::new("-") {
+            spool::as_it_is(&mut io::stdin(), watch, cancel)?
+        } else {
+            let mut file = File::open(path).attempt(what)?;
+            if file.metadata().attempt(what)?.is_file() {
+                file
+            } else {
+                spool::as_it_is(&mut file, watch, cancel).attempt(what)?
+            }
+        };
+        Ok(Self {
+            place: Place::Layer(file),
+            cache: None,
+        })
     }
 
     /// An image of a registry: its layers come when they are read.
@@ -142,7 +171,7 @@ impl Archive {
     /// `None` where nothing says so: a file that was just written could be written again within the clock's step.
     pub(super) fn identity(&self, layer: &PickedLayer) -> Option<Digest> {
         let (metadata, start, length) = match &self.place {
-            Place::Remote(_) => return None,
+            Place::Remote(_) | Place::Layer(_) => return None,
             Place::Directory(dir) => {
                 let metadata = dir.open_file(&layer.name).ok()?.metadata().ok()?;
                 let length = metadata.len();
@@ -186,6 +215,7 @@ impl Archive {
             Place::Remote(_) => Some(layer.stated.as_ref()?.size),
             Place::Directory(dir) => Some(dir.open_file(&layer.name).ok()?.metadata().ok()?.len()),
             Place::Tar { .. } => Some(self.locate(&layer.name)?.1),
+            Place::Layer(file) => Some(file.metadata().ok()?.len()),
         }
     }
 
@@ -196,25 +226,25 @@ impl Archive {
     pub(super) fn part(&self, layer: &Descriptor, start: u64, end: u64) -> Result<Option<Vec<u8>>> {
         match &self.place {
             Place::Remote(remote) => remote.part(layer, start, end),
-            Place::Directory(_) | Place::Tar { .. } => Ok(None),
+            Place::Directory(_) | Place::Tar { .. } | Place::Layer(_) => Ok(None),
         }
     }
 
     /// The archive that another engine of this host writes of an image.
     ///
     /// # Errors
-    /// What the engine says.
-    pub(super) fn of_engine(socket: &Path, image: &str) -> Result<Self> {
-        Self::of_stream(Export::open(socket, image)?)
+    /// What the engine says; `Cancelled`.
+    pub(super) fn of_engine(
+        socket: &Path,
+        image: &str,
+        watch: &mut Watch<'_>,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        Self::of_stream(Export::open(socket, image)?, watch, cancel)
     }
 
-    /// What can be read once only is kept in a file without a name.
-    fn of_stream(stream: impl Read + Send + 'static) -> Result<Self> {
-        let mut decoded = codec::decode_archive(stream).map_err(stream_error)?;
-        let mut file = file::unnamed()?;
-        io::copy(&mut decoded, &mut file).map_err(stream_error)?;
-        drop(decoded);
-        Self::of_file(file)
+    fn of_stream(stream: impl Read + Send, watch: &mut Watch<'_>, cancel: &Cancel) -> Result<Self> {
+        Self::of_file(spool::uncompressed(stream, watch, cancel)?)
     }
 
     fn of_file(file: File) -> Result<Self> {
@@ -293,7 +323,7 @@ impl Archive {
     fn has(&self, name: &[u8]) -> Result<bool> {
         match &self.place {
             Place::Tar { .. } => Ok(self.locate(name).is_some()),
-            Place::Remote(..) => Ok(false),
+            Place::Remote(..) | Place::Layer(_) => Ok(false),
             Place::Directory(dir) => {
                 let (parent, base) = split(name);
                 let parent = dir.find_dir(parent)?;
@@ -329,6 +359,16 @@ impl Archive {
             (Place::Remote(remote), Some(descriptor)) => {
                 Ok((Box::new(remote.read(descriptor)?), descriptor.size))
             }
+            (Place::Layer(file), _) => {
+                let end = file.metadata().attempt(|| "examine the archive")?.len();
+                let position = 0;
+                let section = Section {
+                    file,
+                    position,
+                    end,
+                };
+                Ok((Box::new(section), end))
+            }
             _ => self.read_file(&layer.name),
         }
     }
@@ -356,7 +396,7 @@ impl Archive {
                 };
                 Ok((Box::new(section), length))
             }
-            Place::Remote(..) => Err(missing()),
+            Place::Remote(..) | Place::Layer(_) => Err(missing()),
         }
     }
 

@@ -1,15 +1,17 @@
 //! What is in files of layers that may hold secrets, and who has a name in the image. Only files whose name and size say that
 //! it could be worth it are read, each as a whole: a thread holds one of them at a time.
 
+use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::paper::FileHash;
+use super::{Gauge, Reading};
 use crate::engine::error::{Attempt, Error, Kind, Result};
-use crate::engine::images::Images;
 use crate::engine::images::unpack::shown;
 use crate::engine::model::Cancel;
-use crate::engine::model::image::Image;
 use crate::engine::model::layers::diff::At;
 use crate::engine::model::layers::findings::Evidence;
 use crate::engine::model::layers::findings::secrets::{self, Hit, MAX_SIZE};
@@ -22,63 +24,79 @@ const NAMES: [&[u8]; 2] = [b"etc/passwd", b"etc/group"];
 /// What a file came to: its layer and path, and what is in it.
 type Found = (u16, Vec<u8>, Vec<Hit>);
 
-impl Images {
-    /// What files of an image of the store say. They are read where they are unpacked.
-    ///
-    /// # Errors
-    /// `Cancelled`; a layer or a file that is gone.
-    pub fn evidence(
-        &self,
-        image: &Image,
-        explored: &Explored,
-        cancel: &Cancel,
-    ) -> Result<Evidence> {
-        let mut roots = Vec::new();
-        for layer in &image.layers {
-            let name = format!("{}/fs", layer.chain_id.hex());
-            let gone = || Error::not_found(format!("layer {} is gone", layer.chain_id.short()));
-            let dir = self.layers_dir().find_dir(name.as_bytes())?;
-            roots.push(dir.ok_or_else(gone)?);
-        }
-        let stack = &explored.stack;
-        let mut wanted: Vec<At> = Vec::new();
-        for (layer, entries) in (0..).zip(&stack.layers) {
-            for (number, entry) in (0..).zip(entries) {
-                let is_file = matches!(entry.kind, EntryKind::File { .. });
-                if is_file && secrets::wanted(&entry.path, entry.size) {
-                    wanted.push((layer, number));
-                }
+/// What files of unpacked layers say, the lowest layer first. They are read where they are unpacked.
+///
+/// # Errors
+/// `Cancelled`; a layer or a file that is gone.
+pub(super) fn of_store(
+    layers: &[PathBuf],
+    explored: &Explored,
+    cancel: &Cancel,
+) -> Result<Evidence> {
+    let roots: Vec<Dir> = layers
+        .iter()
+        .map(|layer| Dir::open(layer))
+        .collect::<Result<_>>()?;
+    let stack = &explored.stack;
+    let mut wanted: Vec<At> = Vec::new();
+    for (layer, entries) in (0..).zip(&stack.layers) {
+        for (number, entry) in (0..).zip(entries.iter()) {
+            let is_file = matches!(entry.kind, EntryKind::File { .. });
+            if is_file && secrets::wanted(&entry.path, entry.size) {
+                wanted.push((layer, number));
             }
         }
-        let read = |at: At| -> Result<Vec<u8>> {
-            let path = &stack.entry(at).path;
-            let root = roots.get(usize::from(at.0));
-            let missing = || Error::new(Kind::Internal, format!("there is no layer {}", at.0));
-            read_file(root.ok_or_else(missing)?, path)
-        };
-        let hits = in_parallel(wanted.len(), cancel, |place| {
-            let Some(at) = wanted.get(place).copied() else {
-                return Ok(Vec::new());
-            };
-            let path = &stack.entry(at).path;
-            let hits = secrets::in_content(path, &read(at)?);
-            Ok(vec![(at.0, path.clone(), hits)])
-        })?;
-        let names = NAMES.map(|path| {
-            let at = stack
-                .tree
-                .find(path)
-                .and_then(|node| stack.tree.current(node))?;
-            let file = stack.file_of(at)?;
-            (stack.entry(file).size <= MAX_SIZE).then_some(at)
-        });
-        let [passwd, group] = names.map(|at| at.map(read).transpose());
-        Ok(Evidence {
-            hits: flat(hits),
-            passwd: passwd?,
-            group: group?,
-        })
     }
+    let read = |at: At| -> Result<Vec<u8>> {
+        let path = &stack.entry(at).path;
+        let root = roots.get(usize::from(at.0));
+        let missing = || Error::new(Kind::Internal, format!("there is no layer {}", at.0));
+        read_file(root.ok_or_else(missing)?, path)
+    };
+    let hits = in_parallel(wanted.len(), cancel, |place| {
+        let Some(at) = wanted.get(place).copied() else {
+            return Ok(Vec::new());
+        };
+        let path = &stack.entry(at).path;
+        let hits = secrets::in_content(path, &read(at)?);
+        Ok(vec![(at.0, path.clone(), hits)])
+    })?;
+    let names = NAMES.map(|path| {
+        let at = stack
+            .tree
+            .find(path)
+            .and_then(|node| stack.tree.current(node))?;
+        let file = stack.file_of(at)?;
+        (stack.entry(file).size <= MAX_SIZE).then_some(at)
+    });
+    let [passwd, group] = names.map(|at| at.map(read).transpose());
+    Ok(Evidence {
+        hits: flat(hits),
+        passwd: passwd?,
+        group: group?,
+    })
+}
+
+/// The same of `count` layers of an archive, that `read` opens and that are inflated for it.
+///
+/// # Errors
+/// `Cancelled`; what reading says.
+pub(super) fn of_archive<'a>(
+    count: usize,
+    read: &(dyn Fn(usize) -> Result<Box<dyn Read + Send + 'a>> + Sync),
+    explored: &Explored,
+    cancel: &Cancel,
+) -> Result<Evidence> {
+    let all: Mutex<BTreeMap<usize, Gathered>> = Mutex::default();
+    in_parallel(count, cancel, |place| {
+        let look = Reading::Files.look(FileHash::Blake3);
+        let sums = super::sums(read(place)?, look, &Gauge::new(cancel))?;
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(place, sums.list.gathered);
+        Ok(Vec::new())
+    })?;
+    let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(of_layers(all.into_values().collect(), explored))
 }
 
 fn read_file(root: &Dir, path: &[u8]) -> Result<Vec<u8>> {

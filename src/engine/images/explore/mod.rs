@@ -6,18 +6,21 @@ mod content;
 mod evidence;
 mod paper;
 mod remote;
+mod spool;
 mod table;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use archive::{Archive, PickedLayer};
 use cache::{Cache, Of};
 use evidence::Gathered;
 use paper::{FileHash, Listed, Look};
+use spool::Watch;
 use table::Table;
 
 pub use content::{Contents, FileStart};
@@ -164,45 +167,21 @@ fn about(name: &str, image: &Image) -> About {
 pub fn archive(
     path: &Path,
     cache: Option<&Path>,
-    name: Option<&str>,
-    platform: Option<&Platform>,
+    which: Which<'_>,
+    reading: Reading,
     watch: &mut dyn FnMut(Step<'_>),
     cancel: &Cancel,
-) -> Result<Explored> {
-    let archive = Archive::open(path, cache)?;
-    look_into(
-        &archive,
-        &path.display().to_string(),
-        (name, platform),
-        Reading::Lists,
-        watch,
-        cancel,
-    )
-    .map(|(explored, _)| explored)
+) -> Result<Looked> {
+    let archive = Archive::open(path, cache, watch, cancel)?;
+    let shown = path.display().to_string();
+    read_all(archive, &shown, which, reading, watch, cancel)
 }
 
-/// The same, and what its files say.
-///
-/// # Errors
-/// As [`archive`].
-pub fn archive_whole(
-    path: &Path,
-    name: Option<&str>,
-    platform: Option<&Platform>,
-    cancel: &Cancel,
-) -> Result<(Explored, Evidence)> {
-    let archive = Archive::open(path, None)?;
-    let shown = path.display().to_string();
-    let watch = &mut |_: Step<'_>| ();
-    look_into(
-        &archive,
-        &shown,
-        (name, platform),
-        Reading::Files,
-        watch,
-        cancel,
-    )
-}
+/// An image, where its files are, and what they say if that was asked for.
+pub type Looked = (Explored, Contents, Evidence);
+
+/// Which of several images: by name, for a platform.
+pub type Which<'a> = (Option<&'a str>, Option<&'a Platform>);
 
 /// The same of an image of a registry, whose layers are listed while they come, and not kept; their lists are, in `cache`. What
 /// its files say is there if they are read.
@@ -216,11 +195,11 @@ pub fn registry(
     reading: Reading,
     watch: &mut dyn FnMut(Step<'_>),
     cancel: &Cancel,
-) -> Result<(Explored, Evidence)> {
+) -> Result<Looked> {
     let archive = Archive::of_registry(client, wanted, cache)?;
     let shown = wanted.reference.familiar();
     let which = (None, wanted.platform.as_ref());
-    look_into(&archive, &shown, which, reading, watch, cancel)
+    read_all(archive, &shown, which, reading, watch, cancel)
 }
 
 /// The same of an image of another engine on this host, that serves Docker's interface at a socket.
@@ -234,10 +213,9 @@ pub fn engine(
     reading: Reading,
     watch: &mut dyn FnMut(Step<'_>),
     cancel: &Cancel,
-) -> Result<(Explored, Evidence)> {
-    let archive = Archive::of_engine(socket, image)?;
-    let which = (None, platform);
-    look_into(&archive, image, which, reading, watch, cancel)
+) -> Result<Looked> {
+    let archive = Archive::of_engine(socket, image, watch, cancel)?;
+    read_all(archive, image, (None, platform), reading, watch, cancel)
 }
 
 /// The same of a root file system: one archive, compressed or not, that is its only layer; `-` is standard input.
@@ -249,14 +227,19 @@ pub fn rootfs(
     reading: Reading,
     watch: &mut dyn FnMut(Step<'_>),
     cancel: &Cancel,
-) -> Result<(Explored, Evidence)> {
-    let what = || format!("read {}", path.display());
-    let input: Box<dyn Read + Send> = if path == Path::new("-") {
-        Box::new(io::stdin())
-    } else {
-        Box::new(File::open(path).attempt(what)?)
+) -> Result<Looked> {
+    let archive = Archive::of_layer(path, watch, cancel)?;
+    let unread = codec::digest_of(b"");
+    let mut layer = PickedLayer {
+        name: Vec::new(),
+        stated: None,
+        diff_id: unread,
     };
-    let mut sums = sums(input, reading.look(FileHash::Blake3), cancel).attempt(what)?;
+    let gauge = Gauge::new(cancel);
+    let (input, _) = archive.read(&layer)?;
+    let look = reading.look(FileHash::Blake3);
+    let mut sums = sums(input, look, &gauge).attempt(|| format!("read {}", path.display()))?;
+    layer.diff_id = sums.diff_id.clone();
     let gathered = std::mem::take(&mut sums.list.gathered);
     let repeated = std::mem::take(&mut sums.list.repeated);
     let mut explored = Explored::new(About {
@@ -283,17 +266,17 @@ pub fn rootfs(
     explored.push(part, entries);
     watch(Step::Layer(&explored));
     let evidence = evidence::of_layers(vec![gathered], &explored);
-    Ok((explored, evidence))
+    Ok((explored, Contents::new(archive, vec![layer]), evidence))
 }
 
-fn look_into(
-    archive: &Archive,
+fn read_all(
+    archive: Archive,
     shown: &str,
-    (name, platform): (Option<&str>, Option<&Platform>),
+    (name, platform): Which<'_>,
     reading: Reading,
-    watch: &mut dyn FnMut(Step<'_>),
+    watch: &mut Watch<'_>,
     cancel: &Cancel,
-) -> Result<(Explored, Evidence)> {
+) -> Result<Looked> {
     let picked = archive.pick(name, platform)?;
     let about = About {
         name: picked
@@ -327,19 +310,51 @@ fn look_into(
     watch(Step::Outline(&about, outline));
     let mut explored = Explored::new(about);
     let mut gathered = Vec::new();
-    let source = Lister::new(archive, &picked.layers, reading, cancel);
-    list_all(&source, &picked.layers, &mut |mut part, mut list| {
-        gathered.push(std::mem::take(&mut list.gathered));
-        part.repeated = std::mem::take(&mut list.repeated);
-        let entries = settle(&explored, list)?;
-        explored.push(part, entries);
-        watch(Step::Layer(&explored));
+    let lister = Lister::new(&archive, &picked.layers, reading, cancel);
+    list_all(&lister, &picked.layers, &mut |came| {
+        match came {
+            Came::Bytes(bytes) => watch(Step::Read(bytes, Some(&explored))),
+            Came::Layer(layer) => {
+                let (mut part, mut list) = *layer;
+                gathered.push(std::mem::take(&mut list.gathered));
+                part.repeated = std::mem::take(&mut list.repeated);
+                let entries = settle(&explored, list)?;
+                explored.push(part, entries);
+                watch(Step::Layer(&explored));
+            }
+        }
         Ok(())
     })?;
     let sizes = explored.layers.iter().map(|layer| layer.size).collect();
     explored.about.history = stored_steps(&picked.config, sizes);
     let evidence = evidence::of_layers(gathered, &explored);
-    Ok((explored, evidence))
+    let contents = Contents::new(archive, picked.layers);
+    Ok((explored, contents, evidence))
+}
+
+/// How much has been read, and whether that is enough.
+struct Gauge<'a> {
+    /// Bytes of blobs.
+    done: AtomicU64,
+    cancel: &'a Cancel,
+}
+
+impl<'a> Gauge<'a> {
+    fn new(cancel: &'a Cancel) -> Self {
+        let done = AtomicU64::new(0);
+        Self { done, cancel }
+    }
+}
+
+/// Between two reports of how much has come.
+const PACE: Duration = Duration::from_millis(100);
+
+/// What came while layers are listed.
+enum Came {
+    /// The next layer.
+    Layer(Box<(Part, Listed)>),
+    /// So many bytes of all of them.
+    Bytes(u64),
 }
 
 /// What came of a layer.
@@ -349,7 +364,7 @@ type Done = Result<(Part, Listed)>;
 fn list_all(
     lister: &Lister<'_>,
     layers: &[PickedLayer],
-    take: &mut dyn FnMut(Part, Listed) -> Result<()>,
+    take: &mut dyn FnMut(Came) -> Result<()>,
 ) -> Result<()> {
     let open: Mutex<VecDeque<usize>> = Mutex::new((0..layers.len()).collect());
     let stop = || open.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -387,11 +402,19 @@ fn list_all(
         drop(sender);
         let mut waiting: BTreeMap<usize, Done> = BTreeMap::new();
         let mut next = 0;
-        for (number, result) in done {
+        loop {
+            let (number, result) = match done.recv_timeout(PACE) {
+                Ok(done) => done,
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    take(Came::Bytes(lister.gauge.done.load(Ordering::Relaxed)))?;
+                    continue;
+                }
+            };
             waiting.insert(number, result);
             while let Some(result) = waiting.remove(&next) {
                 next += 1;
-                let taken = result.and_then(|(part, list)| take(part, list));
+                let taken = result.and_then(|layer| take(Came::Layer(Box::new(layer))));
                 if taken.is_err() {
                     stop();
                     return taken;
@@ -411,7 +434,7 @@ struct Lister<'a> {
     archive: &'a Archive,
     reading: Reading,
     hash: FileHash,
-    cancel: &'a Cancel,
+    gauge: Gauge<'a>,
 }
 
 impl<'a> Lister<'a> {
@@ -425,7 +448,7 @@ impl<'a> Lister<'a> {
             archive,
             reading,
             hash: FileHash::Blake3,
-            cancel,
+            gauge: Gauge::new(cancel),
         };
         if layers.iter().any(|layer| lister.table(layer).is_some()) {
             lister.hash = FileHash::Sha256;
@@ -447,7 +470,12 @@ impl<'a> Lister<'a> {
 
     fn list(&self, layer: &PickedLayer) -> Result<(Part, Listed)> {
         let known = self.known(layer).or_else(|| self.by_table(layer));
-        known.map_or_else(|| self.read(layer), Ok)
+        let Some(known) = known else {
+            return self.read(layer);
+        };
+        let done = &self.gauge.done;
+        done.fetch_add(known.0.blob_size, Ordering::Relaxed);
+        Ok(known)
     }
 
     /// A layer's list by its table of contents. Whatever is wrong with that: the layer itself says it.
@@ -478,7 +506,7 @@ impl<'a> Lister<'a> {
         let identity = self.cache().and_then(|_| self.archive.identity(layer));
         let what = || format!("read {}", shown(&layer.name));
         let (input, length) = self.archive.read(layer)?;
-        let sums = sums(input, self.reading.look(self.hash), self.cancel).attempt(what)?;
+        let sums = sums(input, self.reading.look(self.hash), &self.gauge).attempt(what)?;
         let check = |stated: &Digest, found: &Digest| {
             if stated == found {
                 return Ok(());
@@ -570,7 +598,7 @@ struct Sums {
 }
 
 /// Lists and hashes a layer's archive while it comes.
-fn sums(mut input: impl Read + Send, look: Look, cancel: &Cancel) -> Result<Sums> {
+fn sums(mut input: impl Read + Send, look: Look, gauge: &Gauge<'_>) -> Result<Sums> {
     let start = codec::read_start(&mut input, 8).map_err(stream_error)?;
     let is_plain = matches!(Compression::sniff(&start), Ok(Compression::Plain));
     // A plain layer is its own uncompressed form: one digest is enough.
@@ -578,13 +606,13 @@ fn sums(mut input: impl Read + Send, look: Look, cancel: &Cancel) -> Result<Sums
         input: io::Cursor::new(start).chain(input),
         hasher: (!is_plain).then(Hasher::default),
         length: 0,
-        cancel,
+        gauge: Some(gauge),
     };
     let mut inflated = Hashed {
         input: codec::decode(&mut blob).map_err(stream_error)?,
         hasher: Some(Hasher::default()),
         length: 0,
-        cancel,
+        gauge: None,
     };
     let list = paper::list(&mut inflated, look)?;
     let rest =
@@ -659,15 +687,21 @@ struct Hashed<'a, R> {
     input: R,
     hasher: Option<Hasher>,
     length: u64,
-    cancel: &'a Cancel,
+    /// Of what comes from outside.
+    gauge: Option<&'a Gauge<'a>>,
 }
 
 impl<R: Read> Read for Hashed<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.cancel.is_cancelled() {
+        let is_enough = |gauge: &Gauge<'_>| gauge.cancel.is_cancelled();
+        if self.gauge.is_some_and(is_enough) {
             return Err(codec::cancelled());
         }
         let read = self.input.read(buffer)?;
+        if let Some(gauge) = self.gauge {
+            let read = u64::try_from(read).unwrap_or(0);
+            gauge.done.fetch_add(read, Ordering::Relaxed);
+        }
         if let Some(hasher) = &mut self.hasher {
             hasher.update(buffer.get(..read).unwrap_or(&[]));
         }

@@ -19,9 +19,33 @@ use crate::engine::model::request;
 /// What an engine says of an image that it does not have is no longer, in bytes.
 const ANSWER: usize = 64 << 10;
 
+/// What looks after connections. It may be dropped where nothing may block: by the workstation's loop.
+struct Connections(Option<Runtime>);
+
+impl Connections {
+    fn new(runtime: Runtime) -> Self {
+        Self(Some(runtime))
+    }
+
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let runtime = self.0.as_ref();
+        runtime
+            .expect("it is there until it is dropped")
+            .block_on(future)
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// An image of a registry.
 pub(super) struct Remote {
-    runtime: Runtime,
+    runtime: Connections,
     repository: Repository,
     /// Its manifest, or the index that has it.
     pub top: Descriptor,
@@ -50,7 +74,7 @@ impl Remote {
         let size = u64::try_from(fetched.bytes.len()).unwrap_or(u64::MAX);
         let top = Descriptor::new(&fetched.media_type, fetched.digest, size);
         Ok(Self {
-            runtime,
+            runtime: Connections::new(runtime),
             repository,
             top,
             document: fetched.bytes,

@@ -255,9 +255,61 @@ pub fn hex_row(offset: usize, bytes: &[u8]) -> String {
     row
 }
 
+/// Rows of sixteen bytes in which a text begins (small letters fit capitals, too), or the bytes that `0x7f45` names.
+#[must_use]
+pub fn rows_with(bytes: &[u8], needle: &str) -> Vec<usize> {
+    let named = needle.strip_prefix("0x").and_then(named_bytes);
+    let exact = named.is_some() || needle.bytes().any(|byte| byte.is_ascii_uppercase());
+    let wanted = named.unwrap_or_else(|| needle.as_bytes().to_vec());
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let fits = |window: &[u8]| {
+        if exact {
+            window == wanted
+        } else {
+            window.eq_ignore_ascii_case(&wanted)
+        }
+    };
+    let windows = bytes.windows(wanted.len()).enumerate();
+    let mut rows: Vec<usize> = windows
+        .filter(|(_, window)| fits(window))
+        .map(|(offset, _)| offset / 16)
+        .collect();
+    rows.dedup();
+    rows
+}
+
+/// `7f45` as bytes.
+fn named_bytes(digits: &str) -> Option<Vec<u8>> {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.is_ascii() {
+        return None;
+    }
+    let pairs = (0..digits.len()).step_by(2);
+    pairs
+        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_found_by_their_row() {
+        let mut bytes = vec![0; 64];
+        bytes[14..19].copy_from_slice(b"Magic");
+        bytes[40] = 0x7f;
+        bytes[41] = b'E';
+        let rows = |needle| rows_with(&bytes, needle);
+        assert_eq!((rows("magic"), rows("MAGIC")), (vec![0], vec![]));
+        assert_eq!((rows("0x7f45"), rows("0x7F45")), (vec![2], vec![2]));
+        assert_eq!(
+            (rows("0x7f4"), rows("0xzz"), rows("")),
+            (vec![], vec![], vec![])
+        );
+        assert_eq!(rows("0x00").len(), 4);
+    }
     use proptest::prelude::*;
 
     #[track_caller]

@@ -1,6 +1,8 @@
 //! Two images beside each other: which layers they share, and what the file system of one has otherwise than that of the
 //! other. Both are whole analyses; nothing is read for it.
 
+pub mod words;
+
 use std::collections::{HashMap, HashSet};
 
 use super::entry::{Entry, Kind};

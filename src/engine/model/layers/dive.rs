@@ -5,6 +5,7 @@
 //! layer has ends the look at its layer.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Deref;
 
 use super::entry::{Entry, Kind};
 use super::explored::Explored;
@@ -191,7 +192,7 @@ pub fn figures_of(image: &Explored) -> Figures {
 
 /// dive's figures of an image; layers from the lowest, their sizes as the archive's headers say.
 #[must_use]
-pub fn figures(layers: &[Vec<Entry>], sizes: &[u64]) -> Figures {
+pub fn figures<L: Deref<Target = [Entry]>>(layers: &[L], sizes: &[u64]) -> Figures {
     let mut seen: Vec<Seen> = Vec::new();
     let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut twice: Vec<(Vec<u8>, usize)> = Vec::new();

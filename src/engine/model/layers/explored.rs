@@ -58,6 +58,9 @@ pub struct Part {
 pub enum Step<'a> {
     /// What its documents say: all its layers, the lowest first, whose files are not known yet.
     Outline(&'a About, Vec<LayerFacts>),
+    /// So many bytes have come: of an archive that is fetched before anything can be told, later of all layers together.
+    /// With what has been read of the image so far.
+    Read(u64, Option<&'a Explored>),
     /// One more layer has been read: this is the image up to it.
     Layer(&'a Explored),
 }
@@ -83,8 +86,8 @@ pub struct About {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A whole image.
-#[derive(Debug)]
+/// A whole image, or one up to a layer. A copy shares the entries.
+#[derive(Debug, Clone)]
 pub struct Explored {
     /// What it is.
     pub about: About,

@@ -10,8 +10,12 @@
 //! | `uid:1000` `gid:0` | what belongs to them |
 //! | `!` before any of these | what does not fit it |
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::diff::At;
 use super::entry::{Entry, Kind};
 use super::glob::Glob;
 use crate::engine::model::units;
@@ -69,6 +73,8 @@ pub struct Filter {
     words: Vec<(bool, Word)>,
     /// The first word that means nothing, and why.
     pub problem: Option<String>,
+    /// Files that are known to hold secrets; until that is known, names tell.
+    pub secrets: Option<Arc<HashSet<At>>>,
 }
 
 impl Filter {
@@ -97,12 +103,14 @@ impl Filter {
         self.words.is_empty()
     }
 
-    /// Whether an entry fits. The path begins with a slash.
+    /// Whether an entry fits. The path begins with a slash; `file` is where the entry's content is.
     #[must_use]
-    pub fn fits(&self, path: &[u8], entry: Option<&Entry>) -> bool {
+    pub fn fits(&self, path: &[u8], entry: Option<&Entry>, file: Option<At>) -> bool {
+        let known = self.secrets.as_ref();
+        let is_secret = known.map(|all| file.is_some_and(|at| all.contains(&at)));
         self.words
             .iter()
-            .all(|(negated, word)| word.fits(path, entry) != *negated)
+            .all(|(negated, word)| word.fits(path, entry, is_secret) != *negated)
     }
 }
 
@@ -158,7 +166,7 @@ impl Word {
         }))
     }
 
-    fn fits(&self, path: &[u8], entry: Option<&Entry>) -> bool {
+    fn fits(&self, path: &[u8], entry: Option<&Entry>, is_secret: Option<bool>) -> bool {
         let is_file = |entry: &Entry| matches!(entry.kind, Kind::File { .. });
         match self {
             Self::Text { needle, exact } => has(path, needle, *exact),
@@ -166,6 +174,7 @@ impl Word {
             Self::Glob(glob) => glob.matches(path.strip_prefix(b"/").unwrap_or(path)),
             Self::AtLeast(size) => entry.is_some_and(|entry| is_file(entry) && entry.size >= *size),
             Self::AtMost(size) => entry.is_some_and(|entry| is_file(entry) && entry.size <= *size),
+            Self::Is("secret") if is_secret.is_some() => is_secret == Some(true),
             Self::Is(property) => entry.is_some_and(|entry| is(property, path, entry)),
             Self::Uid(uid) => entry.is_some_and(|entry| entry.uid == *uid),
             Self::Gid(gid) => entry.is_some_and(|entry| entry.gid == *gid),
@@ -256,7 +265,11 @@ mod tests {
     fn check(filter: &str, path: &str, entry: &Entry, fits: bool) {
         let filter = Filter::parse(filter);
         assert_eq!(filter.problem, None);
-        assert_eq!(filter.fits(path.as_bytes(), Some(entry)), fits, "{path}");
+        assert_eq!(
+            filter.fits(path.as_bytes(), Some(entry), None),
+            fits,
+            "{path}"
+        );
     }
 
     #[test]
@@ -314,7 +327,7 @@ mod tests {
             let filter = Filter::parse(text);
             assert_eq!(filter.problem.as_deref(), Some(problem));
             assert!(
-                !filter.fits(b"/usr", None) && filter.fits(b"/etc", None),
+                !filter.fits(b"/usr", None, None) && filter.fits(b"/etc", None, None),
                 "{text}"
             );
         }

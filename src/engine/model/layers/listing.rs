@@ -333,7 +333,8 @@ fn ask(stack: &Stack, order: &Order, facts: &Facts, filter: &Filter, kept: &mut 
         path.push(b'/');
         path.extend_from_slice(stack.tree.name(node));
         let kept = &mut kept[node as usize];
-        *kept = *kept && filter.fits(&path, fact.entry.map(|at| stack.entry(at)));
+        let file = fact.entry.and_then(|at| stack.file_of(at));
+        *kept = *kept && filter.fits(&path, fact.entry.map(|at| stack.entry(at)), file);
         open.extend(
             order
                 .children(node)

@@ -230,7 +230,7 @@ fn first_of(image: &Explored, is_such: impl Fn(&Entry) -> bool) -> (usize, Strin
         .stack
         .layers
         .iter()
-        .flatten()
+        .flat_map(|entries| entries.iter())
         .filter(|entry| is_such(entry));
     let first = found.next();
     let path = first.map_or(String::new(), |entry| {

@@ -62,7 +62,7 @@ impl Hiding for () {
 }
 
 /// The tree.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tree {
     nodes: Vec<Node>,
     events: Vec<Event>,

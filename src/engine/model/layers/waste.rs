@@ -2,6 +2,7 @@
 //! that brought them, the layer that hid them, and how.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::entry::{Entry, Kind, Repeated};
 use super::tree::{Hiding, LayerId, NodeId, Tree};
@@ -37,12 +38,12 @@ pub struct Waste {
 }
 
 /// An image's layers, one upon the other, with what each hides.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Stack {
     /// All paths.
     pub tree: Tree,
     /// Entries of each layer, as its index has them.
-    pub layers: Vec<Vec<Entry>>,
+    pub layers: Vec<Arc<[Entry]>>,
     /// What is hidden, in the order in which it was hidden.
     pub waste: Vec<Waste>,
     /// Bytes that archives have and their layers do not show.
@@ -58,7 +59,7 @@ impl Stack {
     pub fn add(&mut self, entries: Vec<Entry>) {
         let mut hidden = Hidden::default();
         let layer = self.tree.add(&entries, &mut hidden);
-        self.layers.push(entries);
+        self.layers.push(entries.into());
         self.note_links(layer);
         for (node, old, by) in hidden.0 {
             self.hide(node, old, (layer, by));
@@ -68,7 +69,7 @@ impl Stack {
     /// Notes what the archive of the layer on top had more than once.
     pub fn note_repeated(&mut self, repeated: &[Repeated]) {
         let layer = self.tree.layers().saturating_sub(1);
-        let entries = self.layers.last().map_or(&[][..], Vec::as_slice);
+        let entries = self.layers.last().map_or(&[][..], |layer| &layer[..]);
         for one in repeated {
             let number = entries.binary_search_by(|entry| entry.path.cmp(&one.path));
             let (Ok(number), Some(node)) = (number, self.tree.find(&one.path)) else {
@@ -107,7 +108,8 @@ impl Stack {
     /// All bytes of all layers.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let shown: u64 = self.layers.iter().flatten().map(|entry| entry.size).sum();
+        let entries = self.layers.iter().flat_map(|layer| layer.iter());
+        let shown: u64 = entries.map(|entry| entry.size).sum();
         shown.saturating_add(self.repeated)
     }
 
@@ -149,7 +151,7 @@ impl Stack {
     /// was copied when the layer was unpacked).
     fn note_links(&mut self, layer: LayerId) {
         let entries = &self.layers[usize::from(layer)];
-        for (number, entry) in (0_u32..).zip(entries) {
+        for (number, entry) in (0_u32..).zip(entries.iter()) {
             let Kind::HardLink { target } = &entry.kind else {
                 continue;
             };

@@ -91,7 +91,7 @@ fn is_moving(base: &str) -> bool {
 /// Rights and names, of every layer.
 pub(super) fn paths(image: &Explored, all: &mut Vec<Finding>) {
     for (layer, entries) in (0..).zip(&image.stack.layers) {
-        for (number, entry) in (0..).zip(entries) {
+        for (number, entry) in (0..).zip(entries.iter()) {
             let is_file = matches!(entry.kind, Kind::File { .. });
             let found = |rule, detail: String| Finding {
                 path: Some(entry.path.clone()),
@@ -233,7 +233,7 @@ pub(super) fn natures(image: &Explored, all: &mut Vec<Finding>) {
     });
     // The history of version control tells its secrets from below a whiteout, too.
     for (layer, entries) in (0..).zip(&image.stack.layers) {
-        for entry in entries {
+        for entry in entries.iter() {
             let is_file = matches!(entry.kind, Kind::File { .. });
             if let Some((Nature::VersionControl, end)) =
                 is_file.then(|| Nature::of(&entry.path)).flatten()

@@ -8,6 +8,9 @@ pub mod secrets;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
+use super::diff::At;
 use super::explored::Explored;
 use super::tree::LayerId;
 use nature::Nature;
@@ -280,6 +283,33 @@ impl Finding {
         }
     }
 
+    /// The layer that has it and the one that hides it, `-` if it is in no layer.
+    #[must_use]
+    pub fn layers(&self) -> String {
+        match (self.layer, self.hidden) {
+            (None, _) => "-".to_owned(),
+            (Some(layer), None) => layer.to_string(),
+            (Some(layer), Some(hidden)) => format!("{layer}, hidden by {hidden}"),
+        }
+    }
+
+    /// `/app/.env:3`, or where it is if that is no file.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let Some(path) = &self.path else {
+            return match self.rule {
+                Rule::HistorySecret => "history".to_owned(),
+                Rule::EnvSecret => "variables".to_owned(),
+                _ => "configuration".to_owned(),
+            };
+        };
+        let path = String::from_utf8_lossy(path);
+        match self.line {
+            Some(line) => format!("/{path}:{line}"),
+            None => format!("/{path}"),
+        }
+    }
+
     fn of_hit(image: &Explored, layer: LayerId, path: &[u8], hit: &Hit) -> Self {
         let rule = match hit.what {
             What::PrivateKey | What::EncryptedKey => Rule::PrivateKey,
@@ -336,6 +366,21 @@ pub fn findings(image: &Explored, evidence: &Evidence) -> Vec<Finding> {
             .then_with(|| (a.layer, &a.path, a.line).cmp(&(b.layer, &b.path, b.line)))
     });
     all
+}
+
+/// The files that hold secrets.
+#[must_use]
+pub fn secret_files(image: &Explored, findings: &[Finding]) -> HashSet<At> {
+    let file = |finding: &Finding| {
+        let layer = finding.layer.filter(|_| finding.rule.is_secret())?;
+        let path = finding.path.as_ref()?;
+        let entries = image.stack.layers.get(usize::from(layer))?;
+        let number = entries
+            .binary_search_by(|entry| entry.path.cmp(path))
+            .ok()?;
+        image.stack.file_of((layer, u32::try_from(number).ok()?))
+    };
+    findings.iter().filter_map(file).collect()
 }
 
 /// Bytes that the image's file system shows and need not: caches, temporary files, copies. Each byte counts once.

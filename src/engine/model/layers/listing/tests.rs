@@ -294,7 +294,7 @@ proptest! {
                         prop_assert!(wanted.allows(fact.mark));
                         let mut path = b"/".to_vec();
                         path.extend(stack.tree.path(row.node));
-                        prop_assert!(wanted.filter.fits(&path, fact.entry.map(|at| stack.entry(at))));
+                        prop_assert!(wanted.filter.fits(&path, fact.entry.map(|at| stack.entry(at)), None));
                     }
                     above.push(row.node);
                 }
