@@ -352,7 +352,7 @@ pub const ACTIONS: &[Entry] = &[
 
     entry(Scope::Images, Action::ExploreImage, "explore", "Look into its layers and files", "look into"),
     entry(Scope::Images, Action::CompareImages, "compare", "Compare the two that are marked, the older first", ""),
-    entry(Scope::Images, Action::ShowSharing, "map", "Show which images share which layers, and what each frees", ""),
+    entry(Scope::Images, Action::ShowSharing, "map", "Show what layers images share and what each frees", ""),
     entry(Scope::Images, Action::RunImage, "run", "Run it: a form that shows the command", "run"),
     entry(Scope::Images, Action::CreateContainer, "create", "Make a container of it without starting that", ""),
     entry(Scope::Images, Action::PullImage, "pull", "Pull an image from a registry", "pull"),
