@@ -124,6 +124,21 @@ fn a_pipeline_knows_a_failed_rule_from_an_image_that_is_not_there() {
 }
 
 #[test]
+fn a_file_that_was_named_without_its_dot_is_pointed_at() {
+    let Some(host) = privileged() else { return };
+    let archive = host.dir().join("a.tar");
+    std::fs::write(&archive, b"no matter what").unwrap();
+    let said = |name: &str| {
+        let mut command = host.command(["layers", "--plain", name]);
+        crate::support::collect(command.current_dir(host.dir()), &[]).stderr
+    };
+    let text = said("a.tar");
+    assert!(text.contains("No such image: a.tar:latest"), "{text}");
+    assert!(text.contains("the file of that name is ./a.tar"), "{text}");
+    assert!(!said("b.tar").contains("file of that name"));
+}
+
+#[test]
 fn what_must_not_be_in_an_image_and_what_it_weighed_before_are_rules() {
     let Some(host) = privileged() else { return };
     image(&host);

@@ -1,6 +1,6 @@
 //! Where the image is that is looked into.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::Context;
 use crate::cli::image::check_platform;
@@ -112,8 +112,18 @@ pub fn engine_for(
     let Target::Stored(name) = target else {
         return Ok(None);
     };
-    let engine = context.engine()?;
-    check_platform(&engine.image(name)?, name, wanted)?;
+    let found = context.engine().and_then(|engine| {
+        let image = engine.image(name)?;
+        Ok((engine, image))
+    });
+    let (engine, image) = found.map_err(|error| {
+        if Path::new(name).exists() {
+            error.with_hint(format!("the file of that name is ./{name}"))
+        } else {
+            error
+        }
+    })?;
+    check_platform(&image, name, wanted)?;
     Ok(Some(engine))
 }
 
