@@ -123,6 +123,47 @@ fn a_pipeline_knows_a_failed_rule_from_an_image_that_is_not_there() {
     assert!(output.stdout.contains("Result:"), "{output:?}");
 }
 
+/// In each form in which GNU tar writes holes: a file weighs what it reads as, and the archive what is in it.
+#[test]
+fn a_file_with_holes_weighs_what_it_reads_as() {
+    let Some(host) = privileged() else { return };
+    let root = host.dir().join("root");
+    std::fs::create_dir(&root).unwrap();
+    let file = std::fs::File::create(root.join("holes")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"middle", 3 << 20).unwrap();
+    file.set_len(8 << 20).unwrap();
+    for form in [
+        "gnu",
+        "posix --sparse-version=0.0",
+        "posix --sparse-version=0.1",
+        "posix --sparse-version=1.0",
+    ] {
+        let mut tar = std::process::Command::new("tar");
+        let mut words = form.split(' ');
+        tar.args(["--sparse", "-c", "-C"]).arg(&root);
+        tar.arg(format!("--format={}", words.next().unwrap()));
+        tar.args(words).arg("holes");
+        let layer = tar.output().unwrap();
+        assert!(layer.status.success(), "{form}: {layer:?}");
+        assert!(layer.stdout.len() < 1 << 20, "{form}: it has no holes");
+        let removed = image_archive("holes:1", &[layer.stdout, whiteout("holes")], &[]);
+        let path = host.dir().join("holes.tar");
+        std::fs::write(&path, removed).unwrap();
+        let document = document(&host, path.to_str().unwrap());
+        assert_eq!(
+            document["image"]["wastedBytes"],
+            8 << 20,
+            "{form}: {document:#}"
+        );
+    }
+}
+
+fn whiteout(name: &str) -> Vec<u8> {
+    let mut layer = Archive::new();
+    layer.file(&format!(".wh.{name}"), 0o644, b"");
+    layer.finish()
+}
+
 #[test]
 fn a_file_that_was_named_without_its_dot_is_pointed_at() {
     let Some(host) = privileged() else { return };

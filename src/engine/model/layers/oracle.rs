@@ -256,6 +256,15 @@ mod defects {
         assert!(efficiency < 0.01, "{efficiency}");
     }
 
+    /// Nothing was added by the user, and something is there twice.
+    #[test]
+    fn removed_files_are_infinitely_much_of_what_was_added_for_dive() {
+        let upper = vec![whiteout("var/big/1"), whiteout("var/big/2")];
+        let figures = dive::figures(&[base(), upper], &[1_001_000, 0]);
+        assert_eq!((figures.wasted, figures.user_size), (1_000_000, 0));
+        assert!(figures.user_wasted.is_infinite());
+    }
+
     #[test]
     fn an_opaque_directory_hides_what_was_there() {
         let upper = vec![opaque("var/big"), file("var/big/new", 10, 9)];
@@ -288,7 +297,7 @@ mod defects {
     #[test]
     fn a_directory_that_is_removed_and_made_again_is_waste_as_a_whole() {
         let upper = vec![opaque("var/big"), file("var/big/1", 500_000, 2)];
-        assert_eq!(both(upper).0, 1_000_000);
+        assert_eq!(both(upper), (1_000_000, 1_000_000, 1001.0 / 1501.0));
     }
 
     #[test]
