@@ -47,7 +47,7 @@ fn an_image_is_run_and_what_is_wrong_is_told_in_the_dialog() {
     terminal.wait_text("invalid");
     terminal.send("\x15data:/data");
     terminal.wait_text("--volume data:/data");
-    terminal.send("\t\t\t64m");
+    terminal.send("\t\t\t\t64m");
     terminal.wait_text("--memory 64m");
     terminal.send("\r");
     terminal.wait_no_text("Run an image");
@@ -156,7 +156,7 @@ fn a_prune_of_containers_shows_them_first() {
     host.ok(["run", "--name", "young", BUSYBOX, "true"]);
     terminal.wait_line(&["young", "exit 0"]);
     terminal.send("y");
-    terminal.wait_text("pruned containers: 3kB given back");
+    terminal.wait_text("pruned 1 container: 3kB given back");
     assert_eq!(host.ok(["ps", "-a", "--format", "{{.Names}}"]), "young");
     quit(terminal);
 }

@@ -97,7 +97,7 @@ fn a_prune_takes_what_was_shown_and_not_what_came_meanwhile() {
     host.ok(["volume", "rm", "second"]);
     host.ok(["volume", "create", "second"]);
     terminal.send("2\r");
-    terminal.wait_text("pruned volumes: 3kB given back");
+    terminal.wait_text("pruned 1 volume: 3kB given back");
     terminal.wait_line(&["third", "0B"]);
     assert_eq!(names(&host), ["second", "third"]);
     quit(terminal);

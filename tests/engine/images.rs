@@ -501,7 +501,8 @@ fn a_broken_archive_gives_one_clear_line_and_leaves_nothing() {
         r#"unpack() { rm -rf w; mkdir w; tar -C w -xf good.tar; }
          pack() { tar -C w -cf $1 $(cd w; ls); }
          layer() { sed -n 's/.*"Layers":\["\([^"]*\)".*/\1/p' w/manifest.json; }
-         head -c 3000 good.tar > cut.tar
+         head -c 1300 good.tar > cut.tar
+         head -c 3000 good.tar > padding.tar
          unpack; echo x >> w/$(layer); pack digest.tar
          unpack; rm w/index.json; echo x >> w/$(layer); sed -i 's/$/ /' w/manifest.json; mv w/blobs w/b; sed -i 's:blobs/:b/:g' w/manifest.json; pack diff.tar
          unpack; rm w/$(layer); pack missing.tar
@@ -520,6 +521,7 @@ fn a_broken_archive_gives_one_clear_line_and_leaves_nothing() {
     );
     for (name, expected) in [
         ("cut.tar", "cut short"),
+        ("padding.tar", "the archive has no file \"blobs/sha256/"),
         ("digest.tar", "has the wrong digest: its content is sha256:"),
         ("diff.tar", "the image configuration says sha256:"),
         ("missing.tar", "the archive has no file \"blobs/sha256/"),
