@@ -38,8 +38,12 @@ impl Interrupt {
     /// What sigprocmask(2), signalfd(2) and clone(2) say.
     pub fn watch() -> Result<Self, Error> {
         let mut signals = SigSet::empty();
+        let ignored = ignored();
         for signal in ASKING {
-            signals.add(signal);
+            // Whoever started us in the background, or with nohup(1), wants that one to mean nothing.
+            if ignored & (1 << (signal as i32 - 1)) == 0 {
+                signals.add(signal);
+            }
         }
         let fd = SignalFd::new(&signals)
             .map_err(io::Error::from)
@@ -102,6 +106,14 @@ impl Drop for Interrupt {
 }
 
 /// The next signal; `None` when nobody is interested any more.
+/// The signals that this process ignores, one bit each, from the lowest (proc_pid_status(5), `SigIgn`).
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
 fn next(signals: &SignalFd, ended: &UnixStream) -> Option<Signal> {
     loop {
         let mut wait = [

@@ -626,8 +626,12 @@ fn a_search_shows_dockers_table() {
 #[test]
 fn the_second_ctrl_c_ends_what_does_not_stop_at_the_first() {
     let Some(host) = privileged() else { return };
-    let mut load = host.command(["load"]);
-    load.stdin(std::process::Stdio::piped());
+    // Whoever runs the tests in the background ignores interrupts, and so would all below; hanging up is what nohup(1) ignores.
+    let mut load = std::process::Command::new("env");
+    host.dress(&mut load);
+    load.args(["--default-signal=INT", "--ignore-signal=HUP"])
+        .args([env!("CARGO_BIN_EXE_wharf"), "load"])
+        .stdin(std::process::Stdio::piped());
     let mut child = load.spawn().unwrap();
     let pid = Pid::from_child(&child);
     // Masks of proc(5): held back, and waiting.
@@ -639,9 +643,14 @@ fn the_second_ctrl_c_ends_what_does_not_stop_at_the_first() {
         u64::from_str_radix(digits, 16).unwrap()
     };
     let interrupt = 1 << (Signal::INT.as_raw() - 1);
-    wait_for("signals held back", || {
-        (mask("SigBlk:") & interrupt != 0).then_some(())
+    let hang_up = 1 << (Signal::HUP.as_raw() - 1);
+    // While it is being made everything is held back.
+    wait_for("interrupts held back alone", || {
+        (mask("SigBlk:") & (interrupt | hang_up) == interrupt).then_some(())
     });
+    for _ in 0..3 {
+        kill_process(pid, Signal::HUP).unwrap();
+    }
     // It reads from a pipe into which nobody writes.
     kill_process(pid, Signal::INT).unwrap();
     wait_for("the first one taken", || {

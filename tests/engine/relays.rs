@@ -15,7 +15,7 @@ use wharf::engine::sys::inet;
 use wharf::engine::sys::poll::Poller;
 
 use crate::spaces::Space;
-use crate::support::{PATIENCE, skip};
+use crate::support::{PATIENCE, skip, wait_until};
 
 const CONTAINER: Ipv4Addr = Ipv4Addr::new(127, 7, 7, 7);
 
@@ -101,8 +101,10 @@ fn a_port_is_held_or_it_is_said_who_has_it() {
                 "{text}"
             );
         }
-        // All or nothing: what was held before the refusal is free again.
-        drop(held(&[tcp("9000")]));
+        // All or nothing: what was held before the refusal is free again, once no fork of another test's has it.
+        wait_until("the port is free", PATIENCE, || {
+            hold(&[tcp("9000")], &|_, _| None).is_ok()
+        });
         let whose = |protocol: Protocol, at: SocketAddr| {
             assert_eq!((protocol, at.port()), (Protocol::Udp, 8080));
             Some("web".to_owned())
