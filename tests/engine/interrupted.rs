@@ -19,7 +19,7 @@ use crate::registry::whole::{assert_image_is, assert_store_is_valid};
 use crate::support::{Host, PATIENCE, collect, names_in, privileged, wait_until};
 
 fn start(host: &Host, args: &[&str]) -> Child {
-    let mut command = host.command(args);
+    let mut command = host.interruptible(args);
     command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

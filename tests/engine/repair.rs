@@ -129,7 +129,7 @@ fn a_repair_whose_registry_has_fallen_silent_ends_with_ctrl_c_and_changes_nothin
     let all = damage_all(&host);
     proxy.hold_after(Some(100));
     let mut child = host
-        .command(["system", "check", "--repair"])
+        .interruptible(["system", "check", "--repair"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
