@@ -18,8 +18,20 @@ use crate::registry::random::Random;
 use crate::registry::whole::{assert_image_is, assert_store_is_valid};
 use crate::support::{Host, PATIENCE, collect, names_in, privileged, wait_until};
 
+/// What can be interrupted: whoever runs the tests in the background ignores that, and so would the program.
+pub fn interruptible(host: &Host, args: &[&str]) -> Command {
+    let plain = host.command(args);
+    let mut command = Command::new("env");
+    command
+        .arg("--default-signal=INT")
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    host.dress(&mut command);
+    command
+}
+
 fn start(host: &Host, args: &[&str]) -> Child {
-    let mut command = host.interruptible(args);
+    let mut command = interruptible(host, args);
     command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -515,8 +515,8 @@ fn a_pull_on_a_terminal_shows_bars_and_gives_the_cursor_back() {
     terminal.wait_text("1: Pulling from app");
     terminal.wait_line(&["Downloading", "[=", "MB/"]);
     assert!(terminal.screen(vt100::Screen::hide_cursor));
-    terminal.signal(Signal::INT);
-    assert_eq!(terminal.wait_exit(), 130);
+    terminal.signal(Signal::TERM);
+    assert_eq!(terminal.wait_exit(), 143);
     terminal.wait_text("the next pull goes on from what is there");
     terminal.assert_restored();
 

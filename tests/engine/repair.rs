@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::interrupted::interruptible;
 use crate::keep::{layer, load, problems};
 use crate::registry::proxy::Proxy;
 use crate::registry::{Door, PASSWORD, Registry, USER, Wire};
@@ -128,8 +129,7 @@ fn a_repair_whose_registry_has_fallen_silent_ends_with_ctrl_c_and_changes_nothin
     host.ok(["push", "-q", &name]);
     let all = damage_all(&host);
     proxy.hold_after(Some(100));
-    let mut child = host
-        .interruptible(["system", "check", "--repair"])
+    let mut child = interruptible(&host, &["system", "check", "--repair"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

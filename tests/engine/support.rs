@@ -167,18 +167,6 @@ impl Host {
         command
     }
 
-    /// The same for a test that interrupts it: whoever runs the tests in the background ignores that, and so would the program.
-    pub fn interruptible<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let plain = self.command(args);
-        let mut command = Command::new("env");
-        command
-            .arg("--default-signal=INT")
-            .arg(plain.get_program())
-            .args(plain.get_args());
-        self.dress(&mut command);
-        command
-    }
-
     /// Gives a command this host's roots, nothing of the caller's environment but the search path, and no input.
     pub fn dress(&self, command: &mut Command) {
         command
