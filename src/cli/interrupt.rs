@@ -38,12 +38,12 @@ impl Interrupt {
     /// What sigprocmask(2), signalfd(2) and clone(2) say.
     pub fn watch() -> Result<Self, Error> {
         let mut signals = SigSet::empty();
-        let ignored = ignored();
         for signal in ASKING {
-            // Whoever started us in the background, or with nohup(1), wants that one to mean nothing.
-            if ignored & (1 << (signal as i32 - 1)) == 0 {
-                signals.add(signal);
-            }
+            signals.add(signal);
+        }
+        // With nohup(1) hanging up means nothing.
+        if ignores(Signal::SIGHUP) {
+            signals.remove(Signal::SIGHUP);
         }
         let fd = SignalFd::new(&signals)
             .map_err(io::Error::from)
@@ -106,12 +106,12 @@ impl Drop for Interrupt {
 }
 
 /// The next signal; `None` when nobody is interested any more.
-/// The signals that this process ignores, one bit each, from the lowest (proc_pid_status(5), `SigIgn`).
-fn ignored() -> u64 {
+/// Whether this process was told to ignore a signal (proc_pid_status(5), `SigIgn`: one bit each, from the lowest).
+fn ignores(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
-        .unwrap_or(0)
+    let ignored = line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    ignored.unwrap_or(0) & (1 << (signal as i32 - 1)) != 0
 }
 
 fn next(signals: &SignalFd, ended: &UnixStream) -> Option<Signal> {
