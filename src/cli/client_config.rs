@@ -129,12 +129,18 @@ impl ClientConfig {
     }
 }
 
-/// The format of the command line, else the usual one of the file.
+/// The format of the command line, else the usual one of the file, which is nothing to `--quiet`.
 #[must_use]
-pub(super) fn format_or<'a>(given: Option<&'a str>, usual: &'a str) -> Option<&'a str> {
-    given
-        .filter(|text| !text.is_empty())
-        .or(Some(usual).filter(|text| !text.is_empty()))
+pub(super) fn format_or<'a>(
+    given: Option<&'a str>,
+    usual: &'a str,
+    quiet: bool,
+) -> Option<&'a str> {
+    match given {
+        Some(text) if !text.is_empty() => given,
+        _ if quiet || usual.is_empty() => None,
+        _ => Some(usual),
+    }
 }
 
 #[cfg(test)]

@@ -172,8 +172,7 @@ pub fn wait(context: &Context, args: &args::Plain) -> Outcome {
 pub fn ps(context: &Context, args: &args::Ps) -> Outcome {
     let table = if args.size { list::PS_SIZE } else { list::PS };
     let config = context.client_config();
-    let given = client_config::format_or(args.format.as_deref(), &config.ps_format)
-        .filter(|_| !args.quiet || args.format.is_some());
+    let given = client_config::format_or(args.format.as_deref(), &config.ps_format, args.quiet);
     let format = Format::parse(given, table)?;
     // As Docker: a template that shows sizes asks for them.
     let sized = args.size

@@ -10,6 +10,7 @@ use super::layers::{CANNOT_TELL, RULE_FAILED, is_for_a_person, open_explorer};
 use super::output::Out;
 use super::report::{Failure, Outcome};
 use super::{Context, args, warn};
+use crate::engine::Reading;
 use crate::engine::model::layers::dive::figures_of;
 use crate::engine::model::layers::dive_rules::{DiveRules, Written, number};
 use crate::engine::model::layers::findings::allow::Allowed;
@@ -51,7 +52,7 @@ fn look(context: &Context, args: &args::Dive, is_check: bool) -> Outcome {
     if args.json.is_none() && checked.is_none() && is_for_a_person(&name) {
         return open_explorer(context, &name, wanted.as_ref(), Allowed::default());
     }
-    let image = explore(context, &name, wanted.as_ref())?;
+    let image = explore(context, &name, wanted.as_ref(), Reading::Lists)?;
     if let Some(path) = &args.json {
         std::fs::write(path, export::document(&image))
             .map_err(|error| Failure::plain(format!("write {}: {error}", path.display())))?;

@@ -244,8 +244,7 @@ pub fn images(context: &Context, args: &args::Images) -> Outcome {
         list::IMAGES
     };
     let config = context.client_config();
-    let given = client_config::format_or(args.format.as_deref(), &config.images_format)
-        .filter(|_| !args.quiet || args.format.is_some());
+    let given = client_config::format_or(args.format.as_deref(), &config.images_format, args.quiet);
     let format = Format::parse(given, usual)?;
     let reference = args.operands.first().map(String::as_str);
     let shown = list::filter_images(&context.engine()?.images()?, &args.filter, reference)

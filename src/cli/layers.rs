@@ -21,6 +21,7 @@ use super::output::{Out, ellipsis, tabulate};
 use super::report::{Failure, Outcome};
 use super::{Context, args, dialogs, dive};
 use crate::app::Options;
+use crate::engine::Reading;
 use crate::engine::has_controlling_terminal;
 use crate::engine::model::layers::dive::figures_of;
 use crate::engine::model::layers::findings::allow::Allowed;
@@ -88,7 +89,10 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
         let (image, evidence) = explore_whole(context, name, wanted.as_ref())?;
         (image, Some(evidence))
     } else {
-        (explore(context, name, wanted.as_ref())?, None)
+        (
+            explore(context, name, wanted.as_ref(), Reading::Lists)?,
+            None,
+        )
     };
     let mut out = Out::new();
     let code = if args.dive {
@@ -101,7 +105,7 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
     } else if args.ci {
         let mut verdicts = checks.rules.judge(&image);
         if let Some(base) = &args.base {
-            let base = explore(context, base, wanted.as_ref())?;
+            let base = explore(context, base, wanted.as_ref(), Reading::Lists)?;
             verdicts.push(rules::stands_on(&image, &base));
         }
         if let Some(evidence) = evidence {

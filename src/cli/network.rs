@@ -151,8 +151,8 @@ pub fn ls(context: &Context, args: &args::LsNetworks) -> Outcome {
         check_filter(filter).map_err(Failure::plain)?;
     }
     let config = context.client_config();
-    let given = client_config::format_or(args.format.as_deref(), &config.networks_format)
-        .filter(|_| !args.quiet || args.format.is_some());
+    let given =
+        client_config::format_or(args.format.as_deref(), &config.networks_format, args.quiet);
     let format = Format::parse(given, LS)?;
     let engine = context.engine()?;
     let mut shown = Vec::new();

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use super::attach::{self, Ended, Held, Manner, Signals};
+use super::client_config::ClientConfig;
 use super::keys::DetachKeys;
 use super::report::{ENGINE, Failure, Outcome};
 use super::request::{self, World};
@@ -56,7 +57,7 @@ fn wrong(context: &Context, text: &str) -> Failure {
 
 /// `create`.
 pub fn create(context: &Context, args: &args::Create) -> Outcome {
-    let made = made(context, args, false)?;
+    let made = made(context, &context.client_config(), args, false)?;
     let engine = context.engine()?;
     let id = make(context, &engine, args, &made)?;
     super::say(id)
@@ -64,6 +65,7 @@ pub fn create(context: &Context, args: &args::Create) -> Outcome {
 
 fn made(
     context: &Context,
+    config: &ClientConfig,
     args: &args::Create,
     detached: bool,
 ) -> Result<request::Made<crate::engine::model::request::Create>, Failure> {
@@ -79,7 +81,7 @@ fn made(
     }
     let mut made =
         request::create(args, detached, &Here::new()?).map_err(|text| wrong(context, &text))?;
-    let proxies = context.client_config().proxy_variables(&made.request.env);
+    let proxies = config.proxy_variables(&made.request.env);
     made.request.env.extend(proxies);
     Ok(made)
 }
@@ -130,8 +132,9 @@ pub fn run(context: &Context, args: &args::Run) -> Outcome {
             code: 1,
         });
     }
-    let keys = detach_keys(context, args.detach_keys.as_deref())?;
-    let made = made(context, &args.create, args.detach)?;
+    let config = context.client_config();
+    let keys = detach_keys(&config, args.detach_keys.as_deref())?;
+    let made = made(context, &config, &args.create, args.detach)?;
     let streams = made.request.attach;
     check_tty(streams.stdin, args.create.tty)?;
     run_made(context, args, &made, keys).map_err(Failure::in_run)
@@ -189,7 +192,7 @@ fn start_or_remove(
 
 /// `start`.
 pub fn start(context: &Context, args: &args::Start) -> Outcome {
-    let keys = detach_keys(context, args.detach_keys.as_deref())?;
+    let keys = detach_keys(&context.client_config(), args.detach_keys.as_deref())?;
     if !args.attach && !args.interactive {
         return super::container::each(context, &args.operands, |engine, id| {
             engine.start(id, None).map(drop)
@@ -228,7 +231,7 @@ pub fn start(context: &Context, args: &args::Start) -> Outcome {
 
 /// `attach`.
 pub fn attach(context: &Context, args: &args::Attach) -> Outcome {
-    let keys = detach_keys(context, args.detach_keys.as_deref())?;
+    let keys = detach_keys(&context.client_config(), args.detach_keys.as_deref())?;
     let engine = context.engine()?;
     let name = args.operands.first().map_or("", String::as_str);
     let id = engine.resolve(name)?;
@@ -254,7 +257,7 @@ pub fn attach(context: &Context, args: &args::Attach) -> Outcome {
 
 /// `exec`.
 pub fn exec(context: &Context, args: &args::Exec) -> Outcome {
-    let keys = detach_keys(context, args.detach_keys.as_deref())?;
+    let keys = detach_keys(&context.client_config(), args.detach_keys.as_deref())?;
     let mut request = request::exec(args, &Here::new()?).map_err(Failure::plain)?;
     if !args.detach {
         check_tty(request.stdin, request.tty)?;
@@ -284,12 +287,8 @@ pub fn exec(context: &Context, args: &args::Exec) -> Outcome {
     }
 }
 
-fn detach_keys(context: &Context, text: Option<&str>) -> Result<DetachKeys, Failure> {
-    let keys = match text {
-        Some(keys) => keys.to_owned(),
-        None => context.client_config().detach_keys,
-    };
-    DetachKeys::parse(&keys).map_err(|text| Failure::Usage {
+fn detach_keys(config: &ClientConfig, text: Option<&str>) -> Result<DetachKeys, Failure> {
+    DetachKeys::parse(text.unwrap_or(&config.detach_keys)).map_err(|text| Failure::Usage {
         text: format!("wharf: {text}"),
         code: ENGINE,
     })

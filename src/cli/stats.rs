@@ -23,7 +23,7 @@ const CLEAR_LINE: &str = "\x1b[K";
 /// `stats`.
 pub fn stats(context: &Context, args: &args::Stats) -> Outcome {
     let config = context.client_config();
-    let given = client_config::format_or(args.format.as_deref(), &config.stats_format);
+    let given = client_config::format_or(args.format.as_deref(), &config.stats_format, false);
     let format = Format::parse(given, list::STATS)?;
     let engine = context.engine()?;
     let mut figures = engine.sampler()?;

@@ -71,8 +71,8 @@ pub fn ls(context: &Context, args: &args::LsVolumes) -> Outcome {
         check_filter(filter).map_err(Failure::plain)?;
     }
     let config = context.client_config();
-    let given = client_config::format_or(args.format.as_deref(), &config.volumes_format)
-        .filter(|_| !args.quiet || args.format.is_some());
+    let given =
+        client_config::format_or(args.format.as_deref(), &config.volumes_format, args.quiet);
     let format = Format::parse(given, LS)?;
     let engine = context.engine()?;
     let asks_for_users = args.filter.iter().any(|filter| filter.key == "dangling");

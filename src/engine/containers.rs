@@ -670,7 +670,7 @@ fn remove_locked(engine: &Engine, container: &Container) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the container does not run; `None` when cancelled.
+/// Waits until the container does not run, if only until its policy runs it again; `None` when cancelled.
 pub(super) fn wait(engine: &Engine, id: &ContainerId, cancel: &Cancel) -> Result<Option<Exit>> {
     let summary = get(engine, id)?;
     if summary.state.status.is_live()

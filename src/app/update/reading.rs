@@ -204,15 +204,7 @@ pub(super) fn on_viewer(
         Action::Back | Action::ExploreClose | Action::ExploreView | Action::ExploreOpen => {
             return Done::Close;
         }
-        Action::Help
-        | Action::Palette
-        | Action::Quit
-        | Action::CommandLog
-        | Action::Jobs
-        | Action::Notice
-        | Action::Redraw
-        | Action::Suspend
-        | Action::ToggleMouse => return Done::NotMine,
+        action if is_everywhere(action) => return Done::NotMine,
         _ => {}
     }
     Done::Stay
@@ -287,4 +279,20 @@ pub(super) fn extract(state: &mut State, explorer: &Explorer) {
     state
         .overlays
         .push(Overlay::Form(Form::extract(extract, &proposal)));
+}
+
+/// What is meant wherever one is: help, messages, leaving.
+pub(super) fn is_everywhere(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Help
+            | Action::Palette
+            | Action::Quit
+            | Action::CommandLog
+            | Action::Jobs
+            | Action::Notice
+            | Action::Redraw
+            | Action::Suspend
+            | Action::ToggleMouse
+    )
 }

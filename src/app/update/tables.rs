@@ -155,15 +155,7 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         {
             return false;
         }
-        Action::Help
-        | Action::Palette
-        | Action::Quit
-        | Action::CommandLog
-        | Action::Jobs
-        | Action::Notice
-        | Action::Redraw
-        | Action::Suspend
-        | Action::ToggleMouse => {
+        action if reading::is_everywhere(action) => {
             state.tables = Some(tables);
             return false;
         }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use super::source::{engine_for, explore_layers, target};
+use super::source::{engine_for, explore, target};
 use super::{SCHEMA, SHOWN, has_screen, instruction};
 use crate::app::Options;
 use crate::app::tables::Question;
@@ -13,6 +13,7 @@ use crate::cli::image::platform;
 use crate::cli::output::{Out, ellipsis, tabulate};
 use crate::cli::report::{Failure, Outcome};
 use crate::cli::{Context, args, dialogs};
+use crate::engine::Reading;
 use crate::engine::model::layers::Target;
 use crate::engine::model::layers::diff::words::{entry, kind};
 use crate::engine::model::layers::diff::{At, Fate, Group, LayerChange, PathChange, Weight};
@@ -33,8 +34,8 @@ pub fn diff(context: &Context, args: &args::LayersDiff) -> Outcome {
         let [before, after] = targets;
         return open_tables(context, [before?, after?], wanted.as_ref());
     }
-    let before = explore_layers(context, before, wanted.as_ref())?;
-    let after = explore_layers(context, after, wanted.as_ref())?;
+    let before = explore(context, before, wanted.as_ref(), Reading::Layers)?;
+    let after = explore(context, after, wanted.as_ref(), Reading::Layers)?;
     let diff = Diff::of(&before, &after);
     let mut out = Out::new();
     if args.json {

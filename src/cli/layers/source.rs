@@ -11,23 +11,14 @@ use crate::engine::model::layers::{Explored, Step, Target};
 use crate::engine::model::{Cancel, Platform, Reference, request};
 use crate::engine::{Engine, Reading};
 
-/// An image, wherever it is.
+/// An image, wherever it is, read as far as `reading` says.
 pub fn explore(
     context: &Context,
     name: &str,
     wanted: Option<&Platform>,
+    reading: Reading,
 ) -> Result<Explored, Failure> {
-    let (image, _) = look_into(context, name, wanted, Reading::Lists, &Cancel::new())?;
-    Ok(image)
-}
-
-/// The same, whose files are compared with those of another one.
-pub fn explore_layers(
-    context: &Context,
-    name: &str,
-    wanted: Option<&Platform>,
-) -> Result<Explored, Failure> {
-    let (image, _) = look_into(context, name, wanted, Reading::Layers, &Cancel::new())?;
+    let (image, _) = look_into(context, name, wanted, reading, &Cancel::new())?;
     Ok(image)
 }
 

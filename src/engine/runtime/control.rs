@@ -333,7 +333,7 @@ impl Control {
 pub struct Watch(Control);
 
 impl Watch {
-    /// Waits until it is over and torn down; `None` when cancelled.
+    /// Waits until its run is over: torn down, or about to be run again by its restart policy. `None` when cancelled.
     ///
     /// # Errors
     /// [`Kind::Unavailable`] if the monitor died meanwhile.

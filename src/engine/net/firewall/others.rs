@@ -36,11 +36,7 @@ pub(super) fn let_through(socket: &Socket, owner: &str, bridges: &[String]) -> R
                 continue;
             }
             for way in [Way::In, Way::Out] {
-                let rule = Rule::new(&comment)
-                    .device(way, bridge)
-                    .counted()
-                    .then(Verdict::Accept);
-                changes.first_rule(chain, &rule);
+                changes.first_rule(chain, &accept(&comment, way, bridge));
             }
             missing.push(format!(
                 "rules for {bridge} in chain {chain} of {}",
@@ -73,11 +69,7 @@ fn into_zones(socket: &Socket, owner: &str, bridges: &[String]) -> Result<Vec<St
             continue;
         }
         for way in [Way::In, Way::Out] {
-            let rule = Rule::new(&comment)
-                .device(way, bridge)
-                .counted()
-                .then(Verdict::Accept);
-            changes.rule_before(ZONES, default.handle, &rule);
+            changes.rule_before(ZONES, default.handle, &accept(&comment, way, bridge));
         }
         missing.push(format!("rules for {bridge} in chain {ZONES} of firewalld"));
     }
@@ -88,6 +80,13 @@ fn into_zones(socket: &Socket, owner: &str, bridges: &[String]) -> Result<Vec<St
         Err(refused) if refused.errno == Errno::PERM => Ok(Vec::new()),
         other => tolerant(other).map(|()| missing),
     }
+}
+
+fn accept(comment: &str, way: Way, bridge: &str) -> Rule {
+    Rule::new(comment)
+        .device(way, bridge)
+        .counted()
+        .then(Verdict::Accept)
 }
 
 /// Removes what was added for a bridge, or for all.
