@@ -181,6 +181,31 @@ fn a_squashed_image_shows_the_same_files_in_fewer_bytes() {
 }
 
 #[test]
+fn files_of_any_length_are_merged_with_or_without_holes() {
+    let Some(host) = privileged() else { return };
+    const MIB: usize = 1 << 20;
+    let dir = host.dir().join("layer");
+    fs::create_dir(&dir).unwrap();
+    for size in [MIB - 1, MIB, MIB + 1, 3 * MIB + 5, 9 * MIB] {
+        let full: Vec<u8> = (0..size).map(|n| (n % 251 + 1).to_le_bytes()[0]).collect();
+        fs::write(dir.join(format!("full-{size}")), &full).unwrap();
+        let mut half = full;
+        half.get_mut(size / 3..size / 2).unwrap().fill(0);
+        fs::write(dir.join(format!("half-{size}")), &half).unwrap();
+    }
+    let archive = host.dir().join("image.tar");
+    let layers = [layer(&dir), layer(&dir)];
+    fs::write(&archive, image_archive("long:1", &layers, &["sh"])).unwrap();
+    host.ok(["load", "-q", "-i", archive.to_str().unwrap()]);
+    let made = json(
+        &host,
+        &["layers", "squash", "--json", "-t", "flat:1", "long:1"],
+    );
+    assert_eq!(made["same"], true, "{made:#}");
+    assert_eq!(exported(&host, "long:1"), exported(&host, "flat:1"));
+}
+
+#[test]
 fn another_tar_unpacks_the_merged_layer_with_its_holes() {
     let Some(host) = privileged() else { return };
     image(&host, "two:1");

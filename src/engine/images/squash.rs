@@ -225,7 +225,8 @@ impl Merged<'_> {
         let Some(pieces) = pieces else {
             writer.head(&head)?;
             let mut hashed = Hashed {
-                input: file,
+                file,
+                position: 0,
                 hasher: blake3::Hasher::new(),
             };
             writer.content(size, &mut hashed, &path)?;
@@ -344,15 +345,17 @@ fn joined(mut pieces: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     pieces
 }
 
-/// Hashes what is read.
+/// Hashes what is read of a file, from its start: where it stands is somewhere else once its holes were looked for.
 struct Hashed {
-    input: File,
+    file: File,
+    position: u64,
     hasher: blake3::Hasher,
 }
 
 impl Read for Hashed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(buffer)?;
+        let read = self.file.read_at(buffer, self.position)?;
+        self.position += u64::try_from(read).unwrap_or(u64::MAX);
         self.hasher.update(buffer.get(..read).unwrap_or_default());
         Ok(read)
     }
