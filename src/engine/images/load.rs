@@ -48,6 +48,8 @@ pub(super) enum Contents<'a> {
     Spooled {
         files: HashMap<Vec<u8>, Spooled>,
         links: HashMap<Vec<u8>, Vec<u8>>,
+        /// Where it ended before its end marker: files may be missing.
+        cut: Option<u64>,
     },
     Directory {
         dir: Dir,
@@ -80,10 +82,8 @@ pub(super) fn read(
     } else if let Some(plans) = legacy::read(&mut contents, work, pool, cancel)? {
         plans
     } else {
-        return Err(Error::invalid(
-            "not an image archive: it has neither index.json nor manifest.json",
-        )
-        .with_hint("a root file system is brought in with `wharf import`"));
+        return Err(no_archive(contents.cut())
+            .with_hint("a root file system is brought in with `wharf import`"));
     };
     if plans.is_empty() {
         return Err(Error::invalid("the archive holds no image"));
@@ -106,6 +106,25 @@ pub(super) fn read(
         plans = fitting;
     }
     Ok(plans)
+}
+
+/// A file that should be there and is not, in an archive that may end too early.
+pub(super) fn missing(cut: Option<u64>, name: &[u8]) -> Error {
+    let what = format!("the archive has no file {}", shown(name));
+    cut_short(cut, &what)
+}
+
+/// No file says what is in it.
+pub(super) fn no_archive(cut: Option<u64>) -> Error {
+    let what = "not an image archive: it has neither index.json nor manifest.json";
+    cut_short(cut, what)
+}
+
+fn cut_short(cut: Option<u64>, what: &str) -> Error {
+    Error::invalid(match cut {
+        Some(at) => format!("the archive is cut short at byte {at}: {what}"),
+        None => what.to_owned(),
+    })
 }
 
 pub(super) fn no_image_for(platform: &Platform, offered: &str) -> Error {
@@ -199,11 +218,15 @@ fn read_archive<'a>(
             EntryKind::Directory | EntryKind::Char | EntryKind::Block | EntryKind::Fifo => {}
         }
     }
+    let cut = reader.ends_early().then(|| reader.position());
     let _ = std::io::copy(
         &mut reader.into_inner().take(MAX_TRAILER),
         &mut std::io::sink(),
     );
-    Ok(Contents::Spooled { files, links })
+    if cut == Some(0) {
+        return Err(Error::invalid("not an image archive: it is empty"));
+    }
+    Ok(Contents::Spooled { files, links, cut })
 }
 
 struct EntryData<'a, R>(&'a mut tarball::Reader<R>);
@@ -236,7 +259,9 @@ impl Contents<'_> {
     /// Names of the files as far as they have been read: of a directory none is, until it is asked for.
     pub(super) fn names(&self) -> Vec<Vec<u8>> {
         match self {
-            Self::Spooled { files, links } => files.keys().chain(links.keys()).cloned().collect(),
+            Self::Spooled { files, links, .. } => {
+                files.keys().chain(links.keys()).cloned().collect()
+            }
             Self::Directory { files, .. } => files.keys().cloned().collect(),
         }
     }
@@ -244,7 +269,7 @@ impl Contents<'_> {
     /// A file by its name in the archive, by way of links.
     pub(super) fn find(&mut self, work: &Workspace, name: &[u8]) -> Result<Option<Spooled>> {
         match self {
-            Self::Spooled { files, links } => {
+            Self::Spooled { files, links, .. } => {
                 let mut name = name;
                 for _ in 0..MAX_LINKS {
                     match links.get(name) {
@@ -277,8 +302,16 @@ impl Contents<'_> {
 
     /// The same for a file that must be there.
     pub(super) fn need(&mut self, work: &Workspace, name: &[u8]) -> Result<Spooled> {
-        let missing = || Error::invalid(format!("the archive has no file {}", shown(name)));
-        self.find(work, name)?.ok_or_else(missing)
+        let cut = self.cut();
+        self.find(work, name)?.ok_or_else(|| missing(cut, name))
+    }
+
+    /// Where a stream ended too early.
+    fn cut(&self) -> Option<u64> {
+        match self {
+            Self::Spooled { cut, .. } => *cut,
+            Self::Directory { .. } => None,
+        }
     }
 
     /// The blob of a descriptor, of the size that it states.

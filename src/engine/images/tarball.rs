@@ -70,8 +70,11 @@ pub enum Error {
     /// It ends in the middle.
     #[error("the archive is cut short at byte {0}")]
     Cut(u64),
+    /// It ends before its first header does.
+    #[error("no tar archive: it has {0} bytes, a header has {BLOCK}")]
+    Short(usize),
     /// Not a header.
-    #[error("not a tar header at byte {at}: {why}")]
+    #[error("{}not a tar header at byte {at}: {why}", if *at == 0 { "no tar archive: " } else { "" })]
     Header {
         /// Where.
         at: u64,
@@ -104,6 +107,34 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The same of an archive whose first bytes another reader has read.
+    #[must_use]
+    pub fn behind(self, offset: u64) -> Self {
+        match self {
+            Self::Short(length) if offset > 0 => Self::Cut(offset + length as u64),
+            Self::Cut(at) => Self::Cut(at + offset),
+            Self::Header { at, why } => Self::Header {
+                at: at + offset,
+                why,
+            },
+            Self::Pax { at, why } => Self::Pax {
+                at: at + offset,
+                why,
+            },
+            Self::Sparse { at, why } => Self::Sparse {
+                at: at + offset,
+                why,
+            },
+            Self::Type { at, kind } => Self::Type {
+                at: at + offset,
+                kind,
+            },
+            Self::Io(_) | Self::Short(_) => self,
+        }
+    }
+}
+
 /// The result of reading.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -117,6 +148,8 @@ pub struct Reader<R> {
     /// Padding behind them.
     padding: u64,
     ended: bool,
+    /// Neither padding nor an end marker was missing so far.
+    complete: bool,
 }
 
 impl<R: Read> Reader<R> {
@@ -128,12 +161,18 @@ impl<R: Read> Reader<R> {
             remaining: 0,
             padding: 0,
             ended: false,
+            complete: true,
         }
     }
 
     /// Bytes read so far.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// The end was reached without its marker, or in a file's padding: more may have followed.
+    pub fn ends_early(&self) -> bool {
+        !self.complete
     }
 
     /// The source, behind the end of the archive if that was reached.
@@ -238,6 +277,7 @@ impl<R: Read> Reader<R> {
                 // The last file's padding may be missing with all that follows, as where umoci inserts a file with an opaque
                 // directory; Go's archive/tar, and with it Docker, reads on.
                 self.padding = 0;
+                self.complete = false;
                 break;
             }
             let count = u64::try_from(read).unwrap_or(u64::MAX);
@@ -252,6 +292,7 @@ impl<R: Read> Reader<R> {
     fn read_header(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let at = self.position;
         let Some(block) = self.read_block()? else {
+            self.complete = false;
             return Ok(None);
         };
         if block.iter().any(|b| *b != 0) {
@@ -281,6 +322,7 @@ impl<R: Read> Reader<R> {
         match filled {
             0 => Ok(None),
             BLOCK => Ok(Some(block)),
+            _ if self.position < BLOCK as u64 => Err(Error::Short(filled)),
             _ => Err(Error::Cut(self.position)),
         }
     }
@@ -885,6 +927,22 @@ fn time(text: &[u8]) -> Option<(i64, u32)> {
     })
 }
 
+/// A file with its padding, as an archive has it.
+#[cfg(test)]
+pub(super) fn sample(name: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut header = [0; BLOCK];
+    header[..name.len()].copy_from_slice(name);
+    header[100..107].copy_from_slice(b"0000644");
+    header[124..135].copy_from_slice(format!("{:011o}", data.len()).as_bytes());
+    header[148..156].fill(b' ');
+    header[156] = b'0';
+    let sum: u32 = header.iter().map(|b| u32::from(*b)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    let mut file = [header.as_slice(), data].concat();
+    file.resize(file.len().next_multiple_of(BLOCK), 0);
+    file
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -1061,6 +1119,22 @@ mod tests {
     }
 
     #[test]
+    fn what_ends_without_padding_or_end_marker_says_so() {
+        let archive = [block("a", b'0', 600), padded(&[7; 600]), vec![0; 1024]].concat();
+        for (length, early) in [
+            (512 + 600, true),
+            (512 + 700, true),
+            (512 + 1024, true),
+            (512 + 1024 + 512, false),
+            (archive.len(), false),
+        ] {
+            let mut reader = Reader::new(&archive[..length]);
+            while reader.next_entry().unwrap().is_some() {}
+            assert_eq!(reader.ends_early(), early, "cut at {length}");
+        }
+    }
+
+    #[test]
     fn a_wrong_checksum_a_lone_zero_block_and_foreign_types_are_refused() {
         let mut damaged = block("a", b'0', 0);
         damaged[0] = b'b';
@@ -1068,7 +1142,8 @@ mod tests {
         let lone = [vec![0; 512], block("a", b'0', 0)].concat();
         assert!(error(&lone).contains("zeros"));
         assert!(error(&block("a", b'M', 0)).contains("not supported"));
-        assert!(error(b"#!/bin/sh\n").contains("cut short"));
+        assert!(error(b"#!/bin/sh\n").contains("no tar archive: it has 10 bytes"));
+        assert!(error(&[b'x'; 600]).contains("no tar archive: not a tar header at byte 0"));
     }
 
     #[test]

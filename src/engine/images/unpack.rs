@@ -940,9 +940,9 @@ pub fn stream_error(error: io::Error) -> Error {
     if error.raw_os_error().is_some() {
         return Error::io("read", error);
     }
-    let kind = match error.kind() {
-        io::ErrorKind::Unsupported => ErrorKind::Unsupported,
-        _ => ErrorKind::InvalidInput,
-    };
-    Error::new(kind, error.to_string())
+    match error.kind() {
+        io::ErrorKind::Unsupported => Error::new(ErrorKind::Unsupported, error.to_string()),
+        io::ErrorKind::UnexpectedEof => Error::invalid(format!("it is cut short: {error}")),
+        _ => Error::invalid(error.to_string()),
+    }
 }

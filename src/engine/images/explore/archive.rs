@@ -45,6 +45,8 @@ enum Place {
         file: File,
         files: HashMap<Vec<u8>, (u64, u64)>,
         links: HashMap<Vec<u8>, Vec<u8>>,
+        /// Where it ends before its end marker: files may be missing.
+        cut: Option<u64>,
     },
     /// A registry.
     Remote(Box<Remote>),
@@ -251,7 +253,7 @@ impl Archive {
         let (mut files, mut links) = (HashMap::new(), HashMap::new());
         let length = file.metadata().attempt(|| "examine the archive")?.len();
         let mut offset = 0;
-        loop {
+        let cut = loop {
             // Each entry is read from where it begins: what is in it is passed by.
             let section = Section {
                 file: &file,
@@ -259,8 +261,10 @@ impl Archive {
                 end: length,
             };
             let mut reader = tarball::Reader::new(BufReader::with_capacity(4096, section));
-            let Some(entry) = reader.next_entry().map_err(archive_error)? else {
-                break;
+            let entry = reader.next_entry();
+            let entry = entry.map_err(|error| archive_error(error.behind(offset)))?;
+            let Some(entry) = entry else {
+                break reader.ends_early().then_some(length);
             };
             let name = clean(&entry.path).ok_or_else(|| {
                 Error::invalid(format!(
@@ -306,17 +310,34 @@ impl Archive {
                 }
                 Kind::Directory | Kind::Char | Kind::Block | Kind::Fifo => {}
             }
-            offset = start + stored.div_ceil(512) * 512;
-            if offset > length {
+            if start + stored > length {
                 return Err(Error::invalid(format!(
-                    "the archive is cut short at byte {length}"
+                    "entry {}: the archive is cut short at byte {length}",
+                    shown(&entry.path)
                 )));
             }
+            offset = start + stored.div_ceil(512) * 512;
+        };
+        if length == 0 {
+            return Err(Error::invalid("not an image archive: it is empty"));
         }
         Ok(Self {
-            place: Place::Tar { file, files, links },
+            place: Place::Tar {
+                file,
+                files,
+                links,
+                cut,
+            },
             cache: None,
         })
+    }
+
+    /// Where a tar ends too early.
+    fn cut(&self) -> Option<u64> {
+        match &self.place {
+            Place::Tar { cut, .. } => *cut,
+            Place::Directory(_) | Place::Remote(_) | Place::Layer(_) => None,
+        }
     }
 
     /// Whether there is such a file.
@@ -374,7 +395,7 @@ impl Archive {
     }
 
     fn read_file(&self, name: &[u8]) -> Result<(Box<dyn Read + Send + '_>, u64)> {
-        let missing = || Error::invalid(format!("the archive has no file {}", shown(name)));
+        let missing = || load::missing(self.cut(), name);
         match &self.place {
             Place::Directory(dir) => {
                 if !self.has(name)? {
@@ -446,10 +467,7 @@ impl Archive {
         } else if self.has(b"manifest.json")? {
             self.docker_archive()?
         } else {
-            return Err(Error::invalid(
-                "not an image archive: it has neither index.json nor manifest.json",
-            )
-            .with_hint("a root file system is rootfs:PATH"));
+            return Err(load::no_archive(self.cut()).with_hint("a root file system is rootfs:PATH"));
         };
         if let Some(asked) = asked {
             let offered: Vec<String> = all
@@ -639,5 +657,75 @@ impl Read for Section<'_> {
             .read_at(buffer.get_mut(..wanted).unwrap_or(&mut []), self.position)?;
         self.position += u64::try_from(read).unwrap_or(0);
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::images::tarball::sample;
+
+    fn told(bytes: &[u8]) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.tar");
+        std::fs::write(&path, bytes).unwrap();
+        let opened = Archive::open(&path, None, &mut |_| (), &Cancel::new());
+        let picked = opened.and_then(|archive| archive.pick(None, None));
+        let text = picked.expect_err("it is no image").to_string();
+        text.replace(&format!("read {}: ", path.display()), "")
+    }
+
+    #[test]
+    fn an_archive_that_was_cut_anywhere_says_so() {
+        let archive = [
+            sample(b"one", &[1; 600]),
+            sample(b"two", &[2; 100]),
+            vec![0; 1024],
+        ]
+        .concat();
+        let none = "not an image archive: it has neither index.json nor manifest.json";
+        for (length, expected) in [
+            (0, "not an image archive: it is empty".to_owned()),
+            (
+                10,
+                "no tar archive: it has 10 bytes, a header has 512".to_owned(),
+            ),
+            (
+                512,
+                "entry \"one\": the archive is cut short at byte 512".to_owned(),
+            ),
+            (
+                1000,
+                "entry \"one\": the archive is cut short at byte 1000".to_owned(),
+            ),
+            // In the padding, between two entries, in a header, in the last padding.
+            (
+                1200,
+                format!("the archive is cut short at byte 1200: {none}"),
+            ),
+            (
+                1536,
+                format!("the archive is cut short at byte 1536: {none}"),
+            ),
+            (1600, "the archive is cut short at byte 1600".to_owned()),
+            (
+                2100,
+                "entry \"two\": the archive is cut short at byte 2100".to_owned(),
+            ),
+            (
+                2200,
+                format!("the archive is cut short at byte 2200: {none}"),
+            ),
+            (
+                2560,
+                format!("the archive is cut short at byte 2560: {none}"),
+            ),
+            (archive.len(), none.to_owned()),
+        ] {
+            assert_eq!(told(&archive[..length]), expected, "cut at {length}");
+        }
+        let mut damaged = archive;
+        damaged[1536] = 9;
+        assert!(told(&damaged).starts_with("not a tar header at byte 1536: "));
     }
 }

@@ -277,7 +277,9 @@ fn read_all(
     watch: &mut Watch<'_>,
     cancel: &Cancel,
 ) -> Result<Looked> {
-    let picked = archive.pick(name, platform)?;
+    let picked = archive
+        .pick(name, platform)
+        .attempt(|| format!("read {shown}"))?;
     let about = About {
         name: picked
             .names
@@ -324,7 +326,8 @@ fn read_all(
             }
         }
         Ok(())
-    })?;
+    })
+    .attempt(|| format!("read {shown}"))?;
     let sizes = explored.layers.iter().map(|layer| layer.size).collect();
     explored.about.history = stored_steps(&picked.config, sizes);
     let evidence = evidence::of_layers(gathered, &explored);
@@ -506,6 +509,12 @@ impl<'a> Lister<'a> {
         let identity = self.cache().and_then(|_| self.archive.identity(layer));
         let what = || format!("read {}", shown(&layer.name));
         let (input, length) = self.archive.read(layer)?;
+        if let Some(stated) = layer.stated.as_ref().filter(|stated| length < stated.size) {
+            return Err(Error::invalid(format!(
+                "blob {} is cut short: it has {length} bytes, its descriptor says {}",
+                stated.digest, stated.size
+            )));
+        }
         let sums = sums(input, self.reading.look(self.hash), &self.gauge).attempt(what)?;
         let check = |stated: &Digest, found: &Digest| {
             if stated == found {
