@@ -11,12 +11,14 @@ use wharf::engine::credentials::Store;
 use wharf::engine::images::document::{self, Document};
 use wharf::engine::images::tarball::Reader;
 use wharf::engine::images::{explore, platform as platforms, unpack};
+use wharf::engine::model::image::HistoryEntry;
 use wharf::engine::model::layers::Entry;
 use wharf::engine::model::layers::dive_rules::Written;
 use wharf::engine::model::layers::findings::allow::Allowed;
 use wharf::engine::model::layers::findings::nature::Nature;
-use wharf::engine::model::layers::findings::secrets;
+use wharf::engine::model::layers::findings::{self, Evidence, secrets};
 use wharf::engine::model::layers::glob::Glob;
+use wharf::engine::model::layers::{About, Explored, instruction};
 use wharf::engine::model::{Platform, Reference};
 use wharf::engine::net::dns::message::{self, Incoming, Transport};
 use wharf::engine::net::names::Directory;
@@ -114,6 +116,44 @@ pub fn rules(bytes: &[u8]) {
             }
             Err(error) => one_line(error),
         }
+    }
+}
+
+/// Instructions of a history, one a line; those that begin with a blank made no layer. Whatever they say: the base has no more
+/// layers than there are, an instruction is one line, and so is each finding.
+pub fn history(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let step = |line: &str| HistoryEntry {
+        created: None,
+        created_by: line.replace('\r', "\n"),
+        comment: String::new(),
+        size: 0,
+        empty: line.starts_with(' '),
+    };
+    let history: Vec<HistoryEntry> = text.split('\n').map(step).collect();
+    let about = About {
+        name: String::new(),
+        id: String::new(),
+        platform: Platform::default(),
+        user: String::new(),
+        has_healthcheck: false,
+        env: text.lines().map(ToOwned::to_owned).collect(),
+        history,
+        labels: [(
+            "org.opencontainers.image.base.name".to_owned(),
+            text.to_string(),
+        )]
+        .into(),
+    };
+    let layers = about.history.iter().filter(|step| !step.empty).count();
+    assert!(about.base_layers() <= layers);
+    for step in &about.history {
+        let told = instruction(&step.created_by);
+        assert!(!told.contains('\n') && told.len() <= step.created_by.len());
+    }
+    let image = Explored::new(about);
+    for finding in findings::findings(&image, &Evidence::default()) {
+        assert!(!finding.detail.contains('\n'), "{finding:?}");
     }
 }
 

@@ -122,6 +122,11 @@ fn rules_of_images() {
 }
 
 #[test]
+fn histories() {
+    replay("history", CHANGES, bodies::history);
+}
+
+#[test]
 fn words_of_a_line() {
     replay("words", CHANGES, bodies::words);
 }

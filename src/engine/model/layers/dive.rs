@@ -261,3 +261,132 @@ pub fn figures<L: Deref<Target = [Entry]>>(layers: &[L], sizes: &[u64]) -> Figur
 fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(path: &str, kind: Kind, size: u64) -> Entry {
+        Entry {
+            path: path.into(),
+            kind,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            size,
+            mtime: (0, 0),
+            xattrs: Vec::new(),
+        }
+    }
+
+    fn file(path: &str, size: u64) -> Entry {
+        entry(path, Kind::File { content: None }, size)
+    }
+
+    fn directory(path: &str) -> Entry {
+        let kind = Kind::Directory {
+            opaque: false,
+            implied: false,
+        };
+        entry(path, kind, 0)
+    }
+
+    /// The layers of the image that dive's own tests look at, as its Dockerfile makes them: a base of 415 entries, then one
+    /// file that is copied, moved, made executable and removed.
+    fn layers() -> Vec<Vec<Entry>> {
+        const README: u64 = 6405;
+        let gone = |path| entry(path, Kind::Whiteout, 0);
+        let mut base: Vec<Entry> = (0..412)
+            .map(|n| file(&format!("bin/{n:03}"), if n == 0 { 1_154_361 } else { 0 }))
+            .collect();
+        base.extend(["bin", "root", "tmp"].map(directory));
+        base.sort_by(|a, b| a.path.cmp(&b.path));
+        let in_example = |name: &str| {
+            let path = format!("root/example/{name}");
+            vec![
+                directory("root"),
+                directory("root/example"),
+                file(&path, README),
+            ]
+        };
+        let in_root = |rest: Vec<Entry>| [vec![directory("root")], rest].concat();
+        vec![
+            base,
+            vec![file("somefile.txt", README)],
+            in_root(vec![
+                directory("root/example"),
+                directory("root/example/really"),
+                directory("root/example/really/nested"),
+            ]),
+            in_example("somefile1.txt"),
+            in_example("somefile1.txt"),
+            in_example("somefile2.txt"),
+            in_example("somefile3.txt"),
+            in_root(vec![
+                directory("root/example"),
+                gone("root/example/somefile3.txt"),
+                file("root/saved.txt", README),
+            ]),
+            in_root(vec![file("root/.saved.txt", README)]),
+            in_root(vec![gone("root/example")]),
+            in_root(vec![
+                directory("root/.data"),
+                file("root/.data/tag.sh", 917),
+                file("root/.data/test.sh", 1270),
+            ]),
+            vec![directory("tmp"), file("tmp/saved.again1.txt", README)],
+            in_root(vec![
+                directory("root/.data"),
+                file("root/.data/saved.again2.txt", README),
+            ]),
+            in_root(vec![file("root/saved.txt", README)]),
+        ]
+    }
+
+    #[test]
+    fn the_image_of_dives_own_tests_has_the_figures_that_they_assert() {
+        let layers = layers();
+        let told: Vec<(u64, usize)> = layers
+            .iter()
+            .map(|layer| (layer.iter().map(|entry| entry.size).sum(), layer.len()))
+            .collect();
+        let expected = [
+            (1_154_361, 415),
+            (6405, 1),
+            (0, 4),
+            (6405, 3),
+            (6405, 3),
+            (6405, 3),
+            (6405, 3),
+            (6405, 4),
+            (6405, 2),
+            (0, 2),
+            (2187, 4),
+            (6405, 2),
+            (6405, 3),
+            (6405, 2),
+        ];
+        assert_eq!(told, expected);
+        let sizes: Vec<u64> = told.iter().map(|layer| layer.0).collect();
+        let figures = figures(&layers, &sizes);
+        assert_eq!(figures.efficiency.to_string(), "0.9844212134184309");
+        assert_eq!((figures.size, figures.user_size), (1_220_598, 66_237));
+        assert_eq!(figures.wasted, 32_025);
+        assert_eq!(figures.user_wasted.to_string(), "0.4834911001404049");
+        let mut twice: Vec<_> = figures
+            .inefficient
+            .iter()
+            .map(|one| (one.count, one.bytes, String::from_utf8_lossy(&one.path)))
+            .collect();
+        twice.sort_unstable();
+        let one = |bytes, path: &'static str| (2, bytes, path.into());
+        assert_eq!(
+            twice,
+            [
+                one(6405, "/root/example/somefile3.txt"),
+                one(12_810, "/root/example/somefile1.txt"),
+                one(12_810, "/root/saved.txt"),
+            ]
+        );
+    }
+}

@@ -267,8 +267,12 @@ impl Severity {
 }
 
 impl Finding {
-    /// What can be said of a path or of the configuration.
+    /// What can be said of a path or of the configuration, on one line: whoever made the image wrote some of it.
     fn new(rule: Rule, detail: impl Into<String>) -> Self {
+        let mut detail: String = detail.into();
+        if detail.contains(char::is_control) {
+            detail = detail.replace(char::is_control, " ");
+        }
         Self {
             rule,
             severity: rule.severity(),
@@ -276,7 +280,7 @@ impl Finding {
             layer: None,
             hidden: None,
             line: None,
-            detail: detail.into(),
+            detail,
             files: 1,
             bytes: 0,
             advice: rule.advice(),
