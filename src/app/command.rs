@@ -2,8 +2,10 @@
 //! line's, which is not known here.
 
 use crate::engine::Engine;
+use crate::engine::credentials::Store;
 use crate::engine::error::Result;
-use crate::engine::model::{Cancel, request};
+use crate::engine::model::layers::Target;
+use crate::engine::model::{Cancel, Platform, request};
 
 /// What a command line asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,4 +30,6 @@ pub struct Commands {
     pub read: fn(&[String]) -> Result<Command>,
     /// Does what `cp` (the first word) does, and answers what came of it.
     pub copy: fn(&Engine, &[String], &Cancel) -> Result<String>,
+    /// Where an image is that is named as for `layers`, for a platform if one is asked for.
+    pub target: fn(&Store, &str, Option<&Platform>) -> Result<Target>,
 }

@@ -13,6 +13,7 @@ use super::terminal::Multiplexer;
 use crate::engine::Surroundings;
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::layers::findings::allow::Allowed;
+use crate::engine::store::Roots;
 use crate::views::theme::{Depth, Theme};
 
 /// What the caller wants of the program.
@@ -24,6 +25,8 @@ pub struct Options {
     pub tables: Option<Question>,
     /// What registries depend on, where no engine knows it.
     pub surroundings: Surroundings,
+    /// Where the store is, where no engine knows it.
+    pub roots: Option<Roots>,
     /// Findings that may be.
     pub allowed: Allowed,
     /// Nothing may be changed.
@@ -54,6 +57,8 @@ pub(super) struct Config {
     pub(super) tables: Option<Question>,
     /// What registries depend on.
     pub(super) surroundings: Surroundings,
+    /// Where the store is.
+    pub(super) roots: Option<Roots>,
     /// Findings that may be.
     pub(super) allowed: Allowed,
 }
@@ -133,6 +138,7 @@ pub(super) fn read(
         explore: options.explore,
         tables: options.tables,
         surroundings: options.surroundings,
+        roots: options.roots,
         allowed: options.allowed,
         pulled: pulled.lines().map(ToOwned::to_owned).collect(),
     })

@@ -16,7 +16,7 @@ use super::command::Commands;
 use super::config::Config;
 use super::jobs::Report;
 use super::key::Key;
-use super::perform::{Performer, UserFiles};
+use super::perform::{Around, Performer, UserFiles};
 use super::subscribe::{Context, Streams};
 use super::terminal::{self, Terminal};
 use super::{Effect, Mouse, MouseKind, Msg, State, Sub, looks, subscriptions, update};
@@ -82,7 +82,11 @@ pub(super) async fn run(
             lists: config.lists.clone(),
         },
         commands,
-        (config.surroundings.clone(), config.allowed.clone()),
+        Around {
+            surroundings: config.surroundings.clone(),
+            allowed: config.allowed.clone(),
+            roots: config.roots.clone(),
+        },
     );
     let (width, height) = terminal::size();
     let mut state = State::new(config.settings.clone(), width, height, Timestamp::now());

@@ -28,6 +28,7 @@ use crate::engine::model::layers::{Explored, Step, findings};
 use crate::engine::model::request::{Exec, Logs, TerminalSize};
 use crate::engine::model::{Auth, Cancel, ContainerId, Progress, Reference, request, units};
 use crate::engine::stats::Sampler;
+use crate::engine::store::Roots;
 use crate::engine::{
     Contents, Engine, NewFile, Output, Reading, Session, Source, Surroundings, list_entries,
     read_user_file, write_user_file,
@@ -52,8 +53,18 @@ pub(super) struct Performer {
     looks: Arc<Mutex<Option<String>>>,
     /// Reads the command lines of dialogs.
     commands: Commands,
-    /// What registries depend on, and findings that may be.
-    around: (Surroundings, Allowed),
+    around: Around,
+}
+
+/// What questions about images depend on.
+#[derive(Debug, Clone)]
+pub(super) struct Around {
+    /// What registries depend on.
+    pub(super) surroundings: Surroundings,
+    /// Findings that may be.
+    pub(super) allowed: Allowed,
+    /// Where the store is that nobody has needed so far.
+    pub(super) roots: Option<Roots>,
 }
 
 /// Files of the user in which something is kept from one time to the next.
@@ -80,7 +91,7 @@ impl Performer {
         credentials: Store,
         kept: UserFiles,
         commands: Commands,
-        around: (Surroundings, Allowed),
+        around: Around,
     ) -> Self {
         let (alive, ended) = mpsc::channel(1);
         Self {
@@ -212,9 +223,17 @@ impl Performer {
         let (engine, reports) = (self.engine.clone(), self.reports.clone());
         let handle = self.handle.clone();
         let (commands, around) = (self.commands, self.around.clone());
+        let credentials = self.credentials.clone();
         let ask = move || {
-            let answer =
-                guarded(|| ask_any(engine.as_ref(), commands, (&around.0, &around.1), query));
+            let answer = guarded(|| match query {
+                Query::Tables(question) => answer_tables(
+                    engine.as_ref(),
+                    commands,
+                    (&around, &credentials),
+                    *question,
+                ),
+                query => ask_any(engine.as_ref(), commands, &around.allowed, query),
+            });
             let _ = reports.blocking_send(Msg::Answer(id, answer));
         };
         if after.is_zero() {
@@ -527,7 +546,7 @@ fn remember(path: &Path, name: &str) -> Result<()> {
 fn ask_any(
     engine: Option<&Engine>,
     commands: Commands,
-    (surroundings, allowed): (&Surroundings, &Allowed),
+    allowed: &Allowed,
     query: Query,
 ) -> Result<Answer> {
     match query {
@@ -540,21 +559,6 @@ fn ask_any(
             }
             Ok(Answer::Files(starts))
         }
-        Query::Tables(question) => match *question {
-            Question::Sharing => Ok(Answer::Sharing(present(engine)?.sharing()?)),
-            Question::Compare(both) => {
-                let look = |target| {
-                    let (nothing, cancel) = (&mut |_: Step<'_>| (), Cancel::new());
-                    let layers = Reading::Layers;
-                    Engine::look_into(engine, surroundings, target, layers, nothing, &cancel)
-                        .map(|(image, contents, _)| Shared::new(image, contents))
-                };
-                Ok(Answer::Compared(Compared::of(
-                    look(&both.0)?,
-                    look(&both.1)?,
-                )))
-            }
-        },
         Query::Findings(image) => {
             let evidence = image.contents.evidence(&image.image, &Cancel::new())?;
             let (let_be, found) = findings::findings(&image.image, &evidence)
@@ -575,6 +579,57 @@ fn ask_any(
             Ok(Answer::Directory(entries.into_iter().map(entry).collect()))
         }
         query => ask(present(engine)?, commands, query),
+    }
+}
+
+/// Reads both images, if that has not been done.
+fn answer_tables(
+    engine: Option<&Engine>,
+    commands: Commands,
+    (around, credentials): (&Around, &Store),
+    question: Question,
+) -> Result<Answer> {
+    let look = |engine: Option<&Engine>, target: &Target| {
+        let (nothing, cancel) = (&mut |_: Step<'_>| (), Cancel::new());
+        let layers = Reading::Layers;
+        Engine::look_into(
+            engine,
+            &around.surroundings,
+            target,
+            layers,
+            nothing,
+            &cancel,
+        )
+        .map(|(image, contents, _)| Shared::new(image, contents))
+    };
+    match question {
+        Question::Sharing => Ok(Answer::Sharing(present(engine)?.sharing()?)),
+        Question::Compare(both) => Ok(Answer::Compared(Compared::of(
+            look(engine, &both.0)?,
+            look(engine, &both.1)?,
+        ))),
+        Question::Against(both) => {
+            let target = (commands.target)(credentials, &both.other, both.target.platform())?;
+            let opened = match (engine, &around.roots) {
+                (None, Some(roots)) if target.is_stored() => {
+                    let (roots, surroundings) = (roots.clone(), around.surroundings.clone());
+                    Some(Engine::open_in(roots, surroundings)?)
+                }
+                _ => None,
+            };
+            let other = look(engine.or(opened.as_ref()), &target)?;
+            // Of a registry's image tables of contents may have been read alone, whose digests are others.
+            let shown = match both.target {
+                Target::Registry { .. } => look(engine, &both.target)?,
+                _ => both.image,
+            };
+            let (before, after) = if both.other_first {
+                (other, shown)
+            } else {
+                (shown, other)
+            };
+            Ok(Answer::Compared(Compared::of(before, after)))
+        }
     }
 }
 

@@ -3,15 +3,22 @@
 
 use clap::FromArgMatches;
 
+use super::layers::source::target_for;
 use super::report::Failure;
 use super::{args, cp, run, update, verb};
 use crate::app::command::{Command, Commands};
+use crate::engine::credentials::Store;
 use crate::engine::error::Result;
-use crate::engine::model::Cancel;
+use crate::engine::model::layers::Target;
+use crate::engine::model::{Cancel, Platform};
 use crate::engine::{Engine, Error, Kind};
 
 /// For the workstation.
-pub(super) const COMMANDS: Commands = Commands { read, copy };
+pub(super) const COMMANDS: Commands = Commands { read, copy, target };
+
+fn target(credentials: &Store, name: &str, platform: Option<&Platform>) -> Result<Target> {
+    target_for(credentials, name, platform).map_err(error)
+}
 
 fn read(words: &[String]) -> Result<Command> {
     let command = match words.first().map(String::as_str) {

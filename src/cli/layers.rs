@@ -172,6 +172,7 @@ pub fn open_explorer(
     let options = Options {
         explore: Some(target),
         surroundings: context.surroundings.clone(),
+        roots: Some(context.roots.clone()),
         allowed,
         ..Options::default()
     };

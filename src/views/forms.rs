@@ -18,7 +18,7 @@ pub(super) fn draw(state: &State, form: &Form, canvas: &mut Canvas<'_>) -> Optio
     let offers = |kind: &Kind| {
         matches!(
             kind,
-            Kind::Reference(_) | Kind::Platform | Kind::Path | Kind::Choice(_)
+            Kind::Reference(_) | Kind::Source(_) | Kind::Platform | Kind::Path | Kind::Choice(_)
         )
     };
     let offered = if form.inputs.iter().any(|input| offers(&input.kind)) {

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
 use super::draw_footer;
-use super::explorer::draw_viewer;
+use super::explorer::{draw_failure, draw_viewer};
 use crate::app::layout::list_parts;
 use crate::app::role::Role;
 use crate::app::tables::{Found, Table, Tables};
@@ -14,6 +14,14 @@ pub(super) fn draw(state: &State, tables: &Tables, canvas: &mut Canvas<'_>) {
     let places = tables.places(state.area(), state);
     if let Some(bar) = places.bar {
         draw_bar(tables, bar, canvas);
+    }
+    if let (Some(failure), Some(rect)) = (&tables.failure, places.tables[0]) {
+        canvas.border(rect, true);
+        draw_failure(failure, list_parts(rect).1, canvas);
+        if let Some(footer) = places.footer {
+            draw_footer(state, footer, canvas);
+        }
+        return;
     }
     for (place, (table, rect)) in tables.tables.iter().zip(places.tables).enumerate() {
         if let Some(rect) = rect {
@@ -34,7 +42,7 @@ fn draw_bar(tables: &Tables, rect: Rect, canvas: &mut Canvas<'_>) {
     let title = format!(" {}", text::sanitise(&tables.title()));
     canvas.text(x, rect.y, room, &title, Role::Bar);
     let (line, role) = match (&tables.failure, &tables.found) {
-        (Some(failure), _) => (failure.line.as_str(), Role::Bad),
+        (Some(_), _) => ("cannot be read", Role::Bad),
         (None, Found::Nothing) => ("reading", Role::Busy),
         (None, _) => (tables.headline.as_str(), Role::Title),
     };
@@ -61,10 +69,11 @@ fn draw_table(table: &Table, focused: bool, rect: Rect, canvas: &mut Canvas<'_>)
         let room = header.right().saturating_sub(x);
         canvas.styled(x, header.y, room, table.last, style);
     }
+    let has_folds = table.lines.iter().any(|line| line.folded.is_some());
     let lines = table.lines.iter().enumerate().skip(table.scroll.top);
     for ((number, line), y) in lines.zip(body.y..body.bottom()) {
         let mut x = body.x + 1;
-        for ((cell, role), (_, width, right)) in line.iter().zip(columns) {
+        for ((cell, role), (_, width, right)) in line.cells.iter().zip(columns) {
             if *right {
                 canvas.right(x, y, *width, cell, canvas.theme.style(*role));
             } else {
@@ -72,7 +81,13 @@ fn draw_table(table: &Table, focused: bool, rect: Rect, canvas: &mut Canvas<'_>)
             }
             x += width + 1;
         }
-        if let Some((cell, role)) = line.last() {
+        if let Some((cell, role)) = line.cells.last() {
+            if has_folds {
+                // Deep trees keep room for names.
+                x += line.depth.saturating_mul(2).min(body.width / 3);
+                let fold = fold_sign(line.folded, canvas);
+                x = canvas.text(x, y, body.right().saturating_sub(x), fold, Role::Key);
+            }
             canvas.text(x, y, body.right().saturating_sub(x), cell, *role);
         }
         if number == table.scroll.at {
@@ -92,6 +107,15 @@ fn draw_table(table: &Table, focused: bool, rect: Rect, canvas: &mut Canvas<'_>)
     if table.lines.len() > usize::from(body.height) {
         let place = format!("{}/{}", table.scroll.at + 1, table.lines.len());
         canvas.caption(rect, &place, Role::Dim);
+    }
+}
+
+/// Whether there is something in a directory, and whether that is shown.
+pub(super) fn fold_sign(folded: Option<bool>, canvas: &Canvas<'_>) -> &'static str {
+    match folded {
+        None => " ",
+        Some(true) => canvas.glyphs.pick("\u{25b8}", "+"),
+        Some(false) => canvas.glyphs.pick("\u{25be}", "-"),
     }
 }
 

@@ -182,8 +182,8 @@ fn a_squashed_image_shows_the_same_files_in_fewer_bytes() {
 
 #[test]
 fn files_of_any_length_are_merged_with_or_without_holes() {
-    let Some(host) = privileged() else { return };
     const MIB: usize = 1 << 20;
+    let Some(host) = privileged() else { return };
     let dir = host.dir().join("layer");
     fs::create_dir(&dir).unwrap();
     for size in [MIB - 1, MIB, MIB + 1, 3 * MIB + 5, 9 * MIB] {

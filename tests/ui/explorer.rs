@@ -2,7 +2,8 @@
 
 use wharf::app::explorer::{News, Shared, Target};
 use wharf::app::jobs::Request;
-use wharf::app::{Effect, FileStart, Msg, Sub, subscriptions};
+use wharf::app::tables::Question;
+use wharf::app::{Answer, Effect, FileStart, Msg, Query, Sub, subscriptions};
 use wharf::engine::Contents;
 use wharf::engine::model::image::HistoryEntry;
 use wharf::engine::model::layers::findings::secrets::{Hit, What};
@@ -147,6 +148,11 @@ pub(crate) fn content(image: &Shared, at: (u16, u32)) -> FileStart {
             b"root:x:0:0::/root:/bin/sh\napp:x:10:10::/srv:/bin/sh\ndaemon:x:1:1::/:/bin/false\n"
                 .to_vec()
         }
+        (b"app/secret", _) => {
+            let lines: Vec<String> = (1..=100).map(|n| format!("line-{n}\n")).collect();
+            lines.concat().into_bytes()
+        }
+        (b"app/raw", _) => [vec![0; 40], b"\n\n".to_vec(), b"PASSWORD=\0".to_vec()].concat(),
         (b"srv/app/.env", _) => b"# keys\nTOKEN = \"a\tb\"\nPORT=80\n\x1b[31mred\n".to_vec(),
         _ => b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0data of the program".to_vec(),
     };
@@ -271,9 +277,40 @@ fn what_cannot_be_read_is_told_and_left() {
     ui.play("2 l");
     tell(&mut ui, News::Failed(failure("explore: layer 2: damaged")));
     ui.assert_shows("layer 2: damaged");
-    ui.assert_shows("it cannot be read");
     ui.play("esc esc");
     assert!(ui.state.explorer.is_none());
+}
+
+#[test]
+fn why_there_are_no_layers_stands_in_their_place() {
+    let why = "read /srv/images/shop.tar: entry \"blobs/sha256/0123456789abcdef\": the archive is cut short at byte 123456";
+    for (width, height) in SIZES {
+        let mut ui = Ui::usual(width, height);
+        ui.play("2 l");
+        tell(&mut ui, News::Failed(failure(why)));
+        // Also when the message has been read and put away.
+        ui.play("esc");
+        assert!(ui.state.explorer.is_some());
+        let told: String = ui
+            .screen()
+            .chars()
+            .filter(|c| !c.is_whitespace() && !"\u{2502}\u{2503}".contains(*c))
+            .collect();
+        let wanted = "thearchiveiscutshortatbyte123456";
+        assert!(told.contains(wanted), "{width}x{height}\n{}", ui.screen());
+        if height > 10 {
+            ui.assert_shows("try again");
+        }
+    }
+    // What the manifest told stays, and the tree's place says why there is none.
+    let mut ui = Ui::usual(80, 24);
+    ui.play("2 l");
+    let outline = vec![about().layer(0, part(1))];
+    tell(&mut ui, News::Outline(Box::new(about()), outline));
+    tell(&mut ui, News::Failed(failure("layer 0 of 1: damaged")));
+    ui.play("esc");
+    ui.assert_shows("ADD file:9f3b");
+    ui.assert_shows("layer 0 of 1: damaged");
 }
 
 #[test]
@@ -311,6 +348,23 @@ fn hidden_bytes_lead_to_both_layers() {
         ui.play("Y"),
         [Effect::Copy(Digest::from_sha256(&[4; 32]).to_string())]
     );
+}
+
+#[test]
+fn a_jump_ends_filters_that_leave_its_path_out() {
+    for filter in ["/ z z z <cr>", "a A esc a A M R U", "W / x <cr>"] {
+        let mut ui = opened(160, 48);
+        ui.play("j tab");
+        ui.play(filter);
+        ui.play("w enter");
+        ui.assert_shows("Change of layer 1");
+        let copied = [Effect::Copy("/var/lib/apt/lists".to_owned())];
+        assert_eq!(ui.play("y"), copied, "{filter}");
+    }
+    // One that has the path stays.
+    let mut ui = opened(160, 48);
+    ui.play("j tab / l i s t s <cr> w enter");
+    ui.assert_shows("/lists ");
 }
 
 #[test]
@@ -409,6 +463,9 @@ fn findings_lead_to_layer_and_path() {
     ui.assert_shows("RUN --mount=type=secret");
     assert_eq!(ui.play("y"), [Effect::Copy("/srv/app/.env:2".to_owned())]);
     ui.play("enter");
+    ui.assert_shows("/srv/app/.env of layer 2");
+    // One comes back to the list; the tree has the file.
+    ui.play("esc right");
     ui.assert_shows("Change of layer 2");
     assert_eq!(ui.play("y"), [Effect::Copy("/srv/app/.env".to_owned())]);
     // It is closed by the key that opened it, and by going back.
@@ -420,6 +477,75 @@ fn findings_lead_to_layer_and_path() {
     ui.assert_shows("it is in the configuration, in no layer");
     ui.play("esc esc");
     ui.assert_hides("Findings:");
+}
+
+/// An image whose last layer removes two files: one of a hundred lines with a secret in the ninetieth, and bytes with one.
+fn with_a_removed_secret() -> Shared {
+    let mut image = Explored::new(about());
+    let whiteout = |path| entry(path, Kind::Whiteout, 0, 0);
+    image.push(
+        part(1),
+        vec![
+            directory("app"),
+            file("app/raw", 9, 1),
+            file("app/secret", 9, 2),
+        ],
+    );
+    image.push(part(2), vec![whiteout("app/raw"), whiteout("app/secret")]);
+    Shared::new(image, Contents::default())
+}
+
+#[test]
+fn a_finding_is_read_at_its_line_also_where_a_later_layer_removes_it() {
+    for (width, height) in [(160, 48), (80, 24)] {
+        let image = with_a_removed_secret();
+        let hit = |path: &str, line| {
+            let hit = Hit {
+                what: What::Password,
+                line,
+                shown: "PASSWORD, 9 characters".to_owned(),
+            };
+            (0, path.as_bytes().to_vec(), hit)
+        };
+        let evidence = Evidence {
+            hits: vec![hit("app/secret", 90), hit("app/raw", 3)],
+            ..Evidence::default()
+        };
+        let found = findings::findings(&image.image, &evidence);
+        let mut ui = Ui::usual(width, height);
+        ui.play("2 l");
+        tell(&mut ui, News::Whole(image));
+        ui.play("F");
+        let explorer = ui.state.explorer.as_mut().unwrap();
+        explorer.take_findings(found, 0);
+        let chosen = |ui: &Ui| {
+            ui.state
+                .explorer
+                .as_ref()
+                .unwrap()
+                .chosen_finding()
+                .cloned()
+        };
+        let at = |ui: &mut Ui, path: &str| {
+            while chosen(ui).unwrap().path.as_deref() != Some(path.as_bytes()) {
+                ui.play("j");
+            }
+        };
+        at(&mut ui, "app/secret");
+        ui.play("enter");
+        ui.assert_shows("/app/secret of layer 0");
+        ui.assert_shows("\u{25b8} line-90");
+        ui.assert_hides("line-1 ");
+        // What is looked for is found beside it; the mark stays.
+        ui.play("/ l i n e - 9 5 <cr>");
+        ui.assert_shows("\u{25b8} line-90");
+        ui.play("esc esc");
+        ui.assert_shows("Findings");
+        ui.play("g");
+        at(&mut ui, "app/raw");
+        ui.play("v");
+        ui.assert_shows("\u{25b8} 00000020");
+    }
 }
 
 #[test]
@@ -592,4 +718,170 @@ fn what_is_extracted_is_asked_for_and_written() {
     ui.assert_shows("nothing to extract");
     let gone = extracted(&mut ui, "G x");
     assert_eq!(gone.0, "/var/lib/apt/lists/security");
+}
+
+/// What the comparison that the effects ask for is of.
+fn compared(effects: &[Effect]) -> ([String; 2], Target) {
+    match effects {
+        [
+            Effect::Query {
+                query: Query::Tables(question),
+                ..
+            },
+        ] => match question.as_ref() {
+            Question::Against(both) => (both.names(), both.target.clone()),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_image_is_compared_with_another_one_and_comes_back() {
+    let mut ui = opened(160, 48);
+    let shown = ui.state.explorer.as_ref().unwrap().target.name();
+    ui.play("j tab G =");
+    ui.assert_shows(&format!("Compare {shown} with"));
+    // Images of the store are offered, but for the one that is shown.
+    ui.assert_shows("nginx:1.27");
+    ui.type_text("latest");
+    ui.assert_hides("  busybox:latest");
+    ui.play("down <cr>");
+    ui.assert_shows(&format!("wharf layers diff nginx:latest {shown}"));
+    let before = ui.state.explorer.as_ref().unwrap().tree.chosen();
+    ui.play("<cr>");
+    ui.assert_shows(&format!("nginx:latest and {shown}"));
+    ui.assert_shows("Changes, ");
+    ui.play("q");
+    ui.assert_shows("Change of layer 1");
+    assert_eq!(ui.state.explorer.as_ref().unwrap().tree.chosen(), before);
+    assert!(ui.state.tables.is_none());
+}
+
+#[test]
+fn another_image_may_be_wherever_the_command_line_finds_one() {
+    let mut ui = opened(80, 24);
+    let typed = |ui: &mut Ui, text: &str| {
+        ui.play("=");
+        ui.type_text(text);
+        let effects = ui.unanswered("<cr>");
+        let found = compared(&effects);
+        ui.play("q");
+        found.0[0].clone()
+    };
+    for (text, meant) in [
+        ("registry://host:5000/a:1", "registry://host:5000/a:1"),
+        ("./x.tar:a:2", "./x.tar:a:2"),
+        ("oci:~/layout", "oci:/home/me/layout"),
+        ("~/x.tar", "/home/me/x.tar"),
+        ("docker://a", "docker://a"),
+    ] {
+        assert_eq!(typed(&mut ui, text), meant);
+    }
+    // Paths are completed behind what says of which kind they are.
+    ui.play("=");
+    ui.type_text("oci:./arch");
+    ui.assert_shows("oci:./archives/");
+    ui.play("tab");
+    ui.assert_shows("image  oci:./archives/ ");
+}
+
+#[test]
+fn the_other_image_may_be_the_later_one_and_standard_input_is_none() {
+    let mut ui = opened(80, 24);
+    ui.play("=");
+    ui.type_text("-");
+    ui.assert_shows("standard input is for the command line");
+    ui.play("<cr>");
+    assert!(ui.state.tables.is_none());
+    ui.play("ctrl+u");
+    ui.type_text("rootfs:-");
+    ui.assert_shows("standard input is for the command line");
+    ui.play("ctrl+u");
+    ui.type_text("b");
+    let effects = ui.unanswered("tab right <cr>");
+    let ([before, after], target) = compared(&effects);
+    assert_eq!((before, after.as_str()), (target.name(), "b"));
+}
+
+#[test]
+fn a_comparison_that_fails_says_why_and_leads_back_also_where_nothing_else_is_below() {
+    let mut ui = Ui::usual(80, 24);
+    ui.state.explore(Target::Stored("a".to_owned()), true);
+    tell(&mut ui, News::Whole(image()));
+    ui.play("F =");
+    ui.type_text("b");
+    let effects = ui.unanswered("<cr>");
+    let [Effect::Query { id, .. }] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(ui.play("2"), [], "there are no panes below it");
+    ui.send(Msg::Answer(*id, Err(failure("open b: no such file"))));
+    ui.play("esc");
+    ui.assert_shows("open b: no such file");
+    ui.assert_shows("try again");
+    assert_eq!(ui.play("q"), []);
+    ui.assert_shows("Findings: ");
+    assert_eq!(ui.play("q"), [Effect::Quit]);
+}
+
+#[test]
+fn findings_that_come_behind_a_comparison_are_there_when_one_comes_back() {
+    let mut ui = opened(160, 48);
+    let effects = ui.unanswered("F");
+    let [Effect::Query { id, .. }] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    ui.play("=");
+    ui.type_text("b");
+    ui.play("<cr>");
+    let found = findings(&image());
+    ui.send(Msg::Answer(*id, Ok(Answer::Findings(found, 0))));
+    ui.play("q");
+    ui.assert_shows("DB_PASSWORD");
+}
+
+#[test]
+fn odd_names_are_told_apart_and_the_end_of_a_long_path_is_seen() {
+    let deep = format!("{}end", "directory/".repeat(30));
+    let name = "x".repeat(255);
+    let mut image = Explored::new(about());
+    let mut entries = vec![
+        directory(&name),
+        file("new\nline", 1, 1),
+        file("new line", 1, 2),
+        file("tab\there", 1, 3),
+        file(&deep, 1, 4),
+        directory("directory"),
+    ];
+    for depth in 2..=30 {
+        entries.push(directory(vec!["directory"; depth].join("/").as_str()));
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    image.push(part(1), entries);
+    let mut ui = Ui::usual(80, 24);
+    ui.play("2 l");
+    tell(
+        &mut ui,
+        News::Whole(Shared::new(image, Contents::default())),
+    );
+    ui.play("tab / l i n e <cr>");
+    ui.assert_shows("new\u{b7}line");
+    ui.assert_shows("new line");
+    // What is copied is the path as it is, from the tree and from the file.
+    let copied = [Effect::Copy("/new\nline".to_owned())];
+    let is_found = (0..3).any(|_| ui.play("y") == copied || !ui.play("j").is_empty());
+    assert!(is_found, "{}", ui.screen());
+    assert_eq!(ui.play("v y"), copied);
+    ui.play("esc");
+    ui.play("esc / e n d <cr> G v");
+    ui.assert_shows("/directory/end of layer 0");
+    ui.play("esc esc / x x x <cr> G x");
+    ui.assert_shows(&"x".repeat(40));
+    let effects = ui.play("<cr>");
+    let [Effect::Start(_, Request::Extract(extract))] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    let proposed = extract.path.file_name().unwrap();
+    assert!(proposed.len() <= 255, "{proposed:?}");
 }

@@ -541,6 +541,18 @@ impl Ui {
         effects
     }
 
+    /// The same, and questions stay open.
+    pub(crate) fn unanswered(&mut self, script: &str) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for word in script.split_whitespace() {
+            let word = if word == "<cr>" { "enter" } else { word };
+            let key: Key = word.parse().unwrap();
+            effects.extend(update(&mut self.state, Msg::Key(key)));
+        }
+        effects.retain(|effect| !is_directory(effect));
+        effects
+    }
+
     /// Ends all jobs in the same way.
     pub(crate) fn finish(&mut self, effects: &[Effect], outcome: &Outcome) {
         for job in jobs(effects) {
@@ -697,4 +709,15 @@ pub(crate) fn failure(line: &str) -> Failure {
         hint: Some("try again".to_owned()),
         chain: line.split(": ").map(ToOwned::to_owned).collect(),
     }
+}
+
+/// A question about what can be completed.
+fn is_directory(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Query {
+            query: Query::Directory(_),
+            ..
+        }
+    )
 }

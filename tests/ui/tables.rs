@@ -2,7 +2,7 @@
 
 use wharf::app::explorer::Target;
 use wharf::app::tables::{Compared, Question};
-use wharf::app::{Answer, Effect};
+use wharf::app::{Answer, Effect, Msg};
 use wharf::engine::model::Digest;
 use wharf::engine::model::sharing::{ImageShare, LayerShare, Sharing};
 
@@ -15,7 +15,9 @@ const SIZES: [(u16, u16); 3] = [(160, 48), (80, 24), (40, 10)];
 pub(crate) fn answer(question: &Question) -> Answer {
     let digest = |n: u8| Digest::from_sha256(&[n; 32]);
     match question {
-        Question::Compare(..) => Answer::Compared(Compared::of(part_of(1), image())),
+        Question::Compare(..) | Question::Against(..) => {
+            Answer::Compared(Compared::of(part_of(1), image()))
+        }
         Question::Sharing => Answer::Sharing(Sharing {
             images: vec![
                 ImageShare {
@@ -93,10 +95,7 @@ fn two_images_are_chosen_by_their_marks() {
 fn a_change_is_read_and_compared() {
     let mut ui = Ui::usual(160, 48);
     ui.play("2 space space =");
-    // A directory that came as a whole is one row.
-    ui.play("enter");
-    ui.assert_shows("there is no file to read");
-    ui.play("esc j j enter");
+    ui.play("j j enter");
     ui.assert_shows("/etc/passwd of both images");
     ui.assert_shows("1 lines added, 0 removed");
     ui.assert_shows("app:x:10:10");
@@ -108,6 +107,59 @@ fn a_change_is_read_and_compared() {
     assert_eq!(ui.play("esc j j y").len(), 1);
     ui.play("esc");
     assert!(ui.state.tables.is_none());
+}
+
+#[test]
+fn a_directory_that_came_or_went_is_unfolded_to_its_files() {
+    let mut ui = Ui::usual(160, 48);
+    ui.play("2 space space =");
+    // It came as one, and is one row.
+    ui.assert_shows("\u{25b8}/usr");
+    ui.assert_hides("gcc");
+    let paths = |ui: &Ui| -> Vec<(u16, String, String)> {
+        let lines = &ui.state.tables.as_ref().unwrap().tables[1].lines;
+        let line = |line: &wharf::app::tables::Line| {
+            let cell = |n: usize| line.cells[n].0.clone();
+            (line.depth, cell(3), cell(5))
+        };
+        lines.iter().map(line).collect()
+    };
+    let folded = paths(&ui);
+    ui.play("enter");
+    ui.assert_shows("\u{25be}/usr");
+    let row = |depth, size: &str, path: &str| (depth, size.to_owned(), path.to_owned());
+    assert_eq!(
+        paths(&ui)[..2],
+        [row(0, "23M", "/usr"), row(1, "23M", "bin")]
+    );
+    ui.play("j l j");
+    assert_eq!(paths(&ui)[2], row(2, "23M", "gcc"));
+    let copied = ui.play("y");
+    assert!(matches!(copied.as_slice(), [Effect::Copy(line)] if line.ends_with("\t/usr/bin/gcc")));
+    // A file of it is read.
+    ui.play("enter");
+    ui.assert_shows("/usr/bin/gcc of layer 1");
+    // Left goes up, and folds; what is chosen stays chosen.
+    ui.play("esc left left left left");
+    ui.assert_hides("gcc");
+    assert_eq!(paths(&ui), folded);
+    // Of layers nothing is unfolded.
+    ui.play("tab space left right");
+    assert_eq!(paths(&ui), folded);
+    // What one image alone has may be a directory of nothing, and a directory that went.
+    let mut ui = Ui::usual(80, 24);
+    let question = Question::Compare(Box::new((
+        Target::Stored("b".to_owned()),
+        Target::Stored("a".to_owned()),
+    )));
+    let Effect::Query { id, .. } = ui.state.ask_tables(question, false) else {
+        panic!();
+    };
+    let swapped = Compared::of(image(), part_of(1));
+    ui.send(Msg::Answer(id, Ok(Answer::Compared(swapped))));
+    ui.play("space j space");
+    ui.assert_shows("\u{25be}bin");
+    ui.assert_shows("gcc");
 }
 
 #[test]

@@ -85,7 +85,11 @@ fn wide(body: Rect, explorer: &Explorer, found: &mut Places) {
 /// Layers above the tree; what is hidden takes the place of the tree while it has the keys.
 fn narrow(body: Rect, explorer: &Explorer, found: &mut Places) {
     let lines = explorer.layers.len() + usize::from(explorer.base > 0) + 3;
-    let wanted = u16::try_from(lines).unwrap_or(u16::MAX);
+    // Why there are none needs room, too.
+    let wanted = match &explorer.failure {
+        Some(_) if explorer.layers.is_empty() => u16::MAX,
+        _ => u16::try_from(lines).unwrap_or(u16::MAX),
+    };
     let height = wanted.clamp(6, (body.height * 2 / 5).max(6));
     let [layers, rest] = split_rows(body, height);
     found.layers = Some(layers);

@@ -86,7 +86,9 @@ fn layer_facts(explorer: &Explorer, lines: &mut Vec<DocLine>) {
         tell("hides of others:", &size(layer.hides));
     }
     if layer.blob_size > 0 {
-        tell("compressed:", &size(layer.blob_size));
+        let is_plain = layer.blob == layer.diff_id;
+        let what = if is_plain { "archive:" } else { "compressed:" };
+        tell(what, &size(layer.blob_size));
     }
     if let Some(created) = layer.created {
         tell("created:", &time(created));
@@ -160,8 +162,14 @@ fn path_facts(explorer: &Explorer, node: NodeId, lines: &mut Vec<DocLine>) {
 /// A path as it is shown: from the root, safe to draw.
 #[must_use]
 pub fn path_text(path: &[u8]) -> String {
-    let path = String::from_utf8_lossy(path);
-    format!("/{}", text::sanitise(&path))
+    format!("/{}", name_text(path))
+}
+
+/// A name as it is shown: a line end in it is no blank.
+#[must_use]
+pub fn name_text(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name).replace(['\t', '\n'], "\u{b7}");
+    text::sanitise(&name).into_owned()
 }
 
 fn size(bytes: u64) -> String {

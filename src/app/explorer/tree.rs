@@ -260,7 +260,7 @@ impl TreeView {
         self.lay_out(image);
     }
 
-    /// Unfolds what is above a path, and chooses it; of a path that is not shown, what is above it.
+    /// Unfolds what is above a path, and chooses it; of a path that is not there, what is above it. Filters that leave it out end.
     pub fn reveal(&mut self, image: &Looked, path: &[u8]) {
         let tree = &image.image.stack.tree;
         let Some(node) = tree.find(path) else {
@@ -274,6 +274,16 @@ impl TreeView {
         }
         self.lay_out(image);
         self.choose(image, node);
+        let filters = self.wanted.wasted_only
+            || self.wanted.hidden.contains(&true)
+            || !self.wanted.filter.is_empty();
+        if self.chosen() != Some(node) && filters {
+            self.wanted.wasted_only = false;
+            self.wanted.hidden = [false; 5];
+            self.set_filter(None, "");
+            self.list(image);
+            self.choose(image, node);
+        }
     }
 
     /// Asks the filters anew.

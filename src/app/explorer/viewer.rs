@@ -1,6 +1,7 @@
 //! A file of an image to read: text with a little colour, bytes, or what two layers have differently in it.
 
 use super::Scroll;
+use super::lines::path_text;
 use crate::app::document::DocLine;
 use crate::app::jobs::Failure;
 use crate::app::role::Role;
@@ -42,6 +43,8 @@ pub struct ViewLine {
 pub struct Viewer {
     /// The path, safe to draw.
     pub path: String,
+    /// The path as it is copied.
+    pub copied: String,
     /// What is read.
     pub subject: Subject,
     /// The question to the engine.
@@ -65,14 +68,17 @@ pub struct Viewer {
     found: Vec<usize>,
     /// The one of them that was gone to.
     current: Option<usize>,
+    /// The line that it is opened for, from 1.
+    wanted: Option<u64>,
 }
 
 impl Viewer {
     /// Nothing is there yet.
     #[must_use]
-    pub fn new(path: String, subject: Subject, query: QueryId) -> Self {
+    pub fn new(path: &[u8], subject: Subject, query: QueryId) -> Self {
         Self {
-            path,
+            path: path_text(path),
+            copied: format!("/{}", String::from_utf8_lossy(path)),
             subject,
             query,
             failure: None,
@@ -86,7 +92,29 @@ impl Viewer {
             needle: String::new(),
             found: Vec::new(),
             current: None,
+            wanted: None,
         }
+    }
+
+    /// The same, opened for a line of the file, from 1.
+    #[must_use]
+    pub fn at_line(mut self, line: Option<u64>) -> Self {
+        self.wanted = line;
+        self
+    }
+
+    /// The line or row that it was opened for, once that is there.
+    #[must_use]
+    pub fn marked(&self) -> Option<usize> {
+        let line = usize::try_from(self.wanted?.checked_sub(1)?).ok()?;
+        let row = if self.hex {
+            let mut starts = self.bytes.split(|b| *b == b'\n');
+            let before: usize = starts.by_ref().take(line).map(|line| line.len() + 1).sum();
+            starts.next().map(|_| before / 16)?
+        } else {
+            line
+        };
+        (row < self.count()).then_some(row)
     }
 
     /// What was read.
@@ -110,8 +138,15 @@ impl Viewer {
                     .map(|line| plain("", line, Role::Text))
                     .collect();
                 self.bytes = file.bytes;
+                self.show_marked();
             }
             (_, None, _) => {}
+        }
+    }
+
+    fn show_marked(&mut self) {
+        if let Some(row) = self.marked() {
+            self.bring(row);
         }
     }
 
@@ -190,6 +225,7 @@ impl Viewer {
                 ..Scroll::default()
             };
             self.left = 0;
+            self.show_marked();
             self.find();
         }
     }
@@ -253,9 +289,13 @@ impl Viewer {
         line.is_some()
     }
 
-    /// Puts a line into view, and where it is beside what is seen, the column too.
     fn show(&mut self, line: usize) {
         self.current = Some(line);
+        self.bring(line);
+    }
+
+    /// Puts a line into view.
+    fn bring(&mut self, line: usize) {
         let (top, height) = (self.scroll.top, self.scroll.height.max(1));
         if line < top || line >= top + height {
             let first = isize::try_from(line.saturating_sub(height / 3)).unwrap_or(0);

@@ -1,7 +1,13 @@
 //! Dialogs about images and registries: what they ask.
 
-use super::{Ask, Form, Input, Kind};
+use super::{Ask, Form, Input, Kind, Problem, absolute, path_of_source};
+use crate::app::Settings;
+use crate::app::explorer::{Shared, Target};
 use crate::app::jobs::{Extract, Request};
+use crate::app::tables::Against;
+
+/// Which of two images the typed one is.
+const ORDERS: &[&str] = &["what was before", "what came after"];
 
 impl Form {
     /// Asks what to pull; `names` are offered, the most likely first.
@@ -62,6 +68,44 @@ impl Form {
     pub fn extract(extract: Extract, proposal: &str) -> Self {
         let inputs = vec![Input::new("file", Kind::Path, proposal)];
         Self::new(Ask::Extract(Box::new(extract)), inputs)
+    }
+
+    /// Asks which image to compare another one with; `names` are offered.
+    #[must_use]
+    pub fn compare(target: Target, image: Shared, names: Vec<String>) -> Self {
+        let inputs = vec![
+            Input::new("image", Kind::Source(names), ""),
+            Input::new("it is", Kind::Switch(ORDERS), ORDERS[0]),
+        ];
+        Self::new(Ask::Compare(Box::new((target, image))), inputs)
+    }
+
+    /// What to compare with what, of the dialog that asks for it.
+    ///
+    /// # Errors
+    /// What is wrong.
+    #[must_use]
+    pub fn against(&self, settings: &Settings) -> Option<Result<Against, Problem>> {
+        let Ask::Compare(shown) = &self.ask else {
+            return None;
+        };
+        if let Some(problem) = self.problem(settings) {
+            return Some(Err(problem));
+        }
+        let (target, image) = shown.as_ref().clone();
+        let text = self.text(0);
+        // As a shell would have it.
+        let (start, path) = path_of_source(text).unwrap_or(("", text));
+        let path = match absolute(path, settings).filter(|_| path.starts_with('~')) {
+            Some(path) => path.display().to_string(),
+            None => path.to_owned(),
+        };
+        Some(Ok(Against {
+            target,
+            image,
+            other: format!("{start}{path}"),
+            other_first: self.text(1) == ORDERS[0],
+        }))
     }
 
     /// Asks for an archive.

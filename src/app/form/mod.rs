@@ -8,6 +8,7 @@ mod volume;
 
 use std::path::{Path, PathBuf};
 
+use super::explorer::{Shared, Target};
 use super::jobs::{Extract, Failure, JobId, Request};
 use super::overlay::Field;
 use super::{DirectoryEntry, QueryId, Settings, text, words};
@@ -47,6 +48,8 @@ pub enum Ask {
     },
     /// Where to write something of an image that is looked into.
     Extract(Box<Extract>),
+    /// Which image to compare another one with, that is looked into.
+    Compare(Box<(Target, Shared)>),
     /// Which archive to load.
     Load,
     /// Who we are to a registry.
@@ -128,6 +131,9 @@ impl Ask {
                 (many, _) => format!("Save {} images", many.len()),
             },
             Self::Extract(extract) => format!("Extract {}", text::sanitise(&extract.what)),
+            Self::Compare(shown) => {
+                format!("Compare {} with", text::sanitise(&shown.0.name()))
+            }
             Self::Load => "Load an archive".to_owned(),
             Self::LogIn { registry, .. } => format!("Log in to {}", text::sanitise(registry)),
             Self::CreateVolume => "Make a volume".to_owned(),
@@ -168,6 +174,7 @@ impl Ask {
             Self::Export { .. }
             | Self::ExportAll(_)
             | Self::Extract(_)
+            | Self::Compare(_)
             | Self::Pull
             | Self::Push { .. }
             | Self::Tag { .. }
@@ -183,6 +190,8 @@ impl Ask {
 pub enum Kind {
     /// The name of an image; with names to choose from.
     Reference(Vec<String>),
+    /// An image wherever the command line can look into one; with names to choose from.
+    Source(Vec<String>),
     /// A platform, or nothing for the host's.
     Platform,
     /// A path.
@@ -383,6 +392,11 @@ impl Form {
                 }
                 (Ok(_), _) => None,
             },
+            Kind::Source(_) => {
+                let path = path_of_source(text).map_or(text, |(_, path)| path);
+                let is_piped = path.trim_start_matches("//") == "-";
+                is_piped.then(|| "standard input is for the command line".to_owned())
+            }
             Kind::Path => self.wrong_path(text, settings),
         }
     }
@@ -456,6 +470,10 @@ impl Form {
                 absolute(self.text(0), settings)
                     .filter(|path| path != Path::new(self.text(0)))
                     .map(|path| path.display().to_string())
+            }
+            Ask::Compare(_) => {
+                let against = self.against(settings)?.ok()?;
+                Some(format!("wharf layers diff {}", against.names().join(" ")))
             }
             Ask::LogIn { .. } => Some("kept as wharf login keeps it".to_owned()),
             Ask::CreateVolume
@@ -616,6 +634,7 @@ impl Form {
                 let name = extract.what.clone();
                 (Request::Extract(extract), name)
             }
+            Ask::Compare(_) => return Err(fail("it is a question".to_owned())),
             Ask::Load => {
                 let path = path()?;
                 let name = path.display().to_string();
@@ -726,8 +745,14 @@ impl Form {
     /// The directory that a path field needs to know about.
     #[must_use]
     pub fn directory(&self, settings: &Settings) -> Option<PathBuf> {
-        let input = self.input().filter(|input| input.kind == Kind::Path)?;
-        let (directory, _) = split_path(input.field.text());
+        let input = self.input()?;
+        let text = input.field.text();
+        let path = match input.kind {
+            Kind::Path => text,
+            Kind::Source(_) => path_of_source(text)?.1,
+            _ => return None,
+        };
+        let (directory, _) = split_path(path);
         absolute_directory(directory, settings)
     }
 
@@ -740,7 +765,12 @@ impl Form {
         let typed = input.field.text();
         let fits = |name: &&str| text::contains(name, typed.trim()) && *name != typed.trim();
         match &input.kind {
-            Kind::Reference(names) | Kind::Choice(names) => {
+            Kind::Source(_) if path_of_source(typed).is_some() => {
+                let (start, path) = path_of_source(typed).unwrap_or_default();
+                let paths = self.paths(path).take(SUGGESTIONS);
+                paths.map(|path| format!("{start}{path}")).collect()
+            }
+            Kind::Reference(names) | Kind::Choice(names) | Kind::Source(names) => {
                 let names = names.iter().map(String::as_str).filter(fits);
                 names.take(SUGGESTIONS).map(ToOwned::to_owned).collect()
             }
@@ -779,17 +809,25 @@ impl Form {
 
     /// Completes a path as far as it is clear; false if that is not further than it is.
     pub fn complete(&mut self) -> bool {
-        let Some(input) = self.input().filter(|input| input.kind == Kind::Path) else {
+        let Some(input) = self.input() else {
             return false;
         };
-        let typed = input.field.text().to_owned();
-        let common = self.paths(&typed).reduce(|a, b| {
+        let text = input.field.text().to_owned();
+        let (start, typed) = match input.kind {
+            Kind::Path => ("", text.as_str()),
+            Kind::Source(_) => match path_of_source(&text) {
+                Some(found) => found,
+                None => return false,
+            },
+            _ => return false,
+        };
+        let common = self.paths(typed).reduce(|a, b| {
             let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
             same.map(|(c, _)| c).collect()
         });
         match common {
             Some(common) if common.len() > typed.len() => {
-                self.set(&common);
+                self.set(&format!("{start}{common}"));
                 true
             }
             _ => false,
@@ -825,6 +863,16 @@ impl Form {
             self.chosen = None;
         }
         later.is_some()
+    }
+}
+
+/// What stands before a path where an image is named, and the path; `None` for what is no path.
+fn path_of_source(text: &str) -> Option<(&str, &str)> {
+    const STARTS: [&str; 4] = ["docker-archive:", "oci-archive:", "oci:", "rootfs:"];
+    let is_path = |text: &str| text.starts_with(['/', '.', '~']);
+    match STARTS.iter().find(|start| text.starts_with(**start)) {
+        Some(start) => text.split_at_checked(start.len()),
+        None => is_path(text).then_some(("", text)),
     }
 }
 

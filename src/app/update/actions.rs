@@ -177,8 +177,12 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         | Action::ExploreFindings
         | Action::ExploreNext
         | Action::ExplorePrevious
+        | Action::ExploreCompare
         | Action::ExploreClose
         | Action::TablesOpen
+        | Action::TablesFold
+        | Action::TablesLeft
+        | Action::TablesRight
         | Action::TablesCopy
         | Action::TablesClose => {}
         Action::ShowVolume => show_tab(state, Tab::Volume),

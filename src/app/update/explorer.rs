@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::super::action::Action;
 use super::super::document::{DocLine, Fold};
 use super::super::explorer::{Explorer, Findings, Looked, News, Part, Target, layout, lines};
+use super::super::form::Form;
 use super::super::jobs::Failure;
 use super::super::layout::list_parts;
 use super::super::overlay::{Field, Overlay, Prompt, Purpose};
 use super::super::{Answer, Effect, Mouse, MouseKind, Pane, Query, QueryId, Severity, State};
+use super::images::known_names;
 use super::reading;
 use crate::engine::model::layers::listing::Mark;
 
@@ -144,6 +146,7 @@ fn on_action(
         Action::ExploreView => reading::view(state, explorer, effects),
         Action::ExploreDiff => reading::compare(state, explorer, effects),
         Action::ExploreExtract => reading::extract(state, explorer),
+        Action::ExploreCompare => ask_other(state, explorer),
         Action::ExploreHex | Action::ExploreNext | Action::ExplorePrevious => {}
         Action::ExploreFold => fold(explorer, Fold::Toggle),
         Action::ExploreLeft => match explorer.part {
@@ -246,7 +249,12 @@ fn open_chosen(state: &mut State, explorer: &mut Explorer, effects: &mut Vec<Eff
         Part::Tree if reading::is_file(explorer) => reading::view(state, explorer, effects),
         Part::Tree => fold(explorer, Fold::Toggle),
         Part::Waste => explorer.jump(false),
-        Part::Findings => jump_to_finding(state, explorer, false),
+        Part::Findings => {
+            let has_line = explorer.chosen_finding().is_some_and(|f| f.line.is_some());
+            if !(has_line && reading::view_finding(state, explorer, effects)) {
+                jump_to_finding(state, explorer, false);
+            }
+        }
     }
 }
 
@@ -318,15 +326,36 @@ fn jump_to_finding(state: &mut State, explorer: &mut Explorer, to_hiding: bool) 
     }
 }
 
-/// The open explorer waits for this answer.
-pub(super) fn awaits_findings(state: &State, id: QueryId) -> bool {
-    let explorer = state.explorer.as_ref();
+/// Asks which image to compare the shown one with.
+fn ask_other(state: &mut State, explorer: &Explorer) {
+    let Some(image) = explorer.image.clone().filter(|_| explorer.whole) else {
+        let text = "images are compared when all layers have been read".to_owned();
+        return state.tell(Severity::Info, text);
+    };
+    let mut names = known_names(state);
+    names.retain(|name| *name != explorer.target.name());
+    let form = Form::compare(explorer.target.clone(), image, names);
+    state.overlays.push(Overlay::Form(form));
+}
+
+/// The explorer that is shown, or that tables stand before.
+fn explorer_of(state: &mut State) -> Option<&mut Explorer> {
+    match (&mut state.explorer, &mut state.tables) {
+        (Some(explorer), _) => Some(explorer),
+        (None, Some(tables)) => tables.behind.as_mut().map(|behind| &mut *behind.explorer),
+        (None, None) => None,
+    }
+}
+
+/// An explorer waits for this answer.
+pub(super) fn awaits_findings(state: &mut State, id: QueryId) -> bool {
+    let explorer = explorer_of(state);
     explorer.is_some_and(|e| matches!(e.findings, Findings::Asked(asked) if asked == id))
 }
 
 /// What was found.
 pub(super) fn take_findings(state: &mut State, answer: Result<Answer, Failure>) {
-    let Some(explorer) = &mut state.explorer else {
+    let Some(explorer) = explorer_of(state) else {
         return;
     };
     match answer {

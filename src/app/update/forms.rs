@@ -8,6 +8,7 @@ use super::super::key::{Key, KeyCode};
 use super::super::overlay::{Confirm, Overlay, Then};
 use super::super::{Effect, Query, QueryId, State, text};
 use super::jobs::run;
+use super::tables;
 
 /// What a key left of a dialog.
 pub(super) enum Left {
@@ -87,6 +88,18 @@ fn take_chosen(form: &mut Form) -> bool {
 }
 
 fn submit(state: &mut State, form: &mut Form, effects: &mut Vec<Effect>) -> Left {
+    match form.against(&state.settings) {
+        Some(Ok(against)) => {
+            tables::open_against(state, against, effects);
+            return Left::Closed;
+        }
+        Some(Err(problem)) => {
+            form.tried = true;
+            form.at = problem.input;
+            return Left::Open;
+        }
+        None => {}
+    }
     let requests = match form.requests(&state.settings) {
         Ok(requests) => requests,
         Err(problem) => {

@@ -30,6 +30,13 @@ fn chosen_file(explorer: &Explorer) -> Option<(NodeId, (u16, u32))> {
 
 /// Reads the chosen file.
 pub(super) fn view(state: &mut State, explorer: &mut Explorer, effects: &mut Vec<Effect>) {
+    if explorer.part == Part::Findings {
+        let is_open = view_finding(state, explorer, effects);
+        if !is_open && explorer.chosen_finding().is_some() {
+            state.tell(Severity::Info, "it is in no file".to_owned());
+        }
+        return;
+    }
     if explorer.part != Part::Tree || is_early(state, explorer) {
         return;
     }
@@ -37,6 +44,35 @@ pub(super) fn view(state: &mut State, explorer: &mut Explorer, effects: &mut Vec
         Some((node, at)) => open(state, explorer, node, Subject::File(at), effects),
         None => state.tell(Severity::Info, "there is nothing to read in it".to_owned()),
     }
+}
+
+/// Reads the file that the chosen finding is about, as the finding's layer has it, at the line of it; behind it the tree has the
+/// file. False if it is about no file.
+pub(super) fn view_finding(
+    state: &mut State,
+    explorer: &mut Explorer,
+    effects: &mut Vec<Effect>,
+) -> bool {
+    let (Some(image), Some(finding)) = (explorer.image.clone(), explorer.chosen_finding()) else {
+        return false;
+    };
+    let line = finding.line;
+    let stack = &image.image.stack;
+    let file = finding.layer.zip(finding.path.as_ref());
+    let file = file.and_then(|(layer, path)| {
+        let node = stack.tree.find(path)?;
+        let at = stack.tree.at(node, layer)?;
+        stack.file_of(at)?;
+        Some((node, at))
+    });
+    let Some((node, at)) = file else {
+        return false;
+    };
+    explorer.jump_to_finding(false);
+    explorer.part = Part::Findings;
+    open(state, explorer, node, Subject::File(at), effects);
+    explorer.viewer = explorer.viewer.take().map(|viewer| viewer.at_line(line));
+    true
 }
 
 /// Files are read when all layers have been: until then that is told.
@@ -90,8 +126,8 @@ fn open(
         Subject::File(at) => vec![*at],
         Subject::Change(old, new) | Subject::Pair(old, new) => vec![*old, *new],
     };
-    let path = path_text(&image.image.stack.tree.path(node));
-    explorer.viewer = Some(Viewer::new(path, subject, query));
+    let path = image.image.stack.tree.path(node);
+    explorer.viewer = Some(Viewer::new(&path, subject, query));
     effects.push(Effect::Query {
         id: query,
         query: Query::Files { image, files },
@@ -197,7 +233,7 @@ pub(super) fn on_viewer(
                 state.tell(Severity::Info, text);
             }
         }
-        Action::ExploreCopyPath => effects.push(Effect::Copy(viewer.path.clone())),
+        Action::ExploreCopyPath => effects.push(Effect::Copy(viewer.copied.clone())),
         Action::Zoom => state.zoom = !state.zoom,
         Action::Back if state.notice.take().is_some() => {}
         Action::Back if !viewer.needle().is_empty() => viewer.look_for(""),
@@ -263,7 +299,8 @@ pub(super) fn extract(state: &mut State, explorer: &Explorer) {
             '_'
         }
     };
-    let mut proposal: String = name.chars().map(safe).collect();
+    // No file system takes longer names than 255 bytes, and there is an ending to come.
+    let mut proposal: String = name.chars().map(safe).take(200).collect();
     if !plain {
         proposal.push_str(".tar");
     }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::super::action::Action;
+use super::super::document::Fold;
 use super::super::explorer::Target;
-use super::super::explorer::lines::path_text;
 use super::super::explorer::viewer::{Subject, Viewer};
 use super::super::jobs::Failure;
 use super::super::layout::{inside, list_parts};
-use super::super::tables::{Found, Question, Tables};
+use super::super::tables::{Against, Behind, Found, Question, Tables};
 use super::super::{Answer, Effect, Mouse, MouseKind, Query, QueryId, Severity, State};
 use super::reading;
 
@@ -21,6 +21,7 @@ impl State {
             Question::Compare(both) => {
                 format!("wharf layers diff {} {}", both.0.name(), both.1.name())
             }
+            Question::Against(both) => format!("wharf layers diff {}", both.names().join(" ")),
         };
         self.log_command(line, None);
         self.zoom = false;
@@ -62,6 +63,20 @@ pub(super) fn open_compare(state: &mut State, effects: &mut Vec<Effect>) {
     let question = Question::Compare(Box::new((target(before), target(after))));
     let effect = state.ask_tables(question, false);
     effects.push(effect);
+}
+
+/// Compares the image that is looked into with another one; leaving that leads back to it.
+pub(super) fn open_against(state: &mut State, against: Against, effects: &mut Vec<Effect>) {
+    let Some(explorer) = state.explorer.take() else {
+        return;
+    };
+    let tables = state.tables.take();
+    let question = Question::Against(Box::new(against));
+    let effect = state.ask_tables(question, explorer.alone);
+    effects.push(effect);
+    if let Some(opened) = &mut state.tables {
+        opened.behind = Some(Behind { explorer, tables });
+    }
 }
 
 /// The open tables wait for this answer.
@@ -136,14 +151,22 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
         Action::HalfPageDown => tables.step((page / 2).max(1)),
         Action::FocusNext | Action::FocusPrevious => tables.focus = 1 - tables.focus.min(1),
         Action::Zoom => state.zoom = !state.zoom,
-        Action::TablesOpen => open_line(state, &mut tables, effects),
-        Action::TablesCopy => {
-            let at = tables.table().scroll.at;
-            let line = tables.table().lines.get(at);
-            let cells = line.map(|line| line.iter().map(|cell| cell.0.as_str()).collect());
-            let copied = cells.map(|cells: Vec<_>| cells.join("\t"));
-            effects.extend(copied.map(Effect::Copy));
+        Action::TablesOpen => {
+            let is_folded = tables.fold(Fold::Toggle);
+            if !is_folded {
+                open_line(state, &mut tables, effects);
+            }
         }
+        Action::TablesFold => {
+            tables.fold(Fold::Toggle);
+        }
+        Action::TablesLeft => {
+            tables.fold(Fold::Close);
+        }
+        Action::TablesRight => {
+            tables.fold(Fold::Open);
+        }
+        Action::TablesCopy => effects.extend(tables.chosen_text().map(Effect::Copy)),
         Action::Back if state.notice.take().is_some() => {}
         Action::Back if state.zoom => state.zoom = false,
         Action::Back | Action::TablesClose => leave = true,
@@ -160,6 +183,12 @@ pub(super) fn act(state: &mut State, action: Action, effects: &mut Vec<Effect>) 
             return false;
         }
         _ => {}
+    }
+    if leave && let Some(behind) = tables.behind.take() {
+        state.zoom = false;
+        state.explorer = Some(behind.explorer);
+        state.tables = behind.tables;
+        return true;
     }
     if leave && tables.alone {
         effects.push(Effect::Quit);
@@ -194,8 +223,9 @@ fn open_line(state: &mut State, tables: &mut Tables, effects: &mut Vec<Effect>) 
             let text = "layers are compared; enter reads a changed file".to_owned();
             state.tell(Severity::Info, text);
         }
-        Found::Compared(compared, entries) => {
-            let Some((old, new)) = entries.get(at).copied() else {
+        Found::Compared(compared, changes) => {
+            let Some((old, new)) = changes.get(at).map(|change| (change.before, change.after))
+            else {
                 return;
             };
             let pair = &compared.0;
@@ -205,7 +235,7 @@ fn open_line(state: &mut State, tables: &mut Tables, effects: &mut Vec<Effect>) 
             let (old, new) = (file(&pair.before, old), file(&pair.after, new));
             let of = |image: &super::super::explorer::Shared, at: (u16, u32)| {
                 let entry = image.image.stack.entry(at);
-                (path_text(&entry.path), (image.clone(), at))
+                (entry.path.clone(), (image.clone(), at))
             };
             let before = old.map(|at| of(&pair.before, at));
             let after = new.map(|at| of(&pair.after, at));
@@ -223,7 +253,7 @@ fn open_line(state: &mut State, tables: &mut Tables, effects: &mut Vec<Effect>) 
             };
             let files = [before, after].into_iter().flatten();
             let id = QueryId(state.next_id());
-            tables.viewer = Some(Viewer::new(path, subject, id));
+            tables.viewer = Some(Viewer::new(&path, subject, id));
             effects.push(Effect::Query {
                 id,
                 query: Query::FilesOf(files.map(|(_, file)| file).collect()),

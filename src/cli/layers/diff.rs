@@ -61,6 +61,7 @@ fn open_tables(context: &Context, both: [Target; 2], platform: Option<&Platform>
     let options = Options {
         tables: Some(Question::Compare(Box::new((before, after)))),
         surroundings: context.surroundings.clone(),
+        roots: Some(context.roots.clone()),
         ..Options::default()
     };
     crate::app::run(engine, context.credentials(), dialogs::COMMANDS, options)?;

@@ -6,6 +6,7 @@ use crate::cli::Context;
 use crate::cli::image::check_platform;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::report::Failure;
+use crate::engine::credentials::Store;
 use crate::engine::model::layers::findings::Evidence;
 use crate::engine::model::layers::{Explored, Step, Target};
 use crate::engine::model::{Cancel, Platform, Reference, request};
@@ -62,6 +63,15 @@ fn look_into(
 
 /// What an image's name, an archive's path or an address means.
 pub fn target(context: &Context, name: &str, wanted: Option<&Platform>) -> Result<Target, Failure> {
+    target_for(&context.credentials(), name, wanted)
+}
+
+/// The same for a user.
+pub fn target_for(
+    credentials: &Store,
+    name: &str,
+    wanted: Option<&Platform>,
+) -> Result<Target, Failure> {
     let platform = wanted.cloned();
     Ok(match Source::parse(name) {
         Source::Stored(name) => Target::Stored(name.to_owned()),
@@ -75,7 +85,7 @@ pub fn target(context: &Context, name: &str, wanted: Option<&Platform>) -> Resul
         Source::Registry(name) => {
             let reference: Reference = name.parse().map_err(Failure::plain)?;
             let wanted = request::Pull {
-                auth: context.credentials().auth(reference.domain())?,
+                auth: credentials.auth(reference.domain())?,
                 reference: reference.with_default_tag(),
                 all_tags: false,
                 platform,

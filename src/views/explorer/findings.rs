@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::super::canvas::Canvas;
+use super::draw_failure;
 use crate::app::explorer::{Explorer, Findings, Part};
 use crate::app::layout::list_parts;
 use crate::app::role::Role;
@@ -24,7 +25,7 @@ pub(super) fn draw(explorer: &Explorer, rect: Rect, canvas: &mut Canvas<'_>) {
     let (header, body) = list_parts(rect);
     let empty = match &explorer.findings {
         Findings::Unasked | Findings::Asked(_) => "reading files",
-        Findings::Failed(_) => "it cannot be told: ! tells why",
+        Findings::Failed(failure) => return draw_failure(failure, body, canvas),
         Findings::There(found, _) if found.is_empty() => "nothing was found",
         Findings::There(..) => "",
     };

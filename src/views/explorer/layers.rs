@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::super::canvas::Canvas;
+use super::draw_failure;
 use crate::app::explorer::{Explorer, Part};
 use crate::app::layout::list_parts;
 use crate::app::role::Role;
@@ -24,6 +25,13 @@ pub(super) fn draw(state: &State, explorer: &Explorer, rect: Rect, canvas: &mut 
     };
     canvas.title(rect, &title, focused);
     let (header, body) = list_parts(rect);
+    if let Some(failure) = explorer
+        .failure
+        .as_ref()
+        .filter(|_| explorer.layers.is_empty())
+    {
+        return draw_failure(failure, body, canvas);
+    }
     let columns = Columns::new(body.width);
     if let Some(header) = header {
         columns.titles(header, canvas);

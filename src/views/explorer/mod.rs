@@ -12,6 +12,7 @@ use super::canvas::Canvas;
 use super::draw_footer;
 use crate::app::document::DocLine;
 use crate::app::explorer::{Explorer, Part, layout, lines};
+use crate::app::jobs::Failure;
 use crate::app::layout::inside;
 use crate::app::role::Role;
 use crate::app::{State, text};
@@ -94,6 +95,23 @@ fn draw_bar(explorer: &Explorer, rect: Rect, canvas: &mut Canvas<'_>) {
             came(explorer)
         );
         put(&said, Role::Busy);
+    }
+}
+
+/// Why there is nothing, in the place of what should be there: the reason, and what to do about it.
+pub(super) fn draw_failure(failure: &Failure, body: Rect, canvas: &mut Canvas<'_>) {
+    let room = body.width.saturating_sub(2);
+    let hint = failure.hint.as_deref().unwrap_or_default();
+    let mut y = body.y;
+    for (told, role) in [(failure.line.as_str(), Role::Bad), (hint, Role::Busy)] {
+        let told = text::sanitise(told);
+        let mut rest = told.as_ref();
+        while !rest.is_empty() && y < body.bottom() {
+            let (head, tail) = text::split_at_word(rest, usize::from(room.max(1)));
+            canvas.text(body.x + 1, y, room, head, role);
+            rest = tail;
+            y += 1;
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use ratatui::layout::Rect;
 
 use super::super::canvas::Canvas;
-use crate::app::explorer::lines::path_text;
+use super::super::tables::fold_sign;
+use super::draw_failure;
+use crate::app::explorer::lines::{name_text, path_text};
 use crate::app::explorer::{Explorer, Looked, Part};
 use crate::app::layout::list_parts;
 use crate::app::role::Role;
@@ -34,18 +36,15 @@ pub(super) fn draw(explorer: &Explorer, rect: Rect, canvas: &mut Canvas<'_>) {
         draw_titles(explorer, header, canvas);
     }
     let Some(image) = explorer.image_of_layer() else {
-        let said = if explorer.failure.is_some() {
-            "it cannot be read: ! tells why"
-        } else {
-            "reading"
-        };
-        canvas.text(
-            body.x + 1,
-            body.y,
-            body.width.saturating_sub(1),
-            said,
-            Role::Dim,
-        );
+        // Without any layer it stands in their place.
+        match &explorer.failure {
+            Some(failure) if !explorer.layers.is_empty() => draw_failure(failure, body, canvas),
+            Some(_) => {}
+            None => {
+                let room = body.width.saturating_sub(1);
+                canvas.text(body.x + 1, body.y, room, "reading", Role::Dim);
+            }
+        }
         return;
     };
     if view.rows().is_empty() {
@@ -199,14 +198,9 @@ fn draw_row(explorer: &Explorer, image: &Looked, row: Row, rect: Rect, canvas: &
     // Deep trees keep room for names.
     let most = rect.width / 2;
     x += (row.depth.saturating_mul(2)).min(most);
-    let fold = match row.folded {
-        None => " ",
-        Some(true) => canvas.glyphs.pick("\u{25b8}", "+"),
-        Some(false) => canvas.glyphs.pick("\u{25be}", "-"),
-    };
+    let fold = fold_sign(row.folded, canvas);
     x = canvas.text(x, y, rect.right().saturating_sub(x), fold, Role::Key);
-    let name = String::from_utf8_lossy(stack.tree.name(row.node));
-    let name = text::sanitise(&name);
+    let name = name_text(stack.tree.name(row.node));
     let is_directory = entry.is_none_or(|entry| matches!(entry.kind, Kind::Directory { .. }));
     let slash = if is_directory { "/" } else { "" };
     let role = match role {

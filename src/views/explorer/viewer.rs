@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::super::canvas::Canvas;
+use super::draw_failure;
 use crate::app::explorer::viewer::{Subject, ViewLine, Viewer, pieces};
 use crate::app::layout::inside;
 use crate::app::role::Role;
@@ -10,23 +11,24 @@ use crate::app::text;
 
 pub(in super::super) fn draw(viewer: &Viewer, rect: Rect, canvas: &mut Canvas<'_>) {
     canvas.border(rect, true);
-    let title = match &viewer.subject {
-        Subject::File(at) => format!("{} of layer {}", viewer.path, at.0),
-        Subject::Pair(..) => format!("{} of both images", viewer.path),
-        Subject::Change(old, new) => format!("{} of layers {} and {}", viewer.path, old.0, new.0),
+    let of = match &viewer.subject {
+        Subject::File(at) => format!("of layer {}", at.0),
+        Subject::Pair(..) => "of both images".to_owned(),
+        Subject::Change(old, new) => format!("of layers {} and {}", old.0, new.0),
     };
-    canvas.title(rect, &title, true);
+    // The end of a long path says more than its beginning.
+    let room = usize::from(rect.width).saturating_sub(of.len() + 8).max(8);
+    let path = match text::width(&viewer.path).checked_sub(room) {
+        None | Some(0) => viewer.path.clone(),
+        Some(over) => {
+            let (_, end) = text::split_at_width(&viewer.path, over + 1);
+            format!("{}{end}", canvas.glyphs.pick("\u{2026}", "~"))
+        }
+    };
+    canvas.title(rect, &format!("{path} {of}"), true);
     let body = inside(rect);
     if let Some(failure) = &viewer.failure {
-        let line = text::sanitise(&failure.line);
-        canvas.text(
-            body.x + 1,
-            body.y,
-            body.width.saturating_sub(1),
-            &line,
-            Role::Bad,
-        );
-        return;
+        return draw_failure(failure, body, canvas);
     }
     if !viewer.is_there {
         canvas.text(
@@ -67,6 +69,12 @@ pub(in super::super) fn draw(viewer: &Viewer, rect: Rect, canvas: &mut Canvas<'_
 
 fn draw_line(viewer: &Viewer, number: usize, line: &ViewLine, row: Rect, canvas: &mut Canvas<'_>) {
     let mut x = row.x + 1;
+    if let Some(marked) = viewer.marked() {
+        if marked == number {
+            canvas.text(x, row.y, 1, canvas.glyphs.pick("\u{25b8}", ">"), Role::Key);
+        }
+        x += 2;
+    }
     if !line.sign.is_empty() {
         x = canvas.text(x, row.y, 2, line.sign, line.role) + 1;
     }
@@ -109,5 +117,8 @@ fn draw_line(viewer: &Viewer, number: usize, line: &ViewLine, row: Rect, canvas:
             x = canvas.raw(x, row.y, room, part, style);
         }
         at = end;
+    }
+    if viewer.marked() == Some(number) {
+        canvas.fill(row, Role::SelectedUnfocused);
     }
 }

@@ -263,35 +263,22 @@ impl Diff {
     /// The changes, those that came or went with their directory as one, the largest first.
     #[must_use]
     pub fn groups(&self) -> Vec<Group<'_>> {
-        let mut groups: Vec<Group<'_>> = Vec::new();
-        // The group that the last path belonged to: paths below it come right after it, but for siblings such as `a-b`.
-        let mut open: HashMap<&[u8], usize> = HashMap::new();
-        for change in &self.paths {
-            let alone = matches!(change.fate, Fate::Added | Fate::Removed);
-            let above = parents(&change.path).find_map(|path| open.get(path).copied());
-            let place = above.filter(|place| alone && groups[*place].top.fate == change.fate);
-            let place = place.unwrap_or_else(|| {
-                groups.push(Group {
-                    top: change,
-                    paths: 0,
-                    bytes_before: 0,
-                    bytes_after: 0,
-                });
-                groups.len() - 1
-            });
-            if alone {
-                open.insert(&change.path, place);
-            }
-            groups[place].paths += 1;
-            groups[place].bytes_before += change.bytes_before;
-            groups[place].bytes_after += change.bytes_after;
-        }
-        let weight = |group: &Group<'_>| group.bytes_after.abs_diff(group.bytes_before);
-        groups.sort_by(|a, b| {
-            let by_weight = weight(b).cmp(&weight(a));
-            by_weight.then_with(|| a.top.path.cmp(&b.top.path))
-        });
-        groups
+        grouped(&self.paths)
+    }
+
+    /// What is directly in a directory that came or went as one, each with all that is below it, the largest first.
+    #[must_use]
+    pub fn inside(&self, directory: &[u8]) -> Vec<Group<'_>> {
+        let is_inside = |path: &[u8]| {
+            let rest = path.strip_prefix(directory);
+            rest.is_some_and(|rest| rest.starts_with(b"/"))
+        };
+        // All that is inside stands together, from the first path that is no less than the directory's with a slash.
+        let first = [directory, b"/"].concat();
+        let start = self.paths.partition_point(|change| change.path < first);
+        let rest = self.paths.get(start..).unwrap_or_default();
+        let count = rest.partition_point(|change| is_inside(&change.path));
+        grouped(rest.get(..count).unwrap_or_default())
     }
 
     /// In one word: `same`, `times` (nothing else is different), `larger`, `smaller` or `changed` (at the same weight).
@@ -305,6 +292,39 @@ impl Diff {
             std::cmp::Ordering::Equal => "changed",
         }
     }
+}
+
+/// Changes by what came or went with which of them, the largest first.
+fn grouped(changes: &[PathChange]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    // The group that the last path belonged to: paths below it come right after it, but for siblings such as `a-b`.
+    let mut open: HashMap<&[u8], usize> = HashMap::new();
+    for change in changes {
+        let alone = matches!(change.fate, Fate::Added | Fate::Removed);
+        let above = parents(&change.path).find_map(|path| open.get(path).copied());
+        let place = above.filter(|place| alone && groups[*place].top.fate == change.fate);
+        let place = place.unwrap_or_else(|| {
+            groups.push(Group {
+                top: change,
+                paths: 0,
+                bytes_before: 0,
+                bytes_after: 0,
+            });
+            groups.len() - 1
+        });
+        if alone {
+            open.insert(&change.path, place);
+        }
+        groups[place].paths += 1;
+        groups[place].bytes_before += change.bytes_before;
+        groups[place].bytes_after += change.bytes_after;
+    }
+    let weight = |group: &Group<'_>| group.bytes_after.abs_diff(group.bytes_before);
+    groups.sort_by(|a, b| {
+        let by_weight = weight(b).cmp(&weight(a));
+        by_weight.then_with(|| a.top.path.cmp(&b.top.path))
+    });
+    groups
 }
 
 /// The directories that a path is in, the nearest first; not the root.

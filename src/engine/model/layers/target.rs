@@ -68,6 +68,16 @@ impl Target {
         }
     }
 
+    /// The platform that was asked for, if one was.
+    #[must_use]
+    pub fn platform(&self) -> Option<&Platform> {
+        match self {
+            Self::Stored(_) | Self::Rootfs(_) => None,
+            Self::Archive { platform, .. } | Self::Engine { platform, .. } => platform.as_ref(),
+            Self::Registry { wanted, .. } => wanted.platform.as_ref(),
+        }
+    }
+
     /// It is in the store.
     #[must_use]
     pub fn is_stored(&self) -> bool {

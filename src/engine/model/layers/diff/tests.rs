@@ -261,6 +261,16 @@ fn what_came_with_its_directory_is_one_group() {
         groups,
         [group("d", 4, 110), group("a", 1, 6), group("d-e", 1, 1)]
     );
+    let inside = |path: &[u8]| -> Vec<_> {
+        let told = |one: &Group<'_>| (one.top.path.clone(), one.paths, one.bytes_after);
+        diff.inside(path).iter().map(told).collect()
+    };
+    assert_eq!(
+        inside(b"d"),
+        [(b"d/e".to_vec(), 2, 100), (b"d/g".to_vec(), 1, 10)]
+    );
+    assert_eq!(inside(b"d/e"), [(b"d/e/f".to_vec(), 1, 100)]);
+    assert_eq!(inside(b"d-e"), []);
 }
 
 proptest! {
@@ -301,6 +311,11 @@ proptest! {
         }
         let grouped: usize = diff.groups().iter().map(|group| group.paths).sum();
         prop_assert_eq!(grouped, diff.paths.len());
+        for group in diff.groups().iter().filter(|group| group.paths > 1) {
+            let inside = diff.inside(&group.top.path);
+            prop_assert_eq!(inside.iter().map(|one| one.paths).sum::<usize>(), group.paths - 1);
+            prop_assert!(inside.iter().all(|one| one.top.fate == group.top.fate));
+        }
         prop_assert!(Diff::of(&before, &numbered(&one, 50)).is_same(true));
         // All that is seen of an image is added to nothing.
         let nothing = Diff::of(&image(&[]), &before);
