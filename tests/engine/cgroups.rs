@@ -12,8 +12,11 @@ use wharf::engine::runtime::cgroup::{
     Cgroup, Driver, Hierarchy, Notice, Version, with_default_devices,
 };
 
+use crate::containers::{kill_9, monitor_of};
 use crate::feature::{Feature, here};
-use crate::support::{PATIENCE, privileged, wait_until};
+use crate::support::{
+    Host, PATIENCE, WHARF, cgroup_mounts, cgroups_of, collect, privileged, remove_group, wait_until,
+};
 
 /// A group of the test's, below one that nobody else uses, with what is in it.
 struct Group {
@@ -103,7 +106,7 @@ impl Drop for Group {
             let _ = child.wait();
         }
         let _ = self.cgroup.remove();
-        for mount in crate::support::cgroup_mounts() {
+        for mount in cgroup_mounts() {
             let _ = fs::remove_dir(mount.join(&self.top).join("a"));
             let _ = fs::remove_dir(mount.join(&self.top));
         }
@@ -579,4 +582,98 @@ fn systemd_makes_a_scope_changes_it_and_ends_it() {
     assert_eq!(memory(&group), "134217728");
     assert_eq!(group.read(("pids", "pids.max"), "pids.max"), "9");
     group.finish();
+}
+
+/// A service's or a session's group, with everything that a service manager would end there.
+struct UnitGroup {
+    groups: Vec<PathBuf>,
+}
+
+impl UnitGroup {
+    /// In the hierarchies in which systemd keeps its units.
+    fn make() -> Self {
+        let name = format!("wharf-test-{}.service", std::process::id());
+        let is_systemds = |mount: &PathBuf| {
+            let name = mount.file_name().unwrap_or_default();
+            ["cgroup", "systemd", "unified"]
+                .iter()
+                .any(|known| name == *known)
+        };
+        let mounts = cgroup_mounts().into_iter().filter(is_systemds);
+        let groups: Vec<PathBuf> = mounts.map(|mount| mount.join(&name)).collect();
+        for group in &groups {
+            fs::create_dir(group).unwrap();
+        }
+        Self { groups }
+    }
+
+    /// Runs `wharf` in it.
+    fn ok(&self, host: &Host, args: &[&str]) -> String {
+        let mut command = Command::new("sh");
+        let enter = "for group in $GROUPS_TO_ENTER; do echo $$ >$group/cgroup.procs || exit; done; exec \"$@\"";
+        command.args(["-c", enter, "sh", WHARF]).args(args);
+        host.dress(&mut command);
+        let groups: Vec<&str> = self
+            .groups
+            .iter()
+            .filter_map(|group| group.to_str())
+            .collect();
+        command.env("GROUPS_TO_ENTER", groups.join(" "));
+        let output = collect(&mut command, b"");
+        assert_eq!(output.code, 0, "{args:?}: {output:?}");
+        output.stdout.trim().to_owned()
+    }
+
+    /// Everybody who is in it.
+    fn processes(&self) -> Vec<String> {
+        let list = |group: &PathBuf| fs::read_to_string(group.join("cgroup.procs")).unwrap();
+        let lists = self.groups.iter().map(list).collect::<String>();
+        lists.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for UnitGroup {
+    fn drop(&mut self) {
+        for group in &self.groups {
+            remove_group(group);
+        }
+    }
+}
+
+/// A `systemctl stop`, or the end of a session with `KillUserProcesses=yes`, kills who is left in the unit's group.
+#[test]
+fn nothing_of_a_container_stays_in_the_unit_that_it_was_started_from() {
+    let Some(host) = privileged() else { return };
+    host.busybox_image().unwrap();
+    // The containers are removed before the group, also when this fails.
+    let (unit, host) = (UnitGroup::make(), host);
+    if unit.groups.is_empty() {
+        return;
+    }
+    let run = ["run", "-d", "--network", "none", "--restart", "always"];
+    let command = ["--name", "web", "busybox", "sleep", "1000"];
+    let id = unit.ok(&host, &[&run[..], &command].concat());
+    unit.ok(&host, &["exec", "-d", "web", "sleep", "1000"]);
+    assert_eq!(unit.processes(), Vec::<String>::new());
+    // It is where the first process is, which nobody ends.
+    let systemds = |pid: i32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        let line = |line: &&str| line.contains("systemd") || line.starts_with("0:");
+        let lines = text.lines().filter(line).map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(systemds(monitor_of(&host, &id)), systemds(1));
+    let before = host.ok(["inspect", "-f", "{{.State.Pid}}", "web"]);
+    kill_9(before.parse().unwrap());
+    wait_until("a start by its policy", PATIENCE, || {
+        let now = host.ok(["inspect", "-f", "{{.State.Status}} {{.State.Pid}}", "web"]);
+        now.starts_with("running") && !now.ends_with(&format!(" {before}"))
+    });
+    assert_eq!(unit.processes(), Vec::<String>::new());
+    kill_9(monitor_of(&host, &id));
+    host.ok(["rm", "-f", "web"]);
+    assert_eq!(cgroups_of(&[id]), Vec::<PathBuf>::new());
+    for group in &unit.groups {
+        fs::remove_dir(group).unwrap();
+    }
 }

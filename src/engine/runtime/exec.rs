@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
 
-use super::cgroup::Hierarchy;
+use super::cgroup::{self, Hierarchy};
 use super::channel::{Channel, ExecRequest, Exit, FrameKind, Report, Request, parse_request};
 use super::client::Client;
 use super::control::{self, Started, Waiting};
@@ -50,6 +50,7 @@ pub fn exec(program: Option<&Path>, live: &Path, request: ExecRequest) -> Result
 /// spawned it.
 #[must_use]
 pub fn main(live: &Path) -> u8 {
+    cgroup::leave_unit();
     own::leave_starter();
     own::set_name(c"wharf-exec");
     let sealed = seal::ensure();

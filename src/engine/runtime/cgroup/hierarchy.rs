@@ -194,7 +194,7 @@ impl Hierarchy {
     }
 
     /// Our own group in a hierarchy, relative to its mount point; `None` if it is outside of what is mounted.
-    fn visible(&self, own: &[OwnGroup], mounted: &Mounted) -> Option<PathBuf> {
+    pub(super) fn visible(&self, own: &[OwnGroup], mounted: &Mounted) -> Option<PathBuf> {
         let same = |group: &&OwnGroup| match self.version {
             Version::V1 if !mounted.controllers.is_empty() => group
                 .controllers
@@ -239,7 +239,7 @@ pub(super) struct OwnGroup {
     pub path: PathBuf,
 }
 
-fn own_groups(path: &str) -> Result<Vec<OwnGroup>> {
+pub(super) fn own_groups(path: &str) -> Result<Vec<OwnGroup>> {
     let content = file::read_optional(Path::new(path))?.unwrap_or_default();
     Ok(parse_own(&content))
 }

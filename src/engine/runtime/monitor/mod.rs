@@ -37,7 +37,7 @@ pub(super) use teardown::record;
 use teardown::{Fate, live_state, read_state, record_volumes, tear_down, write_state};
 pub use teardown::{Recovered, leave, recover, remove_directory, sweep};
 
-use super::cgroup::{Cgroup, Hierarchy, OomWatch};
+use super::cgroup::{self, Cgroup, Hierarchy, OomWatch};
 use super::channel::{Channel, Exit, FrameKind, Report, Request, parse_request};
 use super::client::Client;
 use super::labels;
@@ -80,6 +80,7 @@ const READ: Interest = Interest {
 /// A monitor's whole life; the exit code of its process. Descriptor 0 is the socket of the front that spawned it.
 #[must_use]
 pub fn main(live: &Path, networks: Box<dyn Networks>) -> u8 {
+    cgroup::leave_unit();
     own::leave_starter();
     own::set_name(c"wharf-monitor");
     let sealed = seal::ensure();
