@@ -81,7 +81,7 @@ pub fn container(summary: &ContainerSummary, engine: &Engine) -> Value {
         "MountLabel": container.host.contexts.mount,
         "ProcessLabel": container.host.contexts.process,
         "AppArmorProfile": state.apparmor_profile,
-        "ExecIDs": null,
+        "ExecIDs": execs(summary, engine),
         "HostConfig": host_config(
             &container.host,
             &args_of_binds(&container.host),
@@ -104,6 +104,13 @@ pub fn container(summary: &ContainerSummary, engine: &Engine) -> Value {
         object.insert("Health".to_owned(), health(told));
     }
     value
+}
+
+/// What runs by `exec`; null if nothing does.
+fn execs(summary: &ContainerSummary, engine: &Engine) -> Option<Vec<String>> {
+    summary.state.pid?;
+    let ids = engine.execs(&summary.container.id).unwrap_or_default();
+    (!ids.is_empty()).then_some(ids)
 }
 
 fn network_settings(summary: &ContainerSummary) -> Value {

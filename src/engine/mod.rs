@@ -1072,6 +1072,14 @@ impl Engine {
         self.explained(id, containers::run_exec(self, id, request))
     }
 
+    /// The ids of what runs in a container by `exec`, ascending. Asks no process.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn execs(&self, id: &ContainerId) -> Result<Vec<String>> {
+        runtime::exec::running(&self.roots().live(id))
+    }
+
     /// The log.
     ///
     /// # Errors

@@ -458,3 +458,41 @@ fn rmi_of_an_image_in_use_is_refused_and_its_containers_go_on() {
     });
     assert_eq!(alive, "alive\n");
 }
+
+#[test]
+fn inspect_tells_what_runs_by_exec() {
+    let Some(host) = host() else { return };
+    let start = ["run", "-d", "--network", "none", "--name", "web"];
+    let id = host.ok([&start[..], &[BUSYBOX, "sleep", "1000"]].concat());
+    let told = || host.ok(["inspect", "-f", "{{json .ExecIDs}}", "web"]);
+    assert_eq!(told(), "null");
+    for _ in 0..2 {
+        host.ok(["exec", "-d", "web", "sleep", "1000"]);
+    }
+    let ids: Vec<String> = serde_json::from_str(&told()).unwrap();
+    assert_eq!(ids.len(), 2, "{ids:?}");
+    let events = host.ok(["events", "--since", "1h", "--until", "0s"]);
+    for id in &ids {
+        assert!(events.contains(&format!("execID={id}")), "{id}: {events}");
+    }
+    host.ok(["exec", "web", "true"]);
+    assert_eq!(told(), serde_json::to_string(&ids).unwrap(), "it has ended");
+    // A monitor that is busy, here for ever, is nobody whom `inspect` waits for.
+    let monitor = monitor_of(&host, &id);
+    let busy = |signal| {
+        let target = rustix::process::Pid::from_raw(monitor).unwrap();
+        rustix::process::kill_process(target, signal).unwrap();
+    };
+    busy(rustix::process::Signal::STOP);
+    assert_eq!(told(), serde_json::to_string(&ids).unwrap());
+    busy(rustix::process::Signal::CONT);
+    // A supervisor that is killed takes its process along, and leaves a file that says nothing.
+    let supervisors = host.processes();
+    let supervisor = supervisors.into_iter().find(|pid| *pid != monitor).unwrap();
+    kill_9(supervisor);
+    wait_until("one less", PATIENCE, || told().matches('"').count() == 2);
+    host.ok(["stop", "-t", "0", "web"]);
+    assert_eq!(told(), "null");
+    host.ok(["start", "web"]);
+    assert_eq!(told(), "null");
+}

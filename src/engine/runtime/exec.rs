@@ -2,7 +2,7 @@
 //! connects the process's streams with the front, and outlives a front that leaves.
 
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
@@ -19,9 +19,10 @@ use super::switchboard::Switchboard;
 use super::terms::{Container, Terms};
 use crate::engine::error::{Error, Kind, Result};
 use crate::engine::model::Status;
+use crate::engine::sys::lock_record::{self, RecordLock};
 use crate::engine::sys::poll::{Interest, Ready};
 use crate::engine::sys::signal::Signals;
-use crate::engine::sys::{own, process};
+use crate::engine::sys::{file, own, process};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -73,12 +74,57 @@ pub fn main(live: &Path) -> u8 {
     }
 }
 
+/// Says while it lives that something runs in a container by exec: a file in the live directory that this process holds
+/// the lock of, so that one that was left behind says nothing.
+#[derive(Debug)]
+pub(super) struct Mark {
+    path: PathBuf,
+    _lock: Option<RecordLock>,
+}
+
+/// What a mark's name begins with; the exec's id follows.
+const MARK: &str = "exec-";
+
+impl Mark {
+    /// Sets it. An exec is not refused because it cannot be told of.
+    pub(super) fn set(live: &Path, id: &str) -> Self {
+        let path = live.join(format!("{MARK}{id}"));
+        let lock = lock_record::take(&path).ok().flatten();
+        Self { path, _lock: lock }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        // It may have gone with the container.
+        let _ = file::remove_file(&self.path);
+    }
+}
+
+/// The ids of what runs in the container of a live directory by exec, probes included, ascending. Nobody is asked who could
+/// be busy.
+///
+/// # Errors
+/// What the file system says; a directory that is missing has none.
+pub fn running(live: &Path) -> Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for name in file::list_dir(live)? {
+        if let Some(id) = name.strip_prefix(MARK)
+            && lock_record::holder(&live.join(&name))?.is_some()
+        {
+            ids.push(id.to_owned());
+        }
+    }
+    Ok(ids)
+}
+
 struct Supervisor {
     plan: Plan,
     request: ExecRequest,
     board: Switchboard,
     signals: Signals,
     process: Process,
+    mark: Mark,
 }
 
 fn begin(live: &Path, front: &mut Channel) -> Result<Supervisor> {
@@ -101,6 +147,7 @@ fn begin(live: &Path, front: &mut Channel) -> Result<Supervisor> {
         }
     }
     let pid = state.pid.ok_or_else(|| named("is not running"))?;
+    let mark = Mark::set(live, &request.exec_id);
     note(&plan, &request, Moment::Created);
 
     let mut board = Switchboard::new(true)?;
@@ -128,6 +175,7 @@ fn begin(live: &Path, front: &mut Channel) -> Result<Supervisor> {
         board,
         signals,
         process,
+        mark,
     })
 }
 
@@ -237,6 +285,8 @@ impl Supervisor {
             }
         };
         self.board.unplug(&mut |_, _| {});
+        // Who hears of the end does not find it any more.
+        drop(self.mark);
         note(&self.plan, &self.request, Moment::Ended(code));
         self.board.finish(Exit {
             code,

@@ -14,6 +14,7 @@ use crate::engine::runtime::channel::{
     Channel, FrameKind, ProbeRequest, Report, Request, parse_report,
 };
 use crate::engine::runtime::client::Client;
+use crate::engine::runtime::exec::Mark;
 use crate::engine::runtime::probe;
 use crate::engine::sys::poll::Poller;
 use crate::engine::sys::stream::Got;
@@ -39,6 +40,8 @@ struct Running {
     supervisor: Child,
     client: Client,
     id: String,
+    /// Goes with it.
+    _mark: Mark,
     start: Timestamp,
     /// Its result counts.
     wanted: bool,
@@ -110,10 +113,12 @@ impl Pulse {
         let mut client = Client::new(channel.into_stream());
         client.register(poller, HEALTH, true)?;
         let id = ContainerId::from_random(host::random_bytes());
+        let id = id.map(|id| id.to_string()).unwrap_or_default();
         let running = self.running.insert(Running {
             supervisor,
             client,
-            id: id.map(|id| id.to_string()).unwrap_or_default(),
+            _mark: Mark::set(live, &id),
+            id,
             start: Timestamp::now(),
             wanted: true,
             code: KILLED,
