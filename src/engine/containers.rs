@@ -27,7 +27,7 @@ use super::sys::rooted;
 use super::{
     AttachTo, Created, Engine, config, contexts, journal_log, launch, leftovers,
     leftovers::LiveDirectories, limits, logs, names, networks, records, records::Truth, teardown,
-    user_ids, volumes,
+    user_ids, volumes, working_dir,
 };
 
 /// Exit code of a container whose monitor was killed: its init got SIGKILL (128 + 9).
@@ -304,6 +304,7 @@ fn make(
         file::create_private_dir(&stage.join(part))?;
     }
     volumes::provide(engine, &container, made)?;
+    working_dir::make(engine, &container, stage)?;
     fill_volumes(engine, &container, stage)?;
     let _names = names::lock(engine.roots())?;
     if container.name.is_empty() {

@@ -38,6 +38,7 @@ mod records;
 mod teardown;
 mod user_ids;
 mod volumes;
+mod working_dir;
 
 pub mod copy;
 pub mod credentials;

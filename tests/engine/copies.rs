@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{BUSYBOX, Host, PATIENCE, privileged, wait_until};
+use crate::support::{BUSYBOX, Host, PATIENCE, WHARF, collect, privileged, wait_until};
 
 fn host() -> Option<Host> {
     let host = privileged()?;
@@ -302,7 +302,9 @@ fn a_read_only_root_is_read_only_for_cp_but_its_volumes_are_not() {
         let refused = host.wharf(["cp", &file, "web:/locked/x"]);
         assert_eq!(refused.code, 1, "{state}: {refused:?}");
         assert!(
-            refused.stderr.contains("read-only file system"),
+            refused
+                .stderr
+                .contains("create /locked/x: read-only file system"),
             "{state}: {refused:?}"
         );
         host.ok(["cp", &file, &format!("web:/v/{state}")]);
@@ -489,4 +491,70 @@ fn cve_2019_14271_a_copy_loads_nothing_of_the_container() {
     assert_eq!(text(&to), "x\n");
     host.ok(["cp", &shown(&to), "web:/g"]);
     assert_eq!(host.ok(["exec", "web", "cat", "/g"]), "x");
+}
+
+#[test]
+fn a_file_that_is_mounted_is_not_replaced() {
+    let Some(host) = host() else { return };
+    let (own, other) = (host.dir().join("own"), host.dir().join("other"));
+    fs::write(&own, "own\n").unwrap();
+    fs::write(&other, "other\n").unwrap();
+    let mount = format!("{}:/d/f", own.display());
+    running(&host, &["-v", &mount], "true");
+    // The kernel would take the mount away, and the container had lost its file.
+    let refused = host.wharf(["cp", &shown(&other), "web:/d/f"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.stderr.contains("replace /d/f: it is a mount"),
+        "{refused:?}"
+    );
+    assert_eq!(host.ok(["exec", "web", "cat", "/d/f"]), "own");
+    assert_eq!(host.ok(["exec", "web", "ls", "-A", "/d"]), "f");
+}
+
+/// Docker makes it with the container, whatever the image has there.
+#[test]
+fn the_working_directory_is_there_before_the_first_start() {
+    let Some(host) = host() else { return };
+    let file = host.dir().join("f");
+    fs::write(&file, "file\n").unwrap();
+    for (at, dir) in ["/new", "/new/deep/er", "/var/lib/app", "/tmp"]
+        .iter()
+        .enumerate()
+    {
+        let name = format!("c{at}");
+        let flags = ["create", "--network", "none", "--name", &name, "-w", dir];
+        host.ok([
+            &flags[..],
+            &[BUSYBOX, "sh", "-c", "pwd; cat f; stat -c '%a %u' ."],
+        ]
+        .concat());
+        host.ok(["cp", &shown(&file), &format!("{name}:{dir}/f")]);
+        let mode = if *dir == "/tmp" { "1777" } else { "755" };
+        let expected = format!("{dir}\nfile\n{mode} 0");
+        assert_eq!(host.ok(["start", "-a", &name]), expected);
+    }
+    // A caller who lets nobody see his own files means those.
+    let mut command = Command::new("sh");
+    let script = "umask 077; for dir in /a/b /var/a/b; do \"$0\" run --rm --network none -w $dir busybox stat -c %a . ..; done";
+    command.args(["-c", script, WHARF]);
+    host.dress(&mut command);
+    let modes = collect(&mut command, b"");
+    assert_eq!(modes.stdout, "755\n755\n755\n755\n", "{modes:?}");
+}
+
+#[test]
+fn a_file_in_place_of_the_working_directory_is_refused_when_the_container_is_made() {
+    let Some(host) = host() else { return };
+    for dir in ["/etc/passwd", "/etc/passwd/below", "/bin/sh"] {
+        for verb in ["create", "run"] {
+            let refused = host.wharf([verb, "--name", "web", "-w", dir, BUSYBOX, "true"]);
+            let code = if verb == "run" { 125 } else { 1 };
+            assert_eq!(refused.code, code, "{verb} {dir}: {refused:?}");
+            let why = format!("cannot make the working directory: {dir} is not a directory");
+            assert!(refused.stderr.contains(&why), "{verb} {dir}: {refused:?}");
+            assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
+        }
+    }
+    assert_eq!(host.container_ids(), Vec::<String>::new());
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use super::pack::{Packer, Writer, join};
 use super::tarball::{Entry, Kind};
-use super::unpack::{find_lower, is_opaque};
+pub use super::unpack::find_lower;
+use super::unpack::is_opaque;
 use crate::engine::error::{Error, Result};
 use crate::engine::model::container::{Change, Changed};
 use crate::engine::sys::at::{self, Dir, Stat};

@@ -5,7 +5,7 @@
 //! directory is resolved by descriptor, and its last part is never followed.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -151,6 +151,13 @@ impl<R: Read> Extraction<'_, '_, R> {
         let there = there.kind == at::Kind::Directory;
         let wanted = entry.kind == Kind::Directory;
         if there == wanted {
+            if !there && dir.is_mounted_on(name)? {
+                let path = self.ground.label().join(shown(&entry.path));
+                return Err(Error::conflict(format!(
+                    "replace {}: it is a mount",
+                    path.display()
+                )));
+            }
             return Ok(());
         }
         let (what, with) = if there {
@@ -195,10 +202,19 @@ impl<R: Read> Extraction<'_, '_, R> {
     }
 
     fn file(&mut self, dir: &Dir, name: &[u8], entry: &Entry) -> Result<()> {
-        let (file, temporary) = new_file(dir)?;
-        let filled = self
-            .fill(&file, entry)
-            .and_then(|()| dir.rename(&temporary, dir, name));
+        // The temporary name tells the user nothing.
+        let named = |verb: &str, error: Error| match error.raw_os_error() {
+            Some(number) => Error::io(
+                format!("{verb} {}", dir.label().join(shown(name)).display()),
+                io::Error::from_raw_os_error(number),
+            ),
+            None => error,
+        };
+        let (file, temporary) = new_file(dir).map_err(|error| named("create", error))?;
+        let filled = self.fill(&file, entry).and_then(|()| {
+            let renamed = dir.rename(&temporary, dir, name);
+            renamed.map_err(|error| named("replace", error))
+        });
         if filled.is_err() {
             let _ = dir.remove_file(&temporary);
         }

@@ -788,7 +788,10 @@ impl Walk {
 
 /// The directory and the name of an entry in the merged view of layers, topmost first; `None` if it is nowhere or was
 /// removed.
-pub(super) fn find_lower(lowers: &[Dir], path: &[u8]) -> Result<Option<(Dir, Vec<u8>)>> {
+///
+/// # Errors
+/// What looking it up says.
+pub fn find_lower(lowers: &[Dir], path: &[u8]) -> Result<Option<(Dir, Vec<u8>)>> {
     let (parent, name) = split(path);
     for lower in lowers {
         let mut dir = lower.try_clone()?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, Dir as RawDir, FileType, FlockOperation, Gid, IFlags, Mode, OFlags, RenameFlags,
-    ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
+    ResolveFlags, StatxAttributes, StatxFlags, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
@@ -321,6 +321,20 @@ impl Dir {
         match rustix::fs::statat(&self.fd, name_of(name), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(read_stat(&stat))),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => self.done(Err(errno), "examine", name),
+        }
+    }
+
+    /// Whether something is mounted on an entry. Who looks from another mount namespace than the directory's is told by
+    /// nothing else: there the kernel lets the entry be replaced, and takes the mount away (rename(2), `EBUSY`).
+    ///
+    /// # Errors
+    /// What statx(2) says; an entry that is missing is none.
+    pub fn is_mounted_on(&self, name: &[u8]) -> Result<bool> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        match rustix::fs::statx(&self.fd, name_of(name), flags, StatxFlags::empty()) {
+            Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+            Err(Errno::NOENT) => Ok(false),
             Err(errno) => self.done(Err(errno), "examine", name),
         }
     }
