@@ -427,9 +427,7 @@ fn attachment(engine: &Engine, network: String, asked: &Attachment) -> Result<At
     if network == attach::DEFAULT {
         for link in &mut links {
             let (other, alias) = link.split_once(':').unwrap_or((link, link));
-            let id = engine
-                .resolve(other)
-                .attempt(|| format!("could not get container for {other}"))?;
+            let id = whose_network(engine, other)?;
             *link = format!("{id}:{alias}");
         }
     }
@@ -438,6 +436,26 @@ fn attachment(engine: &Engine, network: String, asked: &Attachment) -> Result<At
         links,
         ..asked.clone()
     })
+}
+
+/// The container whose network another one is on: itself, or the one whose network it shares. Docker links to that.
+fn whose_network(engine: &Engine, name: &str) -> Result<ContainerId> {
+    let mut name = name.to_owned();
+    loop {
+        let found = engine
+            .resolve(&name)
+            .and_then(|id| records::expect(engine.roots(), &id))
+            .attempt(|| format!("could not get container for {name}"))?;
+        match &found.host.network {
+            NetworkMode::Container(shared) => name.clone_from(shared),
+            NetworkMode::Host => {
+                return Err(Error::invalid(
+                    "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+                ));
+            }
+            NetworkMode::None | NetworkMode::Networks => return Ok(found.id.clone()),
+        }
+    }
 }
 
 /// Tells a container's networks its new name: what names lead to it, and what it is called there. Nothing if it does not run.

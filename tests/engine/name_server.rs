@@ -115,6 +115,7 @@ fn endpoint(name: &str, names: &[&str], addresses: &[&str]) -> Endpoint {
         link_local: Vec::new(),
         host_name: String::new(),
         names: names.iter().map(|&name| name.to_owned()).collect(),
+        links: Vec::new(),
         publications: Vec::new(),
         since: Timestamp::now(),
     }

@@ -394,6 +394,55 @@ fn a_renamed_container_is_called_so_on_its_networks() {
     );
 }
 
+/// Docker writes the new address over the old one, and leaves what the container has written itself.
+#[test]
+fn who_is_linked_learns_the_new_address_while_it_runs() {
+    let Some(host) = host() else { return };
+    background(&host, &["--name", "db"]);
+    background(&host, &["--name", "web", "--link", "db:store"]);
+    host.ok(["exec", "web", "sh", "-c", "echo 10.9.9.9 own >>/etc/hosts"]);
+    let before = address(&host, "db", "bridge");
+    host.ok(["stop", "-t", "0", "db"]);
+    host.ok(["start", "db"]);
+    let after = address(&host, "db", "bridge");
+    assert_ne!(before, after);
+    let hosts = host.ok(["exec", "web", "cat", "/etc/hosts"]);
+    assert!(hosts.contains(&format!("{after}\tstore ")), "{hosts}");
+    assert!(!hosts.contains(&format!("{before}\t")), "{hosts}");
+    assert!(hosts.contains("10.9.9.9 own"), "{hosts}");
+    assert_eq!(hosts.matches("store").count(), 1, "{hosts}");
+}
+
+/// Docker links to the container whose network it is.
+#[test]
+fn a_link_to_who_shares_a_network_leads_to_its_owner() {
+    let Some(host) = host() else { return };
+    background(&host, &["--name", "db"]);
+    background(&host, &["--name", "beside", "--network", "container:db"]);
+    background(
+        &host,
+        &["--name", "further", "--network", "container:beside"],
+    );
+    let start = ["run", "--rm", "--link", "further:store", "--name", "web"];
+    let shown = host.ok([&start[..], &[BUSYBOX, "cat", "/etc/hosts"]].concat());
+    let address = address(&host, "db", "bridge");
+    let line = shown.lines().find(|line| line.contains("\tstore "));
+    let line = line.unwrap_or_else(|| panic!("{shown}"));
+    assert!(
+        line.starts_with(&address) && line.ends_with(" db"),
+        "{line}"
+    );
+    background(&host, &["--name", "on-host", "--network", "host"]);
+    let refused = host.wharf(["create", "--link", "on-host:store", BUSYBOX]);
+    assert_ne!(refused.code, 0);
+    assert!(
+        refused
+            .stderr
+            .contains("host type networking can't be used with links"),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn a_link_is_taken_away() {
     let Some(host) = host() else { return };

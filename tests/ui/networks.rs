@@ -55,6 +55,7 @@ fn endpoint(n: u8, name: &str, network: &Network, published: &[(&str, u16)]) -> 
         link_local: Vec::new(),
         host_name: String::new(),
         names: [name.to_owned()].into(),
+        links: Vec::new(),
         publications: published
             .iter()
             .map(|(at, host)| Publication {

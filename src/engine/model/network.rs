@@ -390,6 +390,9 @@ pub struct Endpoint {
     /// All its names in this network, lower case, without a trailing dot: container name, short id, aliases, host name.
     #[serde(default)]
     pub names: BTreeSet<String>,
+    /// Containers whose addresses are in its `/etc/hosts` (`--link`), `id:name` each; on the default network alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     /// What it publishes through this network; empty for all but one.
     #[serde(default)]
     pub publications: Vec<Publication>,

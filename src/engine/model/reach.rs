@@ -330,6 +330,7 @@ mod tests {
             link_local: Vec::new(),
             host_name: String::new(),
             names: BTreeSet::new(),
+            links: Vec::new(),
             publications: published
                 .iter()
                 .map(|at| {

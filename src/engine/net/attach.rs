@@ -309,11 +309,17 @@ pub fn enter(
                 link_local: attachment.link_local.clone(),
                 host_name: about.networking.hostname.clone(),
                 names: names(about, attachment, network),
+                links: if network.name == DEFAULT {
+                    attachment.links.clone()
+                } else {
+                    Vec::new()
+                },
                 publications: Vec::new(),
                 since: Timestamp::now(),
                 id,
             };
             finish(&mut endpoint);
+            tell_linked(about, &endpoint, &book.endpoints);
             book.endpoints.push(endpoint.clone());
             Ok(endpoint)
         })
@@ -346,9 +352,7 @@ fn links(
     let book = shelf.living(&network.id, Some(about.id))?;
     for link in &attachment.links {
         let (other, alias) = link.split_once(':').unwrap_or((link, link));
-        let is_meant = |endpoint: &&Endpoint| {
-            endpoint.container_name == other || endpoint.container.as_str().starts_with(other)
-        };
+        let is_meant = |endpoint: &&Endpoint| is_linked(endpoint, other);
         let endpoint = book.endpoints.iter().find(is_meant).ok_or_else(|| {
             let short = other.get(..12).unwrap_or(other);
             Error::conflict(format!(
@@ -365,6 +369,43 @@ fn links(
         all.extend(endpoint.addresses().map(|address| (address, names.clone())));
     }
     Ok(all)
+}
+
+/// Whether a link's first part means a container.
+fn is_linked(endpoint: &Endpoint, other: &str) -> bool {
+    endpoint.container_name == other || endpoint.container.as_str().starts_with(other)
+}
+
+/// Writes a container's new addresses into `/etc/hosts` of those who run and are linked with it, where the old ones are. The lock
+/// on the network's book is held: nobody else does so meanwhile. Who cannot be told has the old ones, and no start fails for
+/// that.
+fn tell_linked(about: &About<'_>, own: &Endpoint, others: &[Endpoint]) {
+    let Some(all) = about.live.parent() else {
+        return;
+    };
+    for other in others {
+        let links = other.links.iter().filter_map(|link| link.split_once(':'));
+        let names: Vec<&str> = links
+            .filter(|(linked, _)| is_linked(own, linked))
+            .map(|(_, name)| name)
+            .collect();
+        if names.is_empty() {
+            continue;
+        }
+        let path = all.join(other.container.as_str()).join("hosts");
+        let Ok(Some(text)) = file::read_optional(&path) else {
+            continue;
+        };
+        let before = String::from_utf8_lossy(&text);
+        let after = names
+            .iter()
+            .fold(before.clone().into_owned(), |text, name| {
+                files::with_addresses(&text, name, own.addresses())
+            });
+        if after != before {
+            let _ = file::write_public(&path, after.as_bytes());
+        }
+    }
 }
 
 /// Writes the container's `hosts` and `resolv.conf`, in place: they may be mounted already.

@@ -55,6 +55,24 @@ pub fn hosts(
     text
 }
 
+/// A `hosts` file in which the lines that begin with a name have its new addresses, each where the old one of its version is.
+#[must_use]
+pub fn with_addresses(text: &str, name: &str, addresses: impl Iterator<Item = IpAddr>) -> String {
+    let addresses: Vec<IpAddr> = addresses.collect();
+    let change = |line: &str| {
+        let (old, names) = line.split_once('\t')?;
+        let first = names.split_ascii_whitespace().next()?;
+        let old: IpAddr = old.parse().ok().filter(|_| first == name)?;
+        let new = addresses
+            .iter()
+            .find(|new| new.is_ipv4() == old.is_ipv4())?;
+        Some(format!("{new}\t{names}"))
+    };
+    text.split_inclusive('\n')
+        .map(|line| change(line).unwrap_or_else(|| line.to_owned()))
+        .collect()
+}
+
 /// `name:address` pairs as lines.
 #[must_use]
 pub fn pairs(extra: &[String], gateways: &[IpAddr]) -> String {
@@ -211,6 +229,16 @@ mod tests {
     fn lines(text: &str) -> Vec<&str> {
         let meant = |line: &&str| !line.starts_with('#') && !line.is_empty();
         text.lines().filter(meant).collect()
+    }
+
+    #[test]
+    fn a_linked_name_gets_its_new_address_and_nothing_else_changes() {
+        let text = "127.0.0.1\tlocalhost\n10.0.0.2\tdb web1\nfd00::2\tdb web1\n# db\n10.0.0.2\tdb2\n10.0.0.9\tsecond db\n10.0.0.3\tdb";
+        let new = ["10.0.0.7", "fd00::7"].map(|text| text.parse().unwrap());
+        assert_eq!(
+            with_addresses(text, "db", new.into_iter()),
+            "127.0.0.1\tlocalhost\n10.0.0.7\tdb web1\nfd00::7\tdb web1\n# db\n10.0.0.2\tdb2\n10.0.0.9\tsecond db\n10.0.0.7\tdb"
+        );
     }
 
     #[test]

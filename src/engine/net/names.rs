@@ -213,6 +213,7 @@ pub(super) mod tests {
             link_local: Vec::new(),
             host_name: String::new(),
             names: names.iter().map(|&name| name.to_owned()).collect(),
+            links: Vec::new(),
             publications: Vec::new(),
             since: Timestamp::now(),
         }
