@@ -501,6 +501,32 @@ fn a_volume_in_memory_is_the_same_for_all_that_have_it_until_the_last_ends() {
 }
 
 #[test]
+fn a_volume_in_memory_is_one_at_all_places_of_a_container() {
+    let Some(host) = host() else { return };
+    let create = ["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs"];
+    host.ok([&create[..], &["-o", "o=mode=750", "memory"]].concat());
+    let places = [
+        "-v",
+        "memory:/b",
+        "-v",
+        "memory:/a/deep:ro",
+        "-v",
+        "memory:/c",
+    ];
+    let script = "echo b >/b/f; cat /a/deep/f /c/f; echo c >/c/f; cat /b/f; touch /a/deep/x 2>&1 | grep -c only; \
+        stat -c %a /a/deep /b /c; stat -c %d /a/deep /b /c | sort -u | wc -l";
+    let expected = "b\nb\nc\n1\n750\n750\n750\n1";
+    assert_eq!(run(&host, &places, BUSYBOX, script), expected);
+    // Also of what another one has.
+    let start = ["run", "-d", "--network", "none", "-v", "memory:/m"];
+    host.ok([&start[..], &["--name", "has", BUSYBOX, "sleep", "1000"]].concat());
+    assert_eq!(run(&host, &places, BUSYBOX, script), expected);
+    assert_eq!(host.ok(["exec", "has", "cat", "/m/f"]), "c");
+    host.ok(["rm", "-f", "has"]);
+    host.ok(["volume", "rm", "memory"]);
+}
+
+#[test]
 fn containers_that_start_at_once_have_one_volume_in_memory() {
     let Some(host) = host() else { return };
     host.ok([

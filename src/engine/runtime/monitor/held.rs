@@ -9,7 +9,7 @@ use super::plan::Plan;
 use super::teardown::{live_state, read_state};
 use crate::engine::error::Result;
 use crate::engine::model::Status;
-use crate::engine::runtime::mounts::options::OF_PROCESS;
+use crate::engine::runtime::mounts::options::{INSIDE, OF_PROCESS};
 use crate::engine::sys::file::{self, Lock};
 use crate::engine::sys::process;
 
@@ -40,8 +40,8 @@ const OF_MOUNT: [&str; 12] = [
     "nostrictatime",
 ];
 
-/// Has a specification mount what running containers have of these volumes. The locks are to be kept until the container's state
-/// says that it runs.
+/// Has a specification mount what running containers have of these volumes, and a volume that nobody has once, wherever the
+/// container has it. The locks are to be kept until the container's state says that it runs.
 ///
 /// # Errors
 /// What the file system says.
@@ -50,30 +50,41 @@ pub(super) fn share(spec: &mut Spec, plan: &Plan, live: &Path) -> Result<Vec<Loc
     // In one order, so that nobody waits for each other.
     all.sort_by_key(|held| &held.lock);
     let mut locks = Vec::new();
-    let mut before = None;
-    for held in all {
-        if before.replace(&held.lock) != Some(&held.lock) {
-            locks.push(file::lock(&held.lock)?);
-        }
-        let mounts = spec.mounts_mut().iter_mut().flatten();
-        let mut own = mounts.filter(|mount| *mount.destination() == held.target);
-        if let Some(mount) = own.find(|mount| mount.typ().as_deref() == Some("tmpfs"))
-            && let Some(donor) = donor(held, plan.id.as_str(), live)?
-        {
-            take(mount, &donor);
+    for places in all.chunk_by(|a, b| a.lock == b.lock) {
+        let Some(held) = places.first() else { continue };
+        locks.push(file::lock(&held.lock)?);
+        let mut giver = donor(held, plan.id.as_str(), live)?;
+        for mount in spec.mounts_mut().iter_mut().flatten() {
+            let is_ours = places
+                .iter()
+                .any(|held| *mount.destination() == held.target);
+            if !is_ours || mount.typ().as_deref() != Some("tmpfs") {
+                continue;
+            }
+            match &giver {
+                Some(giver) => take(mount, giver),
+                // In the order of the mounts: what is made here is there when it is the others' turn.
+                None => {
+                    giver = Some(Giver {
+                        whose: INSIDE.to_owned(),
+                        target: mount.destination().clone(),
+                    });
+                }
+            }
         }
     }
     Ok(locks)
 }
 
-/// The mount of a container that runs.
-struct Donor {
-    pid: i32,
-    started: u64,
+/// A mount that others are copies of.
+struct Giver {
+    /// The option that says whose it is.
+    whose: String,
     target: PathBuf,
 }
 
-fn donor(held: &Held, own: &str, live: &Path) -> Result<Option<Donor>> {
+/// A container that runs, with what it has of a volume.
+fn donor(held: &Held, own: &str, live: &Path) -> Result<Option<Giver>> {
     let Some(all) = live.parent() else {
         return Ok(None);
     };
@@ -101,9 +112,8 @@ fn donor(held: &Held, own: &str, live: &Path) -> Result<Option<Donor>> {
             .into_iter()
             .find(|theirs| theirs.lock == held.lock)
         {
-            return Ok(Some(Donor {
-                pid,
-                started: state.pid_start,
+            return Ok(Some(Giver {
+                whose: format!("{OF_PROCESS}{pid}:{}", state.pid_start),
                 target: theirs.target,
             }));
         }
@@ -111,20 +121,20 @@ fn donor(held: &Held, own: &str, live: &Path) -> Result<Option<Donor>> {
     Ok(None)
 }
 
-/// The same place, with the mount's own options, and the donor's files.
-fn take(mount: &mut Mount, donor: &Donor) {
+/// The same place, with the mount's own options, and the giver's files.
+fn take(mount: &mut Mount, giver: &Giver) {
     let options = mount.options().clone().unwrap_or_default();
     let read_only = options.iter().any(|option| option == "ro");
     let mut kept: Vec<String> = options
         .into_iter()
         .filter(|option| OF_MOUNT.contains(&option.as_str()))
         .collect();
-    // The donor may not write: that is its own.
+    // The giver may not write: that is its own.
     kept.push(if read_only { "ro" } else { "rw" }.to_owned());
     kept.push("bind".to_owned());
-    kept.push(format!("{OF_PROCESS}{}:{}", donor.pid, donor.started));
+    kept.push(giver.whose.clone());
     mount
         .set_typ(Some("bind".to_owned()))
-        .set_source(Some(donor.target.clone()))
+        .set_source(Some(giver.target.clone()))
         .set_options(Some(kept));
 }

@@ -50,6 +50,9 @@ pub(super) fn source(
     {
         return Ok(From::Link(to));
     }
+    if options.inside {
+        return Ok(From::Inside(path.to_owned(), users));
+    }
     // Earlier mounts of the container are not there yet.
     if let Some(rest) = rootfs.and_then(|rootfs| path.strip_prefix(rootfs).ok()) {
         return Ok(From::Inside(rest.to_owned(), users));

@@ -36,6 +36,8 @@ pub struct Options {
     pub subpath: Option<PathBuf>,
     /// A bind mount's source is found in the mount namespace of this process: its id, and when it was started.
     pub process: Option<(i32, u64)>,
+    /// A bind mount's source is found in the container's root.
+    pub inside: bool,
     /// What is left for the file system: `key` or `key=value`.
     pub data: Vec<(String, Option<String>)>,
 }
@@ -182,8 +184,15 @@ pub const SUBPATH: &str = "x-wharf.subpath=";
 /// An option of our own: a bind mount's source is that of this process, `pid:start`, whose mount namespace it is found in.
 pub const OF_PROCESS: &str = "x-wharf.of=";
 
+/// An option of our own: a bind mount's source is in the container's root, with what earlier mounts put there.
+pub const INSIDE: &str = "x-wharf.inside";
+
 impl Options {
     fn read(&mut self, option: &str) -> Result<()> {
+        if option == INSIDE {
+            self.inside = true;
+            return Ok(());
+        }
         if let Some(path) = option.strip_prefix(SUBPATH) {
             self.subpath = Some(PathBuf::from(path));
             return Ok(());
