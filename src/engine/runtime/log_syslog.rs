@@ -28,6 +28,8 @@ pub(super) struct Syslog {
     hostname: String,
     tag: String,
     zone: jiff::tz::TimeZone,
+    /// Each message says its length first (RFC 5425, section 4.3).
+    counted: bool,
 }
 
 impl Syslog {
@@ -46,6 +48,7 @@ impl Syslog {
             hostname: host::uname().node,
             tag: about.tag.clone(),
             zone: jiff::tz::TimeZone::system(),
+            counted: is_counted(config),
         };
         Ok((form, outlet.attempt(|| "open the system log")?))
     }
@@ -81,8 +84,20 @@ impl Syslog {
                 format!("<{priority}>1 {time} {host} {tag} {pid} {tag} - ")
             }
         };
-        Some([head.as_bytes(), text, b"\n"].concat())
+        let message = [head.as_bytes(), text, b"\n"].concat();
+        let length = if self.counted {
+            format!("{} ", message.len())
+        } else {
+            String::new()
+        };
+        Some([length.as_bytes(), &message].concat())
     }
+}
+
+/// Over TLS messages in the forms of RFC 5424 are, as with Docker's driver.
+fn is_counted(config: &SyslogConfig) -> bool {
+    let secure = matches!(config.address, Some(SyslogAddress::Tls(_)));
+    secure && matches!(config.form, SyslogForm::Rfc5424 | SyslogForm::Rfc5424Micro)
 }
 
 fn place(address: &SyslogAddress, tls: &SyslogTls) -> Result<Address> {
@@ -144,19 +159,49 @@ fn hosts_own() -> Result<Outlet> {
 mod tests {
     use super::*;
 
+    fn syslog(form: SyslogForm, counted: bool) -> Syslog {
+        Syslog {
+            form,
+            facility: 3,
+            hostname: "h".to_owned(),
+            tag: "t".to_owned(),
+            zone: jiff::tz::TimeZone::UTC,
+            counted,
+        }
+    }
+
+    #[test]
+    fn a_message_of_rfc_5424_says_its_length_first_over_tls() {
+        let at = "127.0.0.1:1".parse().unwrap();
+        let over = |address, form| {
+            let address = Some(address);
+            is_counted(&SyslogConfig {
+                address,
+                form,
+                ..SyslogConfig::default()
+            })
+        };
+        assert!(over(SyslogAddress::Tls(at), SyslogForm::Rfc5424));
+        assert!(over(SyslogAddress::Tls(at), SyslogForm::Rfc5424Micro));
+        assert!(!over(SyslogAddress::Tls(at), SyslogForm::Rfc3164));
+        assert!(!over(SyslogAddress::Tcp(at), SyslogForm::Rfc5424));
+
+        let entry = |counted| {
+            let form = syslog(SyslogForm::Rfc5424, counted);
+            let entry = form.entry(Stream::Stdout, b"hi", Timestamp::UNIX_EPOCH);
+            String::from_utf8(entry.unwrap()).unwrap()
+        };
+        let message = entry(false);
+        assert_eq!(entry(true), format!("{} {message}", message.len()));
+    }
+
     #[test]
     fn entries_are_as_dockers_driver_writes_them() {
         let pid = std::process::id();
         let time = Timestamp::new(1_700_000_000, 123_456_789).unwrap();
         let check = |form, stream, text: &str, expect: &str| {
-            let syslog = Syslog {
-                form,
-                facility: 3,
-                hostname: "h".to_owned(),
-                tag: "t".to_owned(),
-                zone: jiff::tz::TimeZone::UTC,
-            };
-            let message = syslog.entry(stream, text.as_bytes(), time).unwrap();
+            let message = syslog(form, false).entry(stream, text.as_bytes(), time);
+            let message = message.unwrap();
             let expect = expect.replace("PID", &pid.to_string());
             assert_eq!(String::from_utf8(message).unwrap(), expect);
         };
