@@ -325,6 +325,14 @@ pub fn filter_containers(
             .iter()
             .all(|(after, bound)| if *after { time > *bound } else { time < *bound })
     };
+    // As Docker has it: what several ids begin with is none of them, and nothing is the beginning of none.
+    let is_begun = |summary: &ContainerSummary, start: &str| {
+        let mut begun = all
+            .iter()
+            .filter(|c| c.container.id.as_str().starts_with(start));
+        let only = begun.next().filter(|_| begun.next().is_none());
+        !start.is_empty() && only.is_some_and(|c| c.container.id == summary.container.id)
+    };
     let fits = |summary: &ContainerSummary| {
         let mut keys: Vec<&str> = filters.iter().map(|f| f.key.as_str()).collect();
         keys.sort_unstable();
@@ -338,6 +346,7 @@ pub fn filter_containers(
                 match key {
                     "label" => values.all(|v| has_label(&summary.container.config.labels, v)),
                     "before" | "since" => true,
+                    "id" => values.any(|start| is_begun(summary, start)),
                     _ => values.any(|value| container_fits(summary, key, value, images)),
                 }
             })
@@ -391,7 +400,6 @@ fn container_fits(
 ) -> bool {
     let container = &summary.container;
     match key {
-        "id" => container.id.as_str().starts_with(value),
         "name" => name_fits(&container.name, value),
         "status" => summary.state.status.as_str() == value,
         "exited" => {
@@ -933,6 +941,26 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_is_nobodys_or_several_peoples_chooses_nothing() {
+        let twin = |name, end: char| {
+            let mut twin = container_named(name, 'a', running());
+            let id = format!("{}{end}", "a".repeat(63));
+            Arc::make_mut(&mut twin.container).id = ContainerId::try_from(id).unwrap();
+            twin
+        };
+        let all = [twin("a", 'a'), twin("b", 'b')];
+        let shown = |filter: &str| {
+            let shown = filter_containers(&all, &filters(&[filter]), &[]).unwrap();
+            shown.len()
+        };
+        assert_eq!(shown("id="), 0);
+        assert_eq!(shown("id=aaa"), 0);
+        assert_eq!(shown(&format!("id={}", all[1].container.id.as_str())), 1);
+        let alone = filter_containers(&all[..1], &filters(&["id="]), &[]);
+        assert_eq!(alone.unwrap().len(), 0);
+    }
+
+    #[test]
     fn filters_choose_containers() {
         for (list, names) in [
             (&[][..], &["web", "db-1", "db-2"][..]),
@@ -943,6 +971,7 @@ mod tests {
             (&["status=exited"], &["db-1", "db-2"]),
             (&["status=exited", "exited=1"], &["db-1"]),
             (&["id=aaa"], &["web"]),
+            (&["id=aaa", "id=b"], &["web", "db-1"]),
             (&["label=com.x=1", "name=web"], &["web"]),
             (&["label=com.x", "label=nosuch"], &[]),
             (&["ancestor=busybox", "status=running"], &["web"]),
