@@ -247,7 +247,11 @@ fn watch_signals(manner: &Manner, held: &Held, shared: &Arc<Shared>) -> Result<(
                     if deadly_ones < 3 {
                         // It may have ended meanwhile; the session says so.
                         let _ = engine.kill(id, number);
-                        continue;
+                        // Without the terminal there is nobody to wait for it.
+                        let hung_up = tty && signal == Some(Signal::SIGHUP);
+                        if !hung_up {
+                            continue;
+                        }
                     }
                 }
                 Signals::Leave if !deadly => continue,

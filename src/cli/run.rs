@@ -164,8 +164,9 @@ fn run_made(
     let Some(session) = session else {
         return Err(lost(&id));
     };
-    let proxy = args.sig_proxy && !tty;
-    let manner = manner(streams, tty, keys, signals(proxy, &engine, &id));
+    // With a terminal, too, unlike `start` and `attach` (Docker's `runContainer`).
+    let signals = signals(args.sig_proxy, &engine, &id);
+    let manner = manner(streams, tty, keys, signals);
     let ended = attach::attend(session, &manner, &held)?;
     exit_code(ended, &engine, &id)
 }

@@ -656,12 +656,50 @@ fn the_detach_keys_leave_and_attach_comes_back() {
 fn a_terminal_is_given_back_when_the_front_is_told_to_end() {
     let Some(host) = host() else { return };
     for (number, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
-        let mut terminal = Terminal::open(&host, &run_args(&["-it"], &["sh"]), SCREEN, []);
+        let args = run_args(&["-it", "--sig-proxy=false"], &["sh"]);
+        let mut terminal = Terminal::open(&host, &args, SCREEN, []);
         terminal.wait_text("#");
         terminal.signal(number);
         assert_eq!(terminal.wait_exit(), code);
         terminal.assert_restored();
     }
+}
+
+#[test]
+fn signals_are_forwarded_to_a_process_with_a_terminal_and_a_hang_up_leaves_it() {
+    let Some(host) = host() else { return };
+    let script = |name| {
+        format!("trap 'echo told; exit 42' {name}; echo ready; while :; do sleep 0.02; done")
+    };
+    let term = script("TERM");
+    let args = run_args(&["-it", "--name", "term"], &["sh", "-c", &term]);
+    let mut terminal = Terminal::open(&host, &args, SCREEN, []);
+    terminal.wait_text("ready");
+    terminal.signal(Signal::TERM);
+    assert_eq!(terminal.wait_exit(), 42);
+    terminal.assert_restored();
+
+    let hup = script("HUP");
+    let args = run_args(&["-it", "--name", "hup"], &["sh", "-c", &hup]);
+    let mut terminal = Terminal::open(&host, &args, SCREEN, []);
+    terminal.wait_text("ready");
+    terminal.signal(Signal::HUP);
+    assert_eq!(terminal.wait_exit(), 129);
+    terminal.assert_restored();
+    assert_eq!(host.ok(["wait", "hup"]), "42");
+
+    // Whoever attaches later leaves alone what runs.
+    let ticking = "while :; do echo tick; sleep 0.02; done";
+    host.ok(run_args(
+        &["-dt", "--name", "later"],
+        &["sh", "-c", ticking],
+    ));
+    let mut terminal = Terminal::open(&host, &["attach", "later"], SCREEN, []);
+    terminal.wait_text("tick");
+    terminal.signal(Signal::TERM);
+    assert_eq!(terminal.wait_exit(), 143);
+    let running = host.ok(["inspect", "-f", "{{.State.Running}}", "later"]);
+    assert_eq!(running, "true");
 }
 
 #[test]
