@@ -140,7 +140,7 @@ mod tests {
         let object = serde_json::json!({
             "Id": "sha256:1",
             "Config": {"Cmd": null, "Volumes": null, "Labels": null, "Env": ["A=b"], "ExposedPorts": {"80/tcp": {}}},
-            "HostConfig": {"CpuShares": 2},
+            "HostConfig": {"CpuShares": 2, "PidsLimit": null, "DeviceRequests": null, "Dns": null},
             "Mounts": [{"Type": "bind", "Destination": "/a"}],
             "State": {"Healthcheck": {"Test": ["CMD", "true"], "Timeout": 90_000_000_000_i64}},
             "NetworkSettings": {"Ports": {
@@ -169,6 +169,14 @@ mod tests {
             "1m30s 0s 0 90000000000",
         );
         check("{{.State.Healthcheck}}", "{[CMD true] 1m30s}");
+        check(
+            "{{with .HostConfig}}{{.PidsLimit}} {{.Init}} {{.DeviceRequests}} {{.DNS}} {{.Sysctls}}{{end}}",
+            "<nil> <nil> [] [] map[]",
+        );
+        check(
+            "{{.Config.Labels.x}}, {{index .Config.Labels \"x\"}}, {{index .HostConfig.Tmpfs \"/x\"}}",
+            "<no value>, , ",
+        );
         check("{{json .Config.Cmd}}", "null");
         check("{{len .Config.Cmd}}{{range .Config.Cmd}}x{{end}}", "0");
         check("{{.Config.Healthcheck}}", "<nil>");

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::print::{WIDEST, compact, plain, print, printed, printf};
-use super::types::{Val, truth};
+use super::types::{EMPTY_LIST, EMPTY_MAP, Val, truth};
 
 /// Their names.
 pub(super) const FUNCTIONS: &[&str] = &[
@@ -180,6 +180,10 @@ fn index(arguments: &[Val]) -> Result<Val, String> {
                 .map(|byte| Value::from(*byte))
                 .ok_or_else(|| format!("index out of range: {n}"))?
                 .into(),
+            (Value::Null, Value::String(_)) if at.null == EMPTY_MAP => Value::from("").into(),
+            (Value::Null, Value::Number(n)) if at.null == EMPTY_LIST => {
+                return Err(format!("index out of range: {n}"));
+            }
             (Value::Null, _) => return Err("index of untyped nil".to_owned()),
             (value, key) => {
                 return Err(format!("cannot index {} with {}", plain(value), plain(key)));

@@ -7,8 +7,8 @@ use super::functions::call;
 use super::parse::{Expr, Node, Pipe, What};
 use super::print::{as_duration, plain, print_value};
 use super::types::{
-    DURATIONS, GO_NAMES, LEFT_OUT, LEFT_OUT_OF_CONTAINERS, MAPS, NIL, OF_VOLUMES, TIMED, Val,
-    null_of, truth,
+    DURATIONS, EMPTY_MAP, GO_NAMES, LEFT_OUT, LEFT_OUT_OF_CONTAINERS, MAPS, NIL, OF_VOLUMES, TIMED,
+    Val, null_of, truth,
 };
 
 enum Flow {
@@ -259,6 +259,7 @@ impl Run<'_> {
                     let (_, other) = GO_NAMES.iter().find(|(known, _)| *known == name)?;
                     map.get(*other).filter(|_| !of.is_map)
                 }),
+            Value::Null if of.null == EMPTY_MAP => return Ok(Value::Null.into()),
             Value::Null => {
                 return Err((at, format!("nil data; no entry for key {name:?}")));
             }

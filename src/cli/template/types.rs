@@ -27,34 +27,68 @@ pub(super) const MAPS: &[&str] = &[
 pub(super) const LISTS: &[&str] = &[
     "Aliases",
     "Binds",
+    "BlkioDeviceReadBps",
+    "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteBps",
+    "BlkioDeviceWriteIOps",
+    "BlkioWeightDevice",
     "CapAdd",
     "CapDrop",
     "Cmd",
+    "DNS",
     "DNSNames",
+    "DNSOptions",
+    "DNSSearch",
+    "DeviceCgroupRules",
+    "DeviceRequests",
+    "Devices",
+    "Dns",
+    "DnsOptions",
+    "DnsSearch",
     "Entrypoint",
     "Env",
     "ExecIDs",
     "ExtraHosts",
     "GroupAdd",
     "Links",
+    "MaskedPaths",
     "OnBuild",
+    "ReadonlyPaths",
+    "SecondaryIPAddresses",
+    "SecondaryIPv6Addresses",
     "SecurityOpt",
     "Shell",
+    "Ulimits",
     "VolumesFrom",
+];
+
+/// Fields that are pointers in Docker's types.
+const POINTERS: &[&str] = &[
+    "IPAMConfig",
+    "MemorySwappiness",
+    "OomKillDisable",
+    "PidsLimit",
 ];
 
 /// Fields of Docker's types that JSON leaves out when they are empty, and what `%v` makes of that. They are below the
 /// object that is inspected, never of it.
 pub(super) const LEFT_OUT: &[(&str, &str)] = &[
-    ("AuxiliaryAddresses", "map[]"),
-    ("ExposedPorts", "map[]"),
+    ("Annotations", EMPTY_MAP),
+    ("AuxiliaryAddresses", EMPTY_MAP),
+    ("ExposedPorts", EMPTY_MAP),
     ("Gateway", ""),
     ("Health", NIL),
     ("Healthcheck", NIL),
     ("IPRange", ""),
-    ("Shell", "[]"),
+    ("Init", NIL),
+    ("MacAddress", ""),
+    ("Mounts", EMPTY_LIST),
+    ("Shell", EMPTY_LIST),
     ("StopSignal", ""),
     ("StopTimeout", NIL),
+    ("StorageOpt", EMPTY_MAP),
+    ("Sysctls", EMPTY_MAP),
+    ("Tmpfs", EMPTY_MAP),
 ];
 
 /// The same of a container as a whole: what only `--size` counts.
@@ -85,6 +119,8 @@ pub(super) const DURATIONS: &[&str] = &["Interval", "StartInterval", "StartPerio
 
 pub(super) const NIL: &str = "<nil>";
 pub(super) const NO_VALUE: &str = "<no value>";
+pub(super) const EMPTY_LIST: &str = "[]";
+pub(super) const EMPTY_MAP: &str = "map[]";
 
 /// A value at work.
 #[derive(Debug, Clone)]
@@ -116,9 +152,11 @@ impl From<Value> for Val {
 /// What a field of Docker's types reads as when it is `null`.
 pub(super) fn null_of(name: &str) -> &'static str {
     if LISTS.contains(&name) {
-        "[]"
+        EMPTY_LIST
     } else if MAPS.contains(&name) {
-        "map[]"
+        EMPTY_MAP
+    } else if POINTERS.contains(&name) {
+        NIL
     } else {
         NO_VALUE
     }
