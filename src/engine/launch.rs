@@ -1,5 +1,6 @@
 //! Fills a container's live directory before its monitor starts: specification, plan, files of `/etc`.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::Engine;
@@ -25,6 +26,7 @@ pub(super) const SPEC: &str = "config.json";
 /// A configuration that cannot be (unknown capability …), or what the file system says; the live directory is then
 /// for the caller to remove.
 pub(super) fn prepare(engine: &Engine, container: &Container) -> Result<()> {
+    let container = &*named(engine, container)?;
     let roots = engine.roots();
     let live = roots.live(&container.id);
     file::create_private_dir(&live)?;
@@ -68,6 +70,18 @@ pub(super) fn prepare(engine: &Engine, container: &Container) -> Result<()> {
     plan.held = volumes::held(engine, container, &sources.volumes);
     plan.attended = monitor::is_attended(&spec);
     plan.write(&live)
+}
+
+/// Who shares another's network goes by the other's name, as with Docker.
+fn named<'a>(engine: &Engine, container: &'a Container) -> Result<Cow<'a, Container>> {
+    let NetworkMode::Container(other) = &container.host.network else {
+        return Ok(Cow::Borrowed(container));
+    };
+    let other = records::expect(engine.roots(), &engine.resolve(other)?)?;
+    let mut named = container.clone();
+    named.config.hostname.clone_from(&other.config.hostname);
+    named.config.domainname.clone_from(&other.config.domainname);
+    Ok(Cow::Owned(named))
 }
 
 /// Namespaces of other containers, which must let it in.

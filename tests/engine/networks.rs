@@ -338,6 +338,18 @@ fn a_container_shares_the_network_of_another_one() {
 }
 
 #[test]
+fn who_shares_a_network_goes_by_the_name_of_its_owner() {
+    let Some(host) = host() else { return };
+    let named = ["-h", "box", "--domainname", "lan"];
+    let web = ["--name", "web", "--network", "none"];
+    background(&host, &[&web[..], &named].concat());
+    let names = "hostname; cat /etc/hostname /proc/sys/kernel/domainname; echo $HOSTNAME";
+    let shared = ["run", "--rm", "--network", "container:web", BUSYBOX];
+    let said = host.ok([&shared[..], &["sh", "-c", names]].concat());
+    assert_eq!(said, "box\nbox\nlan\nbox");
+}
+
+#[test]
 fn a_stopped_container_is_taken_off_a_network_that_is_gone() {
     let Some(host) = host() else { return };
     let id = host.ok(["network", "create", "gone"]);
