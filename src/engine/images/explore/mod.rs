@@ -371,8 +371,9 @@ fn list_all(
 ) -> Result<()> {
     let open: Mutex<VecDeque<usize>> = Mutex::new((0..layers.len()).collect());
     let stop = || open.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    let (sender, done) = mpsc::channel::<(usize, Done)>();
-    let work = |sender: mpsc::Sender<(usize, Done)>| {
+    // Who lists waits for who puts together: lists that wait take more memory than the image that they become.
+    let (sender, done) = mpsc::sync_channel::<(usize, Done)>(1);
+    let work = |sender: mpsc::SyncSender<(usize, Done)>| {
         loop {
             let next = open
                 .lock()
@@ -398,6 +399,8 @@ fn list_all(
         .map_or(1, usize::from)
         .min(layers.len());
     std::thread::scope(|scope| {
+        // After an error nobody is to wait for it.
+        let done = done;
         for _ in 0..threads {
             let sender = sender.clone();
             scope.spawn(move || work(sender));
