@@ -143,12 +143,28 @@ fn tokens_are_known_by_their_form() {
         "root/.aws/credentials",
         &format!("aws_access_key_id = AK{}\n", "IAIOSFODNN7EXAMPLE"),
     );
-    check(
-        "root/.aws/credentials",
-        &format!("aws_secret_access_key = {}\n", tail(40)),
-        What::Credentials,
-        1,
-    );
+}
+
+#[test]
+fn an_aws_secret_key_is_known_by_its_name_wherever_it_is() {
+    let tail = |length: usize| RANDOM.get(..length).unwrap();
+    for (path, line) in [
+        ("root/.aws/credentials", "aws_secret_access_key = %"),
+        ("opt/env.sh", "export AWS_SECRET_ACCESS_KEY=\"%\""),
+        ("app/.env", "AWS_SECRET_ACCESS_KEY=%"),
+        ("app/settings.py", "AWS_SECRET_KEY = '%'"),
+        ("app/cred.json", "{\"SecretAccessKey\": \"%\"}"),
+    ] {
+        check(path, &line.replace('%', tail(40)), What::Token, 1);
+    }
+    for line in [
+        "the AWS_SECRET_ACCESS_KEY % of nobody".replace('%', tail(40)),
+        format!("AWS_SECRET_ACCESS_KEY={}", tail(41)),
+        format!("AWS_SECRET_ACCESS_KEY={}", "ab".repeat(20)),
+        "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned(),
+    ] {
+        nothing("opt/notes.txt", &line);
+    }
 }
 
 #[test]

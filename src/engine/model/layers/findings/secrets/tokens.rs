@@ -81,12 +81,19 @@ const FORMS: &[Form] = &[
     form("Azure storage key", "AccountKey=", (88, 88), base64, 3.5),
 ];
 
+/// Names, in any case, of keys that look like any other base64.
+const NAMES: &[&str] = &["aws_secret_access_key", "aws_secret_key", "secretaccesskey"];
+/// Letters of such a key.
+const AWS_SECRET: usize = 40;
+
 /// Tokens in a text, up to as many as are told.
 pub(super) fn tokens(bytes: &[u8], hits: &mut Vec<Hit>) {
     let mut starts = [false; 256];
-    for form in FORMS {
-        if let Some(first) = form.start.first() {
+    let names = NAMES.iter().map(|name| name.as_bytes());
+    for start in FORMS.iter().map(|form| form.start).chain(names) {
+        if let Some(first) = start.first() {
             starts[usize::from(*first)] = true;
+            starts[usize::from(first.to_ascii_uppercase())] |= first.is_ascii_lowercase();
         }
     }
     let mut at = 0;
@@ -95,25 +102,28 @@ pub(super) fn tokens(bytes: &[u8], hits: &mut Vec<Hit>) {
     while let Some(byte) = bytes.get(at).copied() {
         let begins = starts[usize::from(byte)] && !name(before);
         let rest = bytes.get(at..).unwrap_or_default();
-        if begins
-            && let Some((form, length)) = FORMS
+        let known = || {
+            let found = FORMS
                 .iter()
-                .find_map(|form| Some((form, form.matches(rest)?)))
-        {
+                .find_map(|form| Some((form, form.matches(rest)?)));
+            let Some((form, length)) = found else {
+                return named(rest);
+            };
+            let length = form.start.len() + length;
+            let start = String::from_utf8_lossy(form.start);
+            let shown = format!("{}: {start}… ({length} characters)", form.service);
+            Some((shown, length))
+        };
+        if let Some((shown, length)) = begins.then(known).flatten() {
             if hits.len() >= MAX_HITS {
                 return;
             }
             hits.push(Hit {
                 what: What::Token,
                 line,
-                shown: format!(
-                    "{}: {}… ({} characters)",
-                    form.service,
-                    String::from_utf8_lossy(form.start),
-                    form.start.len() + length
-                ),
+                shown,
             });
-            at += form.start.len() + length;
+            at += length;
             before = b'0';
             continue;
         }
@@ -121,6 +131,25 @@ pub(super) fn tokens(bytes: &[u8], hits: &mut Vec<Hit>) {
         before = byte;
         at += 1;
     }
+}
+
+/// A key that is known by its name: what to show, and how long both are.
+fn named(bytes: &[u8]) -> Option<(String, usize)> {
+    let is_named = |name: &&&str| {
+        let start = bytes.get(..name.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let name = NAMES.iter().find(is_named)?;
+    let rest = bytes.get(name.len()..)?;
+    let gap = rest.iter().take_while(|b| b" \t\"'=:>".contains(b)).count();
+    let (between, rest) = rest.split_at_checked(gap)?;
+    let length = rest.iter().take_while(|b| base64(**b)).count();
+    let key = std::str::from_utf8(rest.get(..length)?).ok()?;
+    let is_given = between.iter().any(|b| b"=:".contains(b));
+    (is_given && length == AWS_SECRET && is_random(key, 4.0) && !is_made_up(key)).then(|| {
+        let shown = format!("AWS secret key: {name}… ({length} characters)");
+        (shown, name.len() + gap + length)
+    })
 }
 
 impl Form {
@@ -131,12 +160,14 @@ impl Form {
         let length = limit.iter().take_while(|b| (self.follows)(**b)).count();
         let tail = std::str::from_utf8(rest.get(..length)?).ok()?;
         let fits = (self.length.0..=self.length.1).contains(&length);
-        let is_made_up = STAND_INS
-            .iter()
-            .any(|word| tail.to_ascii_lowercase().contains(word));
-        (fits && is_random(tail, self.entropy) && !is_made_up && !is_counted(tail))
-            .then_some(length)
+        (fits && is_random(tail, self.entropy) && !is_made_up(tail)).then_some(length)
     }
+}
+
+/// An example, and no secret.
+fn is_made_up(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    STAND_INS.iter().any(|word| lower.contains(word)) || is_counted(text)
 }
 
 /// `abcdefgh`, `12345678`: somebody counted.
