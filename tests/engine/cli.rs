@@ -680,7 +680,8 @@ fn signals_are_forwarded_to_a_process_with_a_terminal_and_a_hang_up_leaves_it() 
     terminal.assert_restored();
 
     let hup = script("HUP");
-    let args = run_args(&["-it", "--name", "hup"], &["sh", "-c", &hup]);
+    let start = ["run", "-it", "--network", "none", "--name", "hup"];
+    let args = [&start[..], &[BUSYBOX, "sh", "-c", &hup]].concat();
     let mut terminal = Terminal::open(&host, &args, SCREEN, []);
     terminal.wait_text("ready");
     terminal.signal(Signal::HUP);

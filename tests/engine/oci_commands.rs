@@ -249,13 +249,12 @@ fn kill_all_reaches_every_process() {
         &id,
         "sh",
         "-c",
-        "trap 'touch /tmp/got; exit' USR1; while :; do sleep 0.01; done",
+        "trap 'touch /tmp/got; exit' USR1; touch /tmp/ready; while :; do sleep 0.01; done",
     ]);
-    let got = case.bundle().join("rootfs/tmp/got");
-    wait_until("the signal", PATIENCE, || {
-        case.ok(&["kill", "--all", &id, "USR1"]);
-        got.exists()
-    });
+    let file = |name: &str| case.bundle().join("rootfs/tmp").join(name);
+    wait_until("its trap", PATIENCE, || file("ready").exists());
+    case.ok(&["kill", "--all", &id, "USR1"]);
+    wait_until("the signal", PATIENCE, || file("got").exists());
     case.ok(&["kill", &id, "0"]);
     case.ok(&["kill", "--all", &id, "KILL"]);
     case.wait_for_status(&id, "stopped");
