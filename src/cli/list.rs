@@ -327,11 +327,8 @@ pub fn filter_containers(
     };
     // As Docker has it: what several ids begin with is none of them, and nothing is the beginning of none.
     let is_begun = |summary: &ContainerSummary, start: &str| {
-        let mut begun = all
-            .iter()
-            .filter(|c| c.container.id.as_str().starts_with(start));
-        let only = begun.next().filter(|_| begun.next().is_none());
-        !start.is_empty() && only.is_some_and(|c| c.container.id == summary.container.id)
+        let begins = |c: &&ContainerSummary| c.container.id.as_str().starts_with(start);
+        !start.is_empty() && begins(&summary) && all.iter().filter(begins).nth(1).is_none()
     };
     let fits = |summary: &ContainerSummary| {
         let mut keys: Vec<&str> = filters.iter().map(|f| f.key.as_str()).collect();
