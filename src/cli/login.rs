@@ -212,8 +212,9 @@ fn type_byte(line: &mut Vec<u8>, byte: u8) -> Typed {
 
 /// Reads a line that does not show. The terminal is as before afterwards, also when the user gives up.
 fn read_secret(text: &str) -> Result<Secret, Failure> {
-    prompt(text)?;
+    // Who is asked may answer at once, and a program does: nothing may show by then.
     let raw = Raw::enter().map_err(|error| Error::io("hide what is typed", error))?;
+    prompt(text)?;
     let mut line = Vec::new();
     let ended = loop {
         let mut byte = [0];
