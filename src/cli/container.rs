@@ -175,11 +175,13 @@ pub fn ps(context: &Context, args: &args::Ps) -> Outcome {
     let given = client_config::format_or(args.format.as_deref(), &config.ps_format, args.quiet);
     let format = Format::parse(given, table)?;
     // As Docker: a template that shows sizes asks for them.
-    let sized = args.size
-        || match given {
-            Some(text) => text.contains(".Size") || text == "json" || text.contains("json ."),
-            None => false,
-        };
+    let is_shown = |name: &str| {
+        if args.quiet {
+            name == "ID"
+        } else {
+            format.asks(name)
+        }
+    };
     let engine = context.engine()?;
     let asks_for_state = args
         .filter
@@ -212,12 +214,12 @@ pub fn ps(context: &Context, args: &args::Ps) -> Outcome {
     let rows = shown
         .iter()
         .map(|c| {
-            let size = if sized && !args.quiet {
-                list::size(engine.sizes(&c.container)?)
-            } else {
-                "0B".to_owned()
-            };
-            Ok(list::container(c, meanings.as_ref(), &look).with("Size", size))
+            let row = list::container(c, meanings.as_ref(), &look, &is_shown);
+            if is_shown("Size") {
+                let size = list::size(engine.sizes(&c.container)?);
+                return Ok(row.with("Size", size));
+            }
+            Ok(row)
         })
         .collect::<Result<Vec<Row>, Error>>()?;
     print_rows(
@@ -225,7 +227,7 @@ pub fn ps(context: &Context, args: &args::Ps) -> Outcome {
         given.is_some(),
         args.quiet,
         list::PS_HEADINGS,
-        &rows,
+        rows,
     )
 }
 
@@ -235,7 +237,7 @@ pub fn print_rows(
     format_given: bool,
     quiet: bool,
     headings: Headings,
-    rows: &[Row],
+    rows: Vec<Row>,
 ) -> Outcome {
     let mut out = Out::new();
     if quiet {

@@ -51,7 +51,7 @@ pub fn df(context: &Context, args: &args::Df) -> Outcome {
     let usage = engine.disk_usage()?;
     let mut out = Out::new();
     if !args.verbose {
-        format.print(&mut out, DF_HEADINGS, &summary(&usage))?;
+        format.print(&mut out, DF_HEADINGS, summary(&usage))?;
         out.finish()?;
         return Ok(0);
     }
@@ -68,7 +68,7 @@ pub fn df(context: &Context, args: &args::Df) -> Outcome {
                 Details::new(&usage, &containers, meanings.as_ref(), &Look::new(false)).json();
             let template = if text == "json" { "{{json .}}" } else { text };
             let filled = Template::parse(template)
-                .and_then(|template| template.execute(&value, &Map::new()))
+                .and_then(|template| template.execute(value, &Map::new()))
                 .map_err(Failure::plain)?;
             out.line(filled)?;
         }
@@ -164,7 +164,7 @@ impl Details {
             // One that has gone since is not shown.
             let summary = containers.iter().find(|c| c.container.id == used.id)?;
             let size = units::human_size(used.size);
-            Some(list::container(summary, meanings, look).with("Size", size))
+            Some(list::container(summary, meanings, look, &|_| true).with("Size", size))
         };
         Self {
             images: usage
@@ -178,16 +178,16 @@ impl Details {
         }
     }
 
-    fn text(&self) -> Result<String, Failure> {
-        let table = |format: &str, headings, rows: &[Row]| {
+    fn text(self) -> Result<String, Failure> {
+        let table = |format: &str, headings, rows: Vec<Row>| {
             Format::parse(Some(format), "")?.render(headings, rows)
         };
         Ok(format!(
             "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}\nBuild cache usage: 0B\n\n{}",
-            table(DF_IMAGES, list::IMAGES_HEADINGS, &self.images)?,
-            table(DF_CONTAINERS, list::PS_HEADINGS, &self.containers)?,
-            table(DF_VOLUMES, DF_VOLUME_HEADINGS, &self.volumes)?,
-            table(DF_BUILDS, DF_BUILD_HEADINGS, &[])?,
+            table(DF_IMAGES, list::IMAGES_HEADINGS, self.images)?,
+            table(DF_CONTAINERS, list::PS_HEADINGS, self.containers)?,
+            table(DF_VOLUMES, DF_VOLUME_HEADINGS, self.volumes)?,
+            table(DF_BUILDS, DF_BUILD_HEADINGS, Vec::new())?,
         ))
     }
 
@@ -389,7 +389,7 @@ mod tests {
     fn the_summary_is_dockers_table() {
         let table = Format::parse(None, DF)
             .unwrap()
-            .render(DF_HEADINGS, &summary(&usage()))
+            .render(DF_HEADINGS, summary(&usage()))
             .unwrap();
         assert_eq!(
             table,
@@ -401,7 +401,7 @@ mod tests {
         );
         let empty = Format::parse(None, DF)
             .unwrap()
-            .render(DF_HEADINGS, &summary(&DiskUsage::default()))
+            .render(DF_HEADINGS, summary(&DiskUsage::default()))
             .unwrap();
         assert!(
             empty.contains("Images          0         0         0B        0B\n"),

@@ -31,6 +31,12 @@ impl Row {
         self.methods.insert(name.to_owned(), Value::Object(map));
         self
     }
+
+    /// The fields in the order of their names, as Docker prints them.
+    fn into_object(mut self) -> Value {
+        self.fields.sort_keys();
+        Value::Object(self.fields)
+    }
 }
 
 /// How rows are shown.
@@ -76,7 +82,7 @@ impl Format {
     ///
     /// # Errors
     /// A field that no row has; what standard output says.
-    pub fn print(&self, out: &mut Out, headings: Headings, rows: &[Row]) -> Result<(), Failure> {
+    pub fn print(&self, out: &mut Out, headings: Headings, rows: Vec<Row>) -> Result<(), Failure> {
         let text = self.render(headings, rows)?;
         out.write_all(text.as_bytes())?;
         Ok(())
@@ -86,15 +92,16 @@ impl Format {
     ///
     /// # Errors
     /// A field that no row has.
-    pub fn render(&self, headings: Headings, rows: &[Row]) -> Result<String, Failure> {
+    pub fn render(&self, headings: Headings, rows: Vec<Row>) -> Result<String, Failure> {
         let Some(template) = &self.template else {
-            return Ok(rows.iter().fold(String::new(), |text, row| {
-                text + &Value::Object(sorted(&row.fields)).to_string() + "\n"
+            return Ok(rows.into_iter().fold(String::new(), |text, row| {
+                text + &row.into_object().to_string() + "\n"
             }));
         };
-        let fill = |row: &Row| {
+        let fill = |mut row: Row| {
+            let methods = std::mem::take(&mut row.methods);
             template
-                .execute(&Value::Object(sorted(&row.fields)), &row.methods)
+                .execute(row.into_object(), &methods)
                 .map_err(Failure::plain)
         };
         let mut lines = Vec::with_capacity(rows.len() + 1);
@@ -105,7 +112,7 @@ impl Format {
                     row.with(name, *heading)
                 })
                 .asked("Label", Map::new());
-            lines.push(fill(&heading)?);
+            lines.push(fill(heading)?);
         }
         for row in rows {
             lines.push(fill(row)?);
@@ -121,21 +128,20 @@ impl Format {
         })
     }
 
+    /// Whether a field of this name may be shown.
+    #[must_use]
+    pub fn asks(&self, name: &str) -> bool {
+        match &self.template {
+            Some(template) => template.asks(name),
+            None => true,
+        }
+    }
+
     /// Whether it is a table, with a heading line.
     #[must_use]
     pub fn is_table(&self) -> bool {
         self.is_table
     }
-}
-
-/// Docker prints the fields of a JSON row in the order of their names.
-fn sorted(fields: &Map<String, Value>) -> Map<String, Value> {
-    let mut pairs: Vec<_> = fields.iter().collect();
-    pairs.sort_by(|a, b| a.0.cmp(b.0));
-    pairs
-        .into_iter()
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect()
 }
 
 /// `\t` and `\n` typed in a shell are a tab and a newline, outside of actions and inside.
@@ -159,7 +165,7 @@ mod tests {
                 .with("ID", "0123456789ab"),
         ];
         Format::parse(format, "{{.ID}}\t{{.Names}}")
-            .and_then(|format| format.render(HEADINGS, &rows))
+            .and_then(|format| format.render(HEADINGS, rows.to_vec()))
             .map_err(|failure| format!("{failure:?}"))
     }
 

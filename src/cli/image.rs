@@ -263,7 +263,7 @@ pub fn images(context: &Context, args: &args::Images) -> Outcome {
         given.is_some(),
         args.quiet,
         list::IMAGES_HEADINGS,
-        &rows,
+        rows,
     )
 }
 
@@ -318,7 +318,7 @@ pub fn history(context: &Context, args: &args::History) -> Outcome {
     } else {
         list::HISTORY_HEADINGS_EXACT
     };
-    container::print_rows(&format, args.format.is_some(), args.quiet, headings, &rows)
+    container::print_rows(&format, args.format.is_some(), args.quiet, headings, rows)
 }
 
 /// `image inspect`.

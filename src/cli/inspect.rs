@@ -711,7 +711,7 @@ impl Show {
             Self::Template(template) => {
                 for object in objects {
                     let text = template
-                        .execute(object, &Row::default().methods)
+                        .execute(object.clone(), &Row::default().methods)
                         .map_err(Failure::plain)?;
                     out.line(text)?;
                 }

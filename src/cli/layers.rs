@@ -122,7 +122,7 @@ fn show(context: &Context, args: &args::Layers) -> Outcome {
     } else {
         let look = Look::new(!args.no_trunc);
         let rows = rows(&image, &look, format.is_table());
-        format.print(&mut out, HEADINGS, &rows)?;
+        format.print(&mut out, HEADINGS, rows)?;
         if args.format.is_none() {
             out.write_all(summary(&image, args.no_trunc).as_bytes())?;
         }

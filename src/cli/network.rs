@@ -177,7 +177,7 @@ pub fn ls(context: &Context, args: &args::LsNetworks) -> Outcome {
         }
     } else {
         let rows: Vec<Row> = shown.iter().map(|one| row(one, id(one))).collect();
-        format.print(&mut out, LS_HEADINGS, &rows)?;
+        format.print(&mut out, LS_HEADINGS, rows)?;
     }
     out.finish()?;
     Ok(0)

@@ -307,7 +307,7 @@ pub fn referrers(context: &Context, args: &args::Referrers) -> Outcome {
         args.format.is_some(),
         false,
         REFERRERS_HEADINGS,
-        &rows,
+        rows,
     )
 }
 

@@ -50,7 +50,7 @@ pub fn search(context: &Context, args: &args::Search) -> Outcome {
     };
     let hits = context.engine()?.search(&request)?;
     let rows = rows(hits, &conditions, args.no_trunc);
-    container::print_rows(&format, args.format.is_some(), false, HEADINGS, &rows)
+    container::print_rows(&format, args.format.is_some(), false, HEADINGS, rows)
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -138,7 +138,7 @@ mod tests {
             .collect();
         let rows = rows(hits(), &conditions(&filters)?, false);
         Format::parse(None, TABLE)
-            .and_then(|format| format.render(HEADINGS, &rows))
+            .and_then(|format| format.render(HEADINGS, rows))
             .map_err(|failure| format!("{failure:?}"))
     }
 

@@ -58,7 +58,7 @@ pub fn stats(context: &Context, args: &args::Stats) -> Outcome {
                     list::stats(summary, name, pair, &look)
                 })
                 .collect();
-            let text = format.render(list::STATS_HEADINGS, &lines)?;
+            let text = format.render(list::STATS_HEADINGS, lines)?;
             if clears {
                 let text = text.replace('\n', &format!("{CLEAR_LINE}\n"));
                 write!(out, "{HOME}{text}{CLEAR_BELOW}")?;

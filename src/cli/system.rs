@@ -88,7 +88,9 @@ pub fn version(context: &Context, args: &args::Formatted) -> Outcome {
 
 fn fill(template: &str, value: &Value) -> Result<String, Failure> {
     let template = Template::parse(template).map_err(Failure::template)?;
-    template.execute(value, &Map::new()).map_err(Failure::plain)
+    template
+        .execute(value.clone(), &Map::new())
+        .map_err(Failure::plain)
 }
 
 /// `info`.
@@ -341,7 +343,7 @@ pub fn events(context: &Context, args: &args::Events) -> Outcome {
             match &template {
                 Some(template) => {
                     let text = template
-                        .execute(&event_json(&event), &event_names(&event))
+                        .execute(event_json(&event), &event_names(&event))
                         .map_err(Failure::plain)?;
                     out.line(text)?;
                 }
@@ -366,7 +368,7 @@ fn event_template(text: &str, now: Timestamp) -> Result<Template, TemplateError>
         id: String::new(),
         attributes: [("image".to_owned(), String::new())].into(),
     };
-    template.execute(&event_json(&sample), &event_names(&sample))?;
+    template.execute(event_json(&sample), &event_names(&sample))?;
     Ok(template)
 }
 

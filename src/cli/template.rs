@@ -8,18 +8,22 @@ mod print;
 mod run;
 mod types;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use lex::lex;
-use parse::{Node, parse};
+use parse::{Node, asked, parse};
 use run::run;
-use types::Val;
+use types::{GO_NAMES, Val};
 
 /// A parsed template.
 #[derive(Debug, Clone)]
 pub struct Template {
     source: Vec<char>,
     nodes: Vec<Node>,
+    /// See [`Self::asks`]; `None` for all.
+    asked: Option<BTreeSet<String>>,
 }
 
 /// What is wrong with a template, or with this template for this value; the text has line and column.
@@ -48,10 +52,21 @@ impl Template {
         match lex(&chars).and_then(|items| parse(items, chars.len())) {
             Ok(nodes) => Ok(Self {
                 source: chars,
+                asked: asked(&nodes),
                 nodes,
             }),
             Err(fault) => Err(located(&chars, fault)),
         }
+    }
+
+    /// Whether it may take the field of this name from the value that it is filled in with. Only a template that names the fields
+    /// that it takes, and never uses a value as a whole, can do without the others.
+    #[must_use]
+    pub fn asks(&self, name: &str) -> bool {
+        self.asked.as_ref().is_none_or(|asked| {
+            let other = |(go, json): &&(&str, &str)| *json == name && asked.contains(*go);
+            asked.contains(name) || GO_NAMES.iter().any(|pair| other(&pair))
+        })
     }
 
     /// Fills it in. `methods` holds what may be asked of the top value beside its fields: a map there is asked with an
@@ -61,12 +76,12 @@ impl Template {
     /// A field that is not there, a function that cannot take its arguments.
     pub fn execute(
         &self,
-        value: &Value,
+        value: Value,
         methods: &Map<String, Value>,
     ) -> Result<String, TemplateError> {
         let root = Val {
             is_root: true,
-            ..value.clone().into()
+            ..value.into()
         };
         run(&self.nodes, &root, methods).map_err(|fault| located(&self.source, fault))
     }
@@ -104,7 +119,7 @@ mod tests {
         let mut methods = Map::new();
         methods.insert("Label".to_owned(), json!({"com.x": "1"}));
         Template::parse(template)
-            .and_then(|t| t.execute(&row(), &methods))
+            .and_then(|t| t.execute(row(), &methods))
             .map_err(|e| format!("{}:{}: {}", e.line, e.column, e.message))
     }
 
@@ -116,6 +131,39 @@ mod tests {
     #[track_caller]
     fn refuses(template: &str, message: &str) {
         assert_eq!(fill(template), Err(message.to_owned()), "{template}");
+    }
+
+    #[test]
+    fn a_template_asks_for_what_it_names_or_for_everything() {
+        for (text, asked) in [
+            ("{{.ID}}\t{{.Names | upper}}", &["ID", "Id", "Names"][..]),
+            (
+                "{{if .On}}{{$.State.Status}}{{else}}{{.Size}}{{end}}",
+                &["On", "State", "Status", "Size"],
+            ),
+            ("{{range $n, $v := .List}}{{$n}}{{$v}}{{end}}", &["List"]),
+            ("{{printf \"%s\" (.Label \"ID\")}}", &["Label"]),
+            ("text", &[]),
+        ] {
+            let template = Template::parse(text).unwrap();
+            for name in [
+                "ID", "Id", "Names", "On", "State", "Status", "Size", "List", "Label",
+            ] {
+                assert_eq!(template.asks(name), asked.contains(&name), "{text}: {name}");
+            }
+        }
+        for text in [
+            "{{json .}}",
+            "{{.}}",
+            "{{$x := .}}{{$x.ID}}",
+            "{{json $}}",
+            "{{index . \"ID\"}}",
+            "{{range .List}}{{.}}{{end}}",
+            "{{with $}}{{.ID}}{{end}}",
+            "{{if (and . true)}}{{end}}",
+        ] {
+            assert!(Template::parse(text).unwrap().asks("Anything"), "{text}");
+        }
     }
 
     #[test]
@@ -150,7 +198,7 @@ mod tests {
         });
         let check = |template: &str, expected: &str| {
             let filled = Template::parse(template)
-                .and_then(|template| template.execute(&object, &Map::new()));
+                .and_then(|template| template.execute(object.clone(), &Map::new()));
             assert_eq!(filled.as_deref(), Ok(expected), "{template}");
         };
         check("{{.ID}} {{.Id}}", "sha256:1 sha256:1");
@@ -184,7 +232,7 @@ mod tests {
         check("{{.Config.Shell}}{{.Config.StopSignal}}", "[]");
         assert!(
             Template::parse("{{.Config.Healthcheck.Test}}")
-                .and_then(|template| template.execute(&object, &Map::new()))
+                .and_then(|template| template.execute(object.clone(), &Map::new()))
                 .is_err()
         );
     }

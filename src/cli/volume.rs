@@ -99,7 +99,7 @@ pub fn ls(context: &Context, args: &args::LsVolumes) -> Outcome {
         .map(|volume| row(volume, engine.roots()))
         .collect();
     let mut out = Out::new();
-    format.print(&mut out, LS_HEADINGS, &rows)?;
+    format.print(&mut out, LS_HEADINGS, rows)?;
     out.finish()?;
     Ok(0)
 }

@@ -85,12 +85,14 @@ fn read_all(roots: &Roots, live: &LiveDirectories) -> Result<Vec<(Arc<Container>
     if ids.len() <= FEW || threads == 1 {
         return ids.iter().filter_map(|id| read(id).transpose()).collect();
     }
-    let parts = ids.chunks(ids.len().div_ceil(threads));
+    let mut parts = ids.chunks(ids.len().div_ceil(threads));
     let read_part = |part: &[ContainerId]| part.iter().map(read).collect::<Vec<Read>>();
     let all: Vec<Read> = std::thread::scope(|scope| {
+        let own = parts.next().unwrap_or_default();
         let running: Vec<_> = parts
             .map(|part| scope.spawn(move || read_part(part)))
             .collect();
+        let own = read_part(own);
         let ended = running.into_iter().map(|thread| {
             let failed = |_| {
                 vec![Err(Error::new(
@@ -100,7 +102,7 @@ fn read_all(roots: &Roots, live: &LiveDirectories) -> Result<Vec<(Arc<Container>
             };
             thread.join().unwrap_or_else(failed)
         });
-        ended.flatten().collect()
+        own.into_iter().chain(ended.flatten()).collect()
     });
     all.into_iter().filter_map(Result::transpose).collect()
 }

@@ -1,5 +1,7 @@
 //! From items to nodes.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::Eval;
@@ -40,6 +42,51 @@ pub(super) enum What {
     Variable(String),
     Function(String),
     Group(Box<Pipe>),
+}
+
+/// Names of all fields that are taken of anything; `None` if a value is used as a whole (`{{json .}}`).
+pub(super) fn asked(nodes: &[Node]) -> Option<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    nodes
+        .iter()
+        .all(|node| node.ask(&mut names))
+        .then_some(names)
+}
+
+impl Node {
+    /// Adds the fields that it takes; `false` if it uses a value as a whole.
+    fn ask(&self, names: &mut BTreeSet<String>) -> bool {
+        let (pipes, nodes): (Vec<&Pipe>, Vec<&Self>) = match self {
+            Self::Text(_) | Self::Break | Self::Continue => return true,
+            Self::Action(pipe) => (vec![pipe], Vec::new()),
+            Self::If(arms, otherwise) | Self::With(arms, otherwise) => (
+                arms.iter().map(|(pipe, _)| pipe).collect(),
+                arms.iter()
+                    .flat_map(|(_, body)| body)
+                    .chain(otherwise)
+                    .collect(),
+            ),
+            Self::Range(pipe, body, otherwise) => {
+                (vec![pipe], body.iter().chain(otherwise).collect())
+            }
+        };
+        pipes.into_iter().all(|pipe| pipe.ask(names))
+            && nodes.into_iter().all(|node| node.ask(names))
+    }
+}
+
+impl Pipe {
+    fn ask(&self, names: &mut BTreeSet<String>) -> bool {
+        self.commands.iter().flatten().all(|expr| {
+            names.extend(expr.fields.iter().cloned());
+            match &expr.what {
+                What::Dot => !expr.fields.is_empty(),
+                What::Variable(name) => name != "$" || !expr.fields.is_empty(),
+                What::Group(pipe) => pipe.ask(names),
+                What::Literal(_) | What::Function(_) => true,
+            }
+        })
+    }
 }
 
 /// How deep blocks and parentheses may be nested.

@@ -7,8 +7,8 @@ use super::functions::call;
 use super::parse::{Expr, Node, Pipe, What};
 use super::print::{as_duration, plain, print_value};
 use super::types::{
-    DURATIONS, EMPTY_MAP, GO_NAMES, LEFT_OUT, LEFT_OUT_OF_CONTAINERS, MAPS, NIL, OF_VOLUMES, TIMED,
-    Val, null_of, truth,
+    DURATIONS, EMPTY_MAP, GO_NAMES, LEFT_OUT, LEFT_OUT_OF_CONTAINERS, MAPS, NIL, NO_VALUE,
+    OF_VOLUMES, TIMED, Val, null_of, truth,
 };
 
 enum Flow {
@@ -21,7 +21,8 @@ enum Flow {
 pub(super) fn run(nodes: &[Node], root: &Val, methods: &Map<String, Value>) -> Eval<String> {
     let mut run = Run {
         out: String::new(),
-        variables: vec![("$".to_owned(), root.clone())],
+        variables: Vec::new(),
+        root,
         methods,
     };
     run.nodes(nodes, root)?;
@@ -30,7 +31,10 @@ pub(super) fn run(nodes: &[Node], root: &Val, methods: &Map<String, Value>) -> E
 
 struct Run<'a> {
     out: String,
+    /// Those that the template declares; the latest of a name holds.
     variables: Vec<(String, Val)>,
+    /// What `$` is.
+    root: &'a Val,
     methods: &'a Map<String, Value>,
 }
 
@@ -230,24 +234,43 @@ impl Run<'_> {
     }
 
     fn expr(&mut self, expr: &Expr, dot: &Val) -> Eval<Val> {
-        let mut value = match &expr.what {
-            What::Dot => dot.clone(),
-            What::Literal(value) => value.clone().into(),
+        let made;
+        let start = match &expr.what {
+            What::Dot => dot,
             What::Variable(name) => self
-                .variables
-                .iter()
-                .rev()
-                .find(|(known, _)| known == name)
-                .map(|(_, value)| value.clone())
+                .variable(name)
                 .ok_or((expr.at, format!("undefined variable: {name}")))?,
-            What::Function(name) => call(name, &[])
-                .map_err(|message| (expr.at, format!("error calling {name}: {message}")))?,
-            What::Group(pipe) => self.commands(pipe, dot)?,
+            What::Literal(value) => {
+                made = value.clone().into();
+                &made
+            }
+            What::Function(name) => {
+                made = call(name, &[])
+                    .map_err(|message| (expr.at, format!("error calling {name}: {message}")))?;
+                &made
+            }
+            What::Group(pipe) => {
+                made = self.commands(pipe, dot)?;
+                &made
+            }
         };
-        for name in &expr.fields {
+        // A field is copied, not the whole of what has it.
+        let Some((first, rest)) = expr.fields.split_first() else {
+            return Ok(start.clone());
+        };
+        let mut value = self.field(start, first, expr.at)?;
+        for name in rest {
             value = self.field(&value, name, expr.at)?;
         }
         Ok(value)
+    }
+
+    fn variable(&self, name: &str) -> Option<&Val> {
+        let mut latest = self.variables.iter().rev();
+        latest
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
+            .or_else(|| (name == "$").then_some(self.root))
     }
 
     fn field(&self, of: &Val, name: &str, at: usize) -> Eval<Val> {
@@ -277,7 +300,11 @@ impl Run<'_> {
                 is_root: false,
                 is_timed: TIMED.contains(&name),
                 is_duration: of.is_timed && DURATIONS.contains(&name),
-                null: null_of(name),
+                null: if value.is_null() {
+                    null_of(name)
+                } else {
+                    NO_VALUE
+                },
             }),
             None if of.is_map => Ok(Value::Null.into()),
             None if OF_VOLUMES.contains(&name) && of.value.get("Destination").is_some() => {
