@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use super::dns::{self, Upstream, Via};
-use super::endpoints::{self, Shelf, Wanted, pool_of};
+use super::endpoints::{Shelf, Wanted, pool_of};
 use super::files::{self, Names};
 use super::names::Source;
 use super::{device, pool, wire};
@@ -261,7 +261,7 @@ pub fn names(about: &About<'_>, attachment: &Attachment, network: &Network) -> B
 /// Takes addresses for a container on a network and puts it into the network's book.
 ///
 /// # Errors
-/// As [`endpoints::take`].
+/// As [`Shelf::join`].
 pub fn enter(
     about: &About<'_>,
     network: &Network,
@@ -277,10 +277,7 @@ pub fn enter(
         ipv6: attachment.ipv6,
     };
     shelf
-        .change(&network.id, Some(about.id), |book| {
-            // Of a run before, whose end was not seen.
-            book.endpoints.retain(|other| other.container != *about.id);
-            let (ipv4, ipv6) = endpoints::take(book, network, wanted)?;
+        .join(network, about.id, wanted, |(ipv4, ipv6), others| {
             let gateways = if network.internal {
                 Vec::new()
             } else {
@@ -319,9 +316,8 @@ pub fn enter(
                 id,
             };
             finish(&mut endpoint);
-            tell_linked(about, &endpoint, &book.endpoints);
-            book.endpoints.push(endpoint.clone());
-            Ok(endpoint)
+            tell_linked(about, &endpoint, others);
+            endpoint
         })
         .attempt(|| format!("join network {}", network.name))
 }
@@ -617,11 +613,11 @@ pub fn forget(run: &Path, network: &Network) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn network(name: &str, internal: bool) -> Network {
+    pub(in crate::engine::net) fn network(name: &str, internal: bool) -> Network {
         Network {
             version: 1,
             id: new_id(),

@@ -2,8 +2,9 @@
 //! answered from it.
 //!
 //! It is changed under a lock by temporary file and rename, so that a reader needs no lock. An entry whose container has
-//! no monitor any more is nobody's: whoever changes the file next takes it out.
+//! no monitor any more is nobody's: whoever changes the file takes it out. Of many entries one who joins asks some alone.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
@@ -28,9 +29,15 @@ pub struct Book {
     pub last_ipv4: Option<Ipv4Addr>,
     /// The same for version 6.
     pub last_ipv6: Option<Ipv6Addr>,
+    /// Where whoever joins next begins to ask who lives.
+    pub next_asked: usize,
     /// Who is on the network.
     pub endpoints: Vec<Endpoint>,
 }
+
+/// So many are asked whether they live when one joins: to ask one takes some microseconds, which of five hundred are more
+/// than all the rest of joining.
+const ASKED: usize = 32;
 
 /// Where the books of all networks are.
 #[derive(Debug, Clone, Copy)]
@@ -56,12 +63,8 @@ impl Shelf<'_> {
     /// What the file system says; [`Kind::Internal`] if it does not parse.
     pub fn read(&self, network: &ContainerId) -> Result<Book> {
         let path = self.path(network);
-        let Some(content) = file::read_optional(&path)? else {
-            return Ok(Book::default());
-        };
-        serde_json::from_slice(&content).map_err(|error| {
-            Error::new(Kind::Internal, format!("read {}", path.display())).caused_by(error)
-        })
+        let content = file::read_optional(&path)?;
+        content.map_or_else(|| Ok(Book::default()), |text| parse(&path, &text))
     }
 
     /// The same without the dead. `own` is known to live: asking whether one's own lock is held would lose it.
@@ -90,6 +93,35 @@ impl Shelf<'_> {
         })
     }
 
+    /// Puts a container on a network, with addresses of it. Of many others only some are asked whether they live, and all if
+    /// otherwise no address could be had.
+    ///
+    /// # Errors
+    /// As [`take`], or what the file system says; nothing is written then.
+    pub fn join(
+        &self,
+        network: &Network,
+        own: &ContainerId,
+        wanted: Wanted,
+        make: impl FnOnce(Given, &[Endpoint]) -> Endpoint,
+    ) -> Result<Endpoint> {
+        self.edit(&network.id, |book| {
+            // Of a run before, whose end was not seen.
+            book.endpoints.retain(|other| other.container != *own);
+            self.bury_some(book)?;
+            let given = match take(book, network, wanted) {
+                Err(error) if matches!(error.kind(), Kind::NoSpace | Kind::Conflict) => {
+                    self.bury(book, None)?;
+                    take(book, network, wanted)?
+                }
+                given => given?,
+            };
+            let endpoint = make(given, &book.endpoints);
+            book.endpoints.push(endpoint.clone());
+            Ok(endpoint)
+        })
+    }
+
     /// The same with the dead.
     fn edit<T>(
         &self,
@@ -101,14 +133,18 @@ impl Shelf<'_> {
         let _lock = file::lock(&directory.join("lock"))?;
         // Damage must not keep containers from starting for ever: what lives is told again by nobody, but addresses in use
         // are refused by the kernel.
-        let before = self.read(network)?;
-        let mut book = before.clone();
+        let path = self.path(network);
+        let before = file::read_optional(&path)?;
+        let mut book = match &before {
+            Some(text) => parse(&path, text)?,
+            None => Book::default(),
+        };
         let result = change(&mut book)?;
         book.version = VERSION;
-        if book != before {
-            let text = serde_json::to_vec(&book)
-                .map_err(|error| Error::new(Kind::Internal, "encode endpoints").caused_by(error))?;
-            file::write_atomic(&self.path(network), &text, Durability::Unsynced)?;
+        let text = serde_json::to_vec(&book)
+            .map_err(|error| Error::new(Kind::Internal, "encode endpoints").caused_by(error))?;
+        if before.is_none_or(|before| before != text) {
+            file::write_atomic(&path, &text, Durability::Unsynced)?;
         }
         Ok(result)
     }
@@ -166,14 +202,38 @@ impl Shelf<'_> {
     }
 
     fn bury(&self, book: &mut Book, own: Option<&ContainerId>) -> Result<()> {
-        let mut dead = Vec::new();
+        let mut dead = HashSet::new();
         for endpoint in &book.endpoints {
             if Some(&endpoint.container) != own && !self.lives(&endpoint.container)? {
-                dead.push(endpoint.id.clone());
+                dead.insert(endpoint.id.clone());
             }
         }
         book.endpoints
             .retain(|endpoint| !dead.contains(&endpoint.id));
+        Ok(())
+    }
+
+    /// The same of the next [`ASKED`].
+    fn bury_some(&self, book: &mut Book) -> Result<()> {
+        let count = book.endpoints.len();
+        if count <= ASKED {
+            book.next_asked = 0;
+            return self.bury(book, None);
+        }
+        let start = if book.next_asked < count {
+            book.next_asked
+        } else {
+            0
+        };
+        let end = count.min(start + ASKED);
+        let mut kept = Vec::with_capacity(ASKED);
+        for endpoint in book.endpoints.drain(start..end).collect::<Vec<_>>() {
+            if self.lives(&endpoint.container)? {
+                kept.push(endpoint);
+            }
+        }
+        book.next_asked = start + kept.len();
+        book.endpoints.splice(start..start, kept);
         Ok(())
     }
 
@@ -186,6 +246,12 @@ impl Shelf<'_> {
             .join("monitor.lock");
         Ok(lock_record::holder(&lock)?.is_some())
     }
+}
+
+fn parse(path: &Path, text: &[u8]) -> Result<Book> {
+    serde_json::from_slice(text).map_err(|error| {
+        Error::new(Kind::Internal, format!("read {}", path.display())).caused_by(error)
+    })
 }
 
 /// The addresses that an endpoint asks for.
@@ -286,7 +352,7 @@ fn address(book: &Book, network: &Network, pool: &Pool, wanted: Option<IpAddr>) 
         ipnet::IpNet::V4(_) => book.last_ipv4.map(IpAddr::V4),
         ipnet::IpNet::V6(_) => book.last_ipv6.map(IpAddr::V6),
     };
-    let taken: std::collections::HashSet<IpAddr> = book
+    let taken: HashSet<IpAddr> = book
         .endpoints
         .iter()
         .flat_map(Endpoint::addresses)
@@ -308,4 +374,69 @@ fn address(book: &Book, network: &Network, pool: &Pool, wanted: Option<IpAddr>) 
             ),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attach::tests::network;
+    use super::super::names::tests::endpoint;
+    use super::*;
+    use crate::engine::host;
+
+    fn id() -> ContainerId {
+        let mut ids = std::iter::repeat_with(|| ContainerId::from_random(host::random_bytes()));
+        ids.find_map(|id| id).unwrap()
+    }
+
+    /// One that has no monitor.
+    fn dead(at: u8) -> Endpoint {
+        Endpoint {
+            id: id(),
+            container: id(),
+            ..endpoint("dead", &["dead"], &[&format!("10.0.0.{at}")])
+        }
+    }
+
+    fn join(shelf: Shelf<'_>, network: &Network, wanted: Wanted) -> Result<Endpoint> {
+        let own = id();
+        shelf.join(network, &own, wanted, |(ipv4, ipv6), _| Endpoint {
+            ipv4,
+            ipv6,
+            container: own.clone(),
+            ..endpoint("new", &["new"], &[])
+        })
+    }
+
+    #[test]
+    fn the_dead_go_in_a_few_joins_and_at_once_where_their_addresses_are_needed() {
+        let run = tempfile::tempdir().unwrap();
+        let shelf = Shelf { run: run.path() };
+        let network = network("crowd", false);
+        let fill = |count: u8| {
+            let put = |book: &mut Book| {
+                *book = Book::default();
+                book.endpoints.extend((0..count).map(|n| dead(n + 2)));
+                Ok(())
+            };
+            shelf.edit(&network.id, put).unwrap();
+        };
+        let left = || {
+            let book = shelf.read(&network.id).unwrap();
+            let named = book.endpoints.iter().map(|e| e.container_name.clone());
+            named.filter(|name| name == "dead").count()
+        };
+        fill(100);
+        for count in [68, 36, 4, 0] {
+            join(shelf, &network, Wanted::default()).unwrap();
+            assert_eq!(left(), count);
+        }
+        // One who is not among those that are asked has the address that is wanted.
+        fill(100);
+        let wanted = Wanted {
+            ipv4: Some("10.0.0.101".parse().unwrap()),
+            ipv6: None,
+        };
+        assert!(join(shelf, &network, wanted).unwrap().ipv4.is_some());
+        assert_eq!(left(), 0);
+    }
 }
