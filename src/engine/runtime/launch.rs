@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use oci_spec::runtime::{LinuxMemory, LinuxResources, PosixRlimit, Process as MainProcess, Spec};
+use oci_spec::runtime::{LinuxMemory, LinuxResources, PosixRlimit, Spec};
 
 use super::birth::Birth;
 use super::cgroup::{self, Cgroup};
@@ -62,6 +62,9 @@ pub enum Rootfs {
     },
 }
 
+/// Bytes of stack of a thread that enters cgroups.
+const STACK: usize = 256 << 10;
+
 /// What standard input, output and error of the new process are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Io {
@@ -106,7 +109,7 @@ pub struct Process {
     /// Our ends of its streams.
     pub streams: Streams,
     /// What was done when, from the call on: our own steps and the child's, which run at the same time.
-    pub timeline: Vec<(&'static str, Duration)>,
+    pub timeline: Marks,
 }
 
 impl Process {
@@ -221,20 +224,20 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
             timeline.push(("monitor: cloned", since.elapsed()));
             drop((theirs, child_io, state));
             // On v1 the groups are made while the child mounts: both take time, and neither needs the other.
-            let attached = match birthplace {
-                None => launch
-                    .cgroup
-                    .create_for(pid, resources)
-                    .inspect(|()| timeline.push(("monitor: cgroups made", since.elapsed())))
-                    .and_then(|()| launch.cgroup.attach(pid)),
-                Some(_) => Ok(()),
+            let is_outside = birthplace.is_none();
+            let enter = || enter_groups(launch, pid, is_outside, group_of_caches, since);
+            let is_beside = is_outside && attendant.is_busy_when_cloned();
+            let mut connect = || {
+                take_devices(spec, &birth, pid)?;
+                attendant.cloned(&|| birth.network_of(pid))
             };
-            timeline.push(("monitor: cgroups entered", since.elapsed()));
-            let attached = attached
-                .and_then(|()| hand_over(spec, main, launch.cgroup))
-                .and_then(|()| group_of_caches.map_or(Ok(()), |group| group.apply(pid)))
-                .and_then(|()| take_devices(spec, &birth, pid))
-                .and_then(|()| attendant.cloned(&|| birth.network_of(pid)));
+            let (attached, marks) = if is_beside {
+                beside(enter, connect)
+            } else {
+                let (entered, marks) = enter();
+                (entered.and_then(|()| connect()), marks)
+            };
+            timeline.extend(marks);
             timeline.push(("monitor: networks attached", since.elapsed()));
             if attached.is_ok() {
                 // A child that has failed meanwhile does not hear it; what it said is read next.
@@ -256,9 +259,65 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
     }
 }
 
+/// What was done when.
+type Marks = Vec<(&'static str, Duration)>;
+
+/// Makes the groups of a child that was not born in them and puts it there; then what else its groups are to be.
+fn enter_groups(
+    launch: &Launch<'_>,
+    pid: i32,
+    is_outside: bool,
+    caches: Option<Allocation>,
+    since: Instant,
+) -> (Result<()>, Marks) {
+    let Launch { spec, cgroup, .. } = launch;
+    let resources = spec.linux().as_ref().and_then(|l| l.resources().as_ref());
+    let mut marks = Marks::with_capacity(2);
+    let mut entered = Ok(());
+    if is_outside {
+        entered = cgroup
+            .create_for(pid, resources)
+            .inspect(|()| marks.push(("monitor: cgroups made", since.elapsed())))
+            .and_then(|()| cgroup.attach(pid));
+    }
+    marks.push(("monitor: cgroups entered", since.elapsed()));
+    let entered = entered
+        .and_then(|()| hand_over(spec, cgroup))
+        .and_then(|()| caches.map_or(Ok(()), |group| group.apply(pid)));
+    (entered, marks)
+}
+
+/// Enters the groups in a thread of its own while networks are connected: on v1 the kernel lets the first process in some
+/// while wait for a grace period of RCU, which is longer than all the rest of a start. If both fail the groups' error is told.
+fn beside(
+    enter: impl FnOnce() -> (Result<()>, Marks) + Send,
+    connect: impl FnOnce() -> Result<()>,
+) -> (Result<()>, Marks) {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, enter)
+            .attempt(|| "start a thread that enters cgroups");
+        let entering = match thread {
+            Ok(entering) => entering,
+            Err(error) => return (Err(error), Marks::new()),
+        };
+        let connected = connect();
+        let (entered, marks) = entering.join().unwrap_or_else(|_panic| {
+            let error = Error::new(Kind::Internal, "a thread panicked");
+            (Err(error), Marks::new())
+        });
+        (entered.and(connected), marks)
+    })
+}
+
 /// Lets the container's user make groups of its own, where the container is to see its groups as ones that it can write.
-fn hand_over(spec: &Spec, main: &MainProcess, group: &Cgroup) -> Result<()> {
-    match cgroup::heir(spec, main) {
+fn hand_over(spec: &Spec, group: &Cgroup) -> Result<()> {
+    let heir = spec
+        .process()
+        .as_ref()
+        .and_then(|main| cgroup::heir(spec, main));
+    match heir {
         Some(uid) if host::effective_ids().0 == 0 => {
             group.hand_over(uid).attempt(|| "linux.cgroupsPath")
         }
@@ -287,7 +346,7 @@ pub(super) struct Started<'a> {
     pub(super) limits: &'a [PosixRlimit],
     /// Its group's limit of memory in bytes, if this start has set one.
     pub(super) memory: Option<i64>,
-    pub(super) timeline: Vec<(&'static str, Duration)>,
+    pub(super) timeline: Marks,
     pub(super) terms: Terms<'a>,
 }
 

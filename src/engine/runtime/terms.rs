@@ -81,8 +81,13 @@ pub struct Waiting<'a> {
 
 /// What the parent does at the points where a child with such [`Terms`] waits for it. An error ends the child.
 pub trait Attendant {
+    /// Whether [`Self::cloned`] has work of milliseconds to do.
+    fn is_busy_when_cloned(&self) -> bool {
+        false
+    }
+
     /// The child is in its namespaces and mounts; its command waits until this is done. `network` opens its network
-    /// namespace.
+    /// namespace. The child may be on its way into its groups still.
     ///
     /// # Errors
     /// What ends the start.

@@ -99,6 +99,11 @@ impl Around<'_> {
 }
 
 impl Attendant for Around<'_> {
+    fn is_busy_when_cloned(&self) -> bool {
+        let connects = self.connects.as_ref();
+        connects.is_some_and(|connects| connects.plan.networking.is_some())
+    }
+
     fn cloned(&mut self, network: &dyn Fn() -> Result<OwnedFd>) -> Result<()> {
         let Some(connects) = &mut self.connects else {
             return Ok(());
