@@ -275,9 +275,9 @@ pub fn check(context: &Context, args: &args::Check) -> Outcome {
         }
         out.line(format_args!(
             "Checked {}, {} and {} ({}): {}",
-            counted(checked.images, "image"),
-            counted(checked.blobs, "blob"),
-            counted(checked.layers, "layer"),
+            units::counted(checked.images, "image"),
+            units::counted(checked.blobs, "blob"),
+            units::counted(checked.layers, "layer"),
             units::human_size(checked.bytes),
             verdict(&checked),
         ))?;
@@ -298,20 +298,13 @@ fn verdict(checked: &Checked) -> String {
     let (all, left) = (checked.damages.len(), remaining(checked));
     match (all, left) {
         (0, _) => "nothing is wrong".to_owned(),
-        (_, 0) => format!("{} repaired", counted_problems(all)),
-        (all, left) if all == left => counted_problems(all),
-        (all, left) => format!("{}, {} repaired", counted_problems(all), all - left),
-    }
-}
-
-fn counted_problems(number: usize) -> String {
-    counted(u64::try_from(number).unwrap_or(u64::MAX), "problem")
-}
-
-fn counted(number: u64, what: &str) -> String {
-    match number {
-        1 => format!("1 {what}"),
-        _ => format!("{number} {what}s"),
+        (_, 0) => format!("{} repaired", units::counted(all, "problem")),
+        (all, left) if all == left => units::counted(all, "problem"),
+        (all, left) => format!(
+            "{}, {} repaired",
+            units::counted(all, "problem"),
+            all - left
+        ),
     }
 }
 

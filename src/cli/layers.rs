@@ -228,9 +228,9 @@ fn hidden(image: &Explored, all: bool) -> String {
     let (size, wasted) = (image.size(), image.stack.wasted());
     if wasted == 0 {
         return format!(
-            "\n{} in {} layers; all of it is seen\n",
+            "\n{} in {}; all of it is seen\n",
             units::human_size_short(size),
-            image.layers.len()
+            units::counted(image.layers.len(), "layer")
         );
     }
     let mut text = format!(

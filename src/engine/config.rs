@@ -217,7 +217,7 @@ pub(super) fn validate(request: &request::Create) -> Result<()> {
         ));
     }
     check_users(request)?;
-    limits::check(&request.resources, super::system::online_cpus())?;
+    limits::check_here(&request.resources)?;
     if let Some(text) = &request.stop_signal
         && signal::parse(text).is_none()
     {

@@ -4,15 +4,52 @@
 use super::error::{Error, Result};
 use super::model::{Resources, request};
 use super::runtime::cgroup::Version;
+use super::runtime::schedule;
+use super::system;
 
 /// The least memory a container can be limited to, in bytes: below it not even the start succeeds.
 const MIN_MEMORY: u64 = 6 << 20;
 
-/// Checks limits against each other and against the number of CPUs.
+/// Processors and nodes of memory that this host has online, as the kernel lists them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Online {
+    /// `0-7`; empty where the kernel does not say.
+    pub(super) cpus: String,
+    /// The same of nodes.
+    pub(super) nodes: String,
+}
+
+/// Checks limits against each other and against this host.
 ///
 /// # Errors
 /// `InvalidInput` in Docker's words.
-pub(super) fn check(wanted: &Resources, cpus: usize) -> Result<()> {
+pub(super) fn check_here(wanted: &Resources) -> Result<()> {
+    check(wanted, system::online_cpus())?;
+    if wanted.cpuset_cpus.is_some() || wanted.cpuset_mems.is_some() {
+        check_sets(wanted, &system::online()?)?;
+    }
+    Ok(())
+}
+
+fn check_sets(wanted: &Resources, online: &Online) -> Result<()> {
+    for (what, given, there) in [
+        ("CPUs", &wanted.cpuset_cpus, &online.cpus),
+        ("memory nodes", &wanted.cpuset_mems, &online.nodes),
+    ] {
+        let (Some(given), Ok(have)) = (given, schedule::numbers(there)) else {
+            continue;
+        };
+        let asked = schedule::numbers(given).map_err(|error| Error::invalid(error.to_string()))?;
+        if !asked.is_within(&have) {
+            return Err(Error::invalid(format!(
+                "Requested {what} are not available - requested {given}, available: {there}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check(wanted: &Resources, cpus: usize) -> Result<()> {
     check_memory(wanted)?;
     check_cpu(wanted, u64::try_from(cpus).unwrap_or(1))?;
     match wanted.blkio_weight {
@@ -182,7 +219,7 @@ pub(super) fn changed(before: &Resources, request: &request::Update) -> Result<R
         oom_kill_disable: before.oom_kill_disable,
         devices: before.devices.clone(),
     };
-    check(&after, super::system::online_cpus())?;
+    check_here(&after)?;
     Ok(after)
 }
 
@@ -309,6 +346,46 @@ mod tests {
             "always set the memory limit",
         );
         assert!(check(&Resources::default(), 1).is_ok());
+    }
+
+    #[test]
+    fn processors_and_nodes_that_the_host_does_not_have_are_refused() {
+        let online = Online {
+            cpus: "0-1,4".to_owned(),
+            nodes: "0".to_owned(),
+        };
+        let wanted = |cpus: &str, nodes: &str| Resources {
+            cpuset_cpus: Some(cpus.to_owned()),
+            cpuset_mems: Some(nodes.to_owned()),
+            ..Resources::default()
+        };
+        for (cpus, nodes, refused) in [
+            ("0-1", "0", None),
+            ("4,0", "0", None),
+            (
+                "0-2",
+                "0",
+                Some("Requested CPUs are not available - requested 0-2, available: 0-1,4"),
+            ),
+            (
+                "99",
+                "0",
+                Some("Requested CPUs are not available - requested 99, available: 0-1,4"),
+            ),
+            (
+                "0",
+                "0-1",
+                Some("Requested memory nodes are not available - requested 0-1, available: 0"),
+            ),
+        ] {
+            let told = check_sets(&wanted(cpus, nodes), &online).map_err(|error| error.to_string());
+            assert_eq!(told.err().as_deref(), refused, "{cpus} {nodes}");
+        }
+        let unknown = Online {
+            cpus: String::new(),
+            nodes: String::new(),
+        };
+        assert!(check_sets(&wanted("99", "7"), &unknown).is_ok());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::error::Result;
 use super::images::{Around, InUse};
+use super::limits::Online;
 use super::model::progress::Report;
 use super::model::registry::{Checked, ContainerUsage, ContainersUsage, DiskUsage};
 use super::model::sharing::Sharing;
@@ -75,6 +76,25 @@ pub fn host_info(roots: &Roots, cgroups: Version) -> Result<HostInfo> {
 #[must_use]
 pub fn online_cpus() -> usize {
     sys::host::cpus()
+}
+
+/// Processors and nodes of memory that are online (sysfs, `Documentation/ABI/testing/sysfs-devices-system-cpu` and
+/// `…/stable/sysfs-devices-node`).
+///
+/// # Errors
+/// What reading them says.
+pub(super) fn online() -> Result<Online> {
+    let list = |of: &str| -> Result<String> {
+        let path = std::path::Path::new("/sys/devices/system")
+            .join(of)
+            .join("online");
+        let text = file::read_optional(&path)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&text).trim().to_owned())
+    };
+    Ok(Online {
+        cpus: list("cpu")?,
+        nodes: list("node")?,
+    })
 }
 
 /// The host's memory in bytes (proc(5), meminfo).

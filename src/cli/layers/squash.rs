@@ -89,9 +89,9 @@ fn layer(image: &Image, text: &str) -> Option<u16> {
 fn text(name: &str, new: &str, made: &Squashed) -> String {
     let side = |weight: &Weight| {
         format!(
-            "{} in {} layers, {} hidden",
+            "{} in {}, {} hidden",
             units::human_size_short(weight.bytes),
-            weight.layers,
+            units::counted(weight.layers, "layer"),
             units::human_size_short(weight.wasted)
         )
     };

@@ -78,6 +78,13 @@ pub fn human_size_short(bytes: u64) -> String {
     scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB", "EB"], 3)
 }
 
+/// `1 layer`, `3 layers`.
+#[must_use]
+pub fn counted<N: std::fmt::Display + PartialEq + From<u8>>(number: N, what: &str) -> String {
+    let ending = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {what}{ending}")
+}
+
 /// `About an hour`, `3 weeks`: how long ago, as docker/go-units `HumanDuration` puts it.
 #[must_use]
 pub fn human_duration(seconds: u64) -> String {

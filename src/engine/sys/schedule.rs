@@ -33,6 +33,16 @@ impl Bits {
         word.is_some_and(|word| word & (1 << (number % 64)) != 0)
     }
 
+    /// Whether all numbers of this are in the other.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        let theirs = other.words.iter().copied().chain(std::iter::repeat(0));
+        self.words
+            .iter()
+            .zip(theirs)
+            .all(|(own, theirs)| own & !theirs == 0)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -27,9 +27,9 @@ impl Diff {
         };
         let side = |weight: &Weight| {
             format!(
-                "{} in {} layers, {} hidden",
+                "{} in {}, {} hidden",
                 size(weight.bytes),
-                weight.layers,
+                units::counted(weight.layers, "layer"),
                 size(weight.wasted)
             )
         };
