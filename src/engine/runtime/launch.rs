@@ -1,7 +1,8 @@
 //! Starts a container's main process: one `clone3` with all namespaces, cgroups attached from outside, and a child that
 //! runs the steps of `init` until it executes the payload. What is to be started is decided elsewhere (`spec.rs`).
 //!
-//! Must be called by a single-threaded process: the child is a copy that goes on running Rust code.
+//! Must be called by a single-threaded process: the child is a copy that goes on running Rust code. The one thread that is begun
+//! here begins after that and has ended when the start returns.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The monitor: one small single-threaded process for each running container, its parent. It owns the start, the log,
+//! The monitor: one small process for each running container, its parent. It owns the start, the log,
 //! the terminal, attached fronts, the exit status, the restart policy and the teardown.
 //!
 //! ```text
