@@ -143,6 +143,10 @@ mod tests {
             ),
             ("{{range $n, $v := .List}}{{$n}}{{$v}}{{end}}", &["List"]),
             ("{{printf \"%s\" (.Label \"ID\")}}", &["Label"]),
+            (
+                "{{with .ID}}{{.}}{{end}}{{range .List}}{{.}}{{end}}",
+                &["ID", "Id", "List"],
+            ),
             ("text", &[]),
         ] {
             let template = Template::parse(text).unwrap();
@@ -158,7 +162,11 @@ mod tests {
             "{{$x := .}}{{$x.ID}}",
             "{{json $}}",
             "{{index . \"ID\"}}",
-            "{{range .List}}{{.}}{{end}}",
+            "{{range .List}}{{$}}{{end}}",
+            "{{range .List}}{{else}}{{.}}{{end}}",
+            "{{with .ID}}{{else}}{{.}}{{end}}",
+            "{{if .ID}}{{.}}{{end}}",
+            "{{range $}}{{.}}{{end}}",
             "{{with $}}{{.ID}}{{end}}",
             "{{if (and . true)}}{{end}}",
         ] {

@@ -74,10 +74,20 @@ pub(super) fn prepare(engine: &Engine, container: &Container) -> Result<()> {
 
 /// Who shares another's network goes by the other's name, as with Docker.
 fn named<'a>(engine: &Engine, container: &'a Container) -> Result<Cow<'a, Container>> {
-    let NetworkMode::Container(other) = &container.host.network else {
+    let owner_of = |one: &Container| match &one.host.network {
+        NetworkMode::Container(other) => {
+            let id = engine.resolve(other)?;
+            records::expect(engine.roots(), &id).map(Some)
+        }
+        NetworkMode::None | NetworkMode::Host | NetworkMode::Networks => Ok(None),
+    };
+    let Some(mut other) = owner_of(container)? else {
         return Ok(Cow::Borrowed(container));
     };
-    let other = records::expect(engine.roots(), &engine.resolve(other)?)?;
+    // It may share a third one's.
+    while let Some(next) = owner_of(&other)? {
+        other = next;
+    }
     let mut named = container.clone();
     named.config.hostname.clone_from(&other.config.hostname);
     named.config.domainname.clone_from(&other.config.domainname);

@@ -10,7 +10,7 @@ use super::system;
 /// The least memory a container can be limited to, in bytes: below it not even the start succeeds.
 const MIN_MEMORY: u64 = 6 << 20;
 
-/// Processors and nodes of memory that this host has online, as the kernel lists them.
+/// Processors and nodes of memory that containers can have here, as the kernel lists them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Online {
     /// `0-7`; empty where the kernel does not say.
@@ -25,10 +25,14 @@ pub(super) struct Online {
 /// `InvalidInput` in Docker's words.
 pub(super) fn check_here(wanted: &Resources) -> Result<()> {
     check(wanted, system::online_cpus())?;
-    if wanted.cpuset_cpus.is_some() || wanted.cpuset_mems.is_some() {
-        check_sets(wanted, &system::online()?)?;
+    check_sets_here(wanted)
+}
+
+fn check_sets_here(wanted: &Resources) -> Result<()> {
+    if wanted.cpuset_cpus.is_none() && wanted.cpuset_mems.is_none() {
+        return Ok(());
     }
-    Ok(())
+    check_sets(wanted, &system::online())
 }
 
 fn check_sets(wanted: &Resources, online: &Online) -> Result<()> {
@@ -219,7 +223,9 @@ pub(super) fn changed(before: &Resources, request: &request::Update) -> Result<R
         oom_kill_disable: before.oom_kill_disable,
         devices: before.devices.clone(),
     };
-    check_here(&after)?;
+    check(&after, system::online_cpus())?;
+    // What was set before was there then; a change of something else is no reason to ask again.
+    check_sets_here(to)?;
     Ok(after)
 }
 
@@ -381,6 +387,9 @@ mod tests {
             let told = check_sets(&wanted(cpus, nodes), &online).map_err(|error| error.to_string());
             assert_eq!(told.err().as_deref(), refused, "{cpus} {nodes}");
         }
+        let before = wanted("4000", "0");
+        let more = request::Update::default();
+        assert!(changed(&before, &more).is_ok(), "it was there then");
         let unknown = Online {
             cpus: String::new(),
             nodes: String::new(),

@@ -78,23 +78,35 @@ pub fn online_cpus() -> usize {
     sys::host::cpus()
 }
 
-/// Processors and nodes of memory that are online (sysfs, `Documentation/ABI/testing/sysfs-devices-system-cpu` and
-/// `…/stable/sysfs-devices-node`).
-///
-/// # Errors
-/// What reading them says.
-pub(super) fn online() -> Result<Online> {
-    let list = |of: &str| -> Result<String> {
-        let path = std::path::Path::new("/sys/devices/system")
-            .join(of)
-            .join("online");
-        let text = file::read_optional(&path)?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&text).trim().to_owned())
+/// Where the kernel says which processors and nodes groups can have: version 2, version 1, and what there is without either
+/// (cgroup-v2.rst, "Cpuset Interface Files"; cpuset(7); `Documentation/ABI/testing/sysfs-devices-system-cpu`).
+const CPUS: &[&str] = &[
+    "/sys/fs/cgroup/cpuset.cpus.effective",
+    "/sys/fs/cgroup/cpuset/cpuset.cpus",
+    "/sys/devices/system/cpu/online",
+];
+const NODES: &[&str] = &[
+    "/sys/fs/cgroup/cpuset.mems.effective",
+    "/sys/fs/cgroup/cpuset/cpuset.mems",
+    "/sys/devices/system/node/online",
+];
+
+/// Processors and nodes of memory that containers can have; empty where nobody says.
+#[must_use]
+pub(super) fn online() -> Online {
+    let first = |paths: &[&str]| -> String {
+        let read = |path: &&str| file::read_optional(std::path::Path::new(path)).ok()?;
+        let mut texts = paths.iter().filter_map(read);
+        let told = texts.find_map(|text| {
+            let list = String::from_utf8_lossy(&text).trim().to_owned();
+            (!list.is_empty()).then_some(list)
+        });
+        told.unwrap_or_default()
     };
-    Ok(Online {
-        cpus: list("cpu")?,
-        nodes: list("node")?,
-    })
+    Online {
+        cpus: first(CPUS),
+        nodes: first(NODES),
+    }
 }
 
 /// The host's memory in bytes (proc(5), meminfo).

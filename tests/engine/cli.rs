@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{BUSYBOX, Host, PATIENCE, privileged, wait_for, wait_until};
+use crate::support::{BUSYBOX, Host, PATIENCE, collect, privileged, wait_for, wait_until};
 use crate::terminal::Terminal;
 
 fn host() -> Option<Host> {
@@ -548,6 +548,21 @@ fn signals_are_forwarded_to_a_process_without_a_terminal() {
         assert_eq!(rest, "got\n", "{name}");
         assert_eq!(child.wait().unwrap().code(), Some(42), "{name}");
     }
+}
+
+#[test]
+fn a_process_begins_with_no_signal_ignored_whatever_its_caller_ignores() {
+    let Some(host) = host() else { return };
+    let ignored = "grep SigIgn /proc/self/status";
+    let script = format!(
+        "trap '' HUP USR1 XFSZ PIPE; exec {} run --rm --network none {BUSYBOX} {ignored}",
+        env!("CARGO_BIN_EXE_wharf")
+    );
+    let mut shell = std::process::Command::new("sh");
+    host.dress(&mut shell);
+    shell.args(["-c", &script]);
+    let said = collect(&mut shell, &[]);
+    assert_eq!(said.stdout, "SigIgn:\t0000000000000000\n", "{said:?}");
 }
 
 #[test]

@@ -185,7 +185,10 @@ fn a_change_that_cannot_be_leaves_everything_as_it_was() {
         (&["-m", "1m"], "6MB"),
         (&["--restart", "always"], "AutoRemove"),
         (&["--cpus", "1000"], "range of CPUs"),
-        (&["--cpuset-cpus", "4000"], "cpuset"),
+        (
+            &["--cpuset-cpus", "4000"],
+            "Requested CPUs are not available",
+        ),
         (&[], "one or more flags"),
     ] {
         let refused = host.wharf([&["update"][..], flags, &["web"]].concat());

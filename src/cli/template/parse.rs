@@ -44,45 +44,50 @@ pub(super) enum What {
     Group(Box<Pipe>),
 }
 
-/// Names of all fields that are taken of anything; `None` if a value is used as a whole (`{{json .}}`).
+/// Names of all fields that are taken of anything; `None` if the value as a whole is used (`{{json .}}`).
 pub(super) fn asked(nodes: &[Node]) -> Option<BTreeSet<String>> {
     let mut names = BTreeSet::new();
-    nodes
-        .iter()
-        .all(|node| node.ask(&mut names))
-        .then_some(names)
+    all_ask(nodes, &mut names, true).then_some(names)
+}
+
+/// Adds the fields that they take; `false` if they use the whole. `.` is the whole where `is_root`: in `with` and `range` it is
+/// what they go into, which is none if nobody used the whole on the way.
+fn all_ask(nodes: &[Node], names: &mut BTreeSet<String>, is_root: bool) -> bool {
+    nodes.iter().all(|node| node.ask(names, is_root))
 }
 
 impl Node {
-    /// Adds the fields that it takes; `false` if it uses a value as a whole.
-    fn ask(&self, names: &mut BTreeSet<String>) -> bool {
-        let (pipes, nodes): (Vec<&Pipe>, Vec<&Self>) = match self {
-            Self::Text(_) | Self::Break | Self::Continue => return true,
-            Self::Action(pipe) => (vec![pipe], Vec::new()),
-            Self::If(arms, otherwise) | Self::With(arms, otherwise) => (
-                arms.iter().map(|(pipe, _)| pipe).collect(),
+    fn ask(&self, names: &mut BTreeSet<String>, is_root: bool) -> bool {
+        match self {
+            Self::Text(_) | Self::Break | Self::Continue => true,
+            Self::Action(pipe) => pipe.ask(names, is_root),
+            Self::If(arms, otherwise) => {
                 arms.iter()
-                    .flat_map(|(_, body)| body)
-                    .chain(otherwise)
-                    .collect(),
-            ),
-            Self::Range(pipe, body, otherwise) => {
-                (vec![pipe], body.iter().chain(otherwise).collect())
+                    .all(|(pipe, body)| pipe.ask(names, is_root) && all_ask(body, names, is_root))
+                    && all_ask(otherwise, names, is_root)
             }
-        };
-        pipes.into_iter().all(|pipe| pipe.ask(names))
-            && nodes.into_iter().all(|node| node.ask(names))
+            Self::With(arms, otherwise) => {
+                arms.iter()
+                    .all(|(pipe, body)| pipe.ask(names, is_root) && all_ask(body, names, false))
+                    && all_ask(otherwise, names, is_root)
+            }
+            Self::Range(pipe, body, otherwise) => {
+                pipe.ask(names, is_root)
+                    && all_ask(body, names, false)
+                    && all_ask(otherwise, names, is_root)
+            }
+        }
     }
 }
 
 impl Pipe {
-    fn ask(&self, names: &mut BTreeSet<String>) -> bool {
+    fn ask(&self, names: &mut BTreeSet<String>, is_root: bool) -> bool {
         self.commands.iter().flatten().all(|expr| {
             names.extend(expr.fields.iter().cloned());
             match &expr.what {
-                What::Dot => !expr.fields.is_empty(),
+                What::Dot => !is_root || !expr.fields.is_empty(),
                 What::Variable(name) => name != "$" || !expr.fields.is_empty(),
-                What::Group(pipe) => pipe.ask(names),
+                What::Group(pipe) => pipe.ask(names, is_root),
                 What::Literal(_) | What::Function(_) => true,
             }
         })

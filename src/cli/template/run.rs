@@ -22,6 +22,7 @@ pub(super) fn run(nodes: &[Node], root: &Val, methods: &Map<String, Value>) -> E
     let mut run = Run {
         out: String::new(),
         variables: Vec::new(),
+        assigned: None,
         root,
         methods,
     };
@@ -33,8 +34,9 @@ struct Run<'a> {
     out: String,
     /// Those that the template declares; the latest of a name holds.
     variables: Vec<(String, Val)>,
-    /// What `$` is.
+    /// What `$` is, until something is assigned to it.
     root: &'a Val,
+    assigned: Option<Val>,
     methods: &'a Map<String, Value>,
 }
 
@@ -148,6 +150,7 @@ impl Run<'_> {
             .find(|(known, _)| known == name);
         match known {
             Some((_, slot)) if !declares => *slot = value,
+            None if name == "$" => self.assigned = Some(value),
             _ => self.variables.push((name.to_owned(), value)),
         }
     }
@@ -270,7 +273,7 @@ impl Run<'_> {
         latest
             .find(|(known, _)| known == name)
             .map(|(_, value)| value)
-            .or_else(|| (name == "$").then_some(self.root))
+            .or_else(|| (name == "$").then(|| self.assigned.as_ref().unwrap_or(self.root)))
     }
 
     fn field(&self, of: &Val, name: &str, at: usize) -> Eval<Val> {

@@ -376,7 +376,7 @@ impl Connection {
     fn protect(&mut self, about: &About<'_>, all: &[Network]) -> Result<()> {
         let firewall = firewall(&mut self.firewall, about);
         let own: Vec<&Network> = self.joined.iter().map(|(network, _)| network).collect();
-        wire::protect(firewall, &about.networking.run, all, &own)?;
+        wire::protect(firewall, &about.networking.run, all, &own, Some(about.id))?;
         for (network, endpoint) in own.into_iter().zip(&self.endpoints) {
             wire::publish(firewall, network, endpoint)?;
         }

@@ -93,8 +93,8 @@ impl Shelf<'_> {
         })
     }
 
-    /// Puts a container on a network, with addresses of it. Of many others only some are asked whether they live, and all if
-    /// otherwise no address could be had.
+    /// Puts a container on a network, with addresses of it. Of many others only some are asked whether they live: some in turn,
+    /// those that have a name of its, and all if otherwise no address could be had.
     ///
     /// # Errors
     /// As [`take`], or what the file system says; nothing is written then.
@@ -117,6 +117,9 @@ impl Shelf<'_> {
                 given => given?,
             };
             let endpoint = make(given, &book.endpoints);
+            // Nobody is to be led to one who is dead when somebody has its names.
+            let names = |other: &Endpoint| !other.names.is_disjoint(&endpoint.names);
+            self.bury_those(book, None, names)?;
             book.endpoints.push(endpoint.clone());
             Ok(endpoint)
         })
@@ -202,9 +205,19 @@ impl Shelf<'_> {
     }
 
     fn bury(&self, book: &mut Book, own: Option<&ContainerId>) -> Result<()> {
+        self.bury_those(book, own, |_| true)
+    }
+
+    fn bury_those(
+        &self,
+        book: &mut Book,
+        own: Option<&ContainerId>,
+        are_asked: impl Fn(&Endpoint) -> bool,
+    ) -> Result<()> {
         let mut dead = HashSet::new();
         for endpoint in &book.endpoints {
-            if Some(&endpoint.container) != own && !self.lives(&endpoint.container)? {
+            let is_asked = Some(&endpoint.container) != own && are_asked(endpoint);
+            if is_asked && !self.lives(&endpoint.container)? {
                 dead.insert(endpoint.id.clone());
             }
         }
@@ -397,13 +410,18 @@ mod tests {
         }
     }
 
-    fn join(shelf: Shelf<'_>, network: &Network, wanted: Wanted) -> Result<Endpoint> {
+    fn join(
+        shelf: Shelf<'_>,
+        network: &Network,
+        wanted: Wanted,
+        names: &[&str],
+    ) -> Result<Endpoint> {
         let own = id();
         shelf.join(network, &own, wanted, |(ipv4, ipv6), _| Endpoint {
             ipv4,
             ipv6,
             container: own.clone(),
-            ..endpoint("new", &["new"], &[])
+            ..endpoint("new", names, &[])
         })
     }
 
@@ -427,7 +445,7 @@ mod tests {
         };
         fill(100);
         for count in [68, 36, 4, 0] {
-            join(shelf, &network, Wanted::default()).unwrap();
+            join(shelf, &network, Wanted::default(), &["new"]).unwrap();
             assert_eq!(left(), count);
         }
         // One who is not among those that are asked has the address that is wanted.
@@ -436,7 +454,24 @@ mod tests {
             ipv4: Some("10.0.0.101".parse().unwrap()),
             ipv6: None,
         };
-        assert!(join(shelf, &network, wanted).unwrap().ipv4.is_some());
+        assert!(
+            join(shelf, &network, wanted, &["new"])
+                .unwrap()
+                .ipv4
+                .is_some()
+        );
         assert_eq!(left(), 0);
+        // So has one whose name is wanted.
+        fill(100);
+        let rename = |book: &mut Book| {
+            book.endpoints[90].names = ["db".to_owned()].into();
+            book.endpoints[90].container_name = "db".to_owned();
+            Ok(())
+        };
+        shelf.edit(&network.id, rename).unwrap();
+        join(shelf, &network, Wanted::default(), &["db"]).unwrap();
+        let book = shelf.read(&network.id).unwrap();
+        assert!(book.endpoints.iter().all(|e| e.container_name != "db"));
+        assert_eq!(left(), 99 - ASKED);
     }
 }

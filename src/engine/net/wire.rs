@@ -9,6 +9,7 @@ use super::endpoints::Shelf;
 use super::firewall::{Bridged, Firewall};
 use super::forwarding::{self, Closed};
 use crate::engine::error::{Error, Result};
+use crate::engine::model::ContainerId;
 use crate::engine::model::network::{Attachment, Driver, Endpoint, Network};
 use crate::engine::sys::file;
 
@@ -43,7 +44,7 @@ pub(super) fn plug(
 pub(super) fn raise(run: &Path, all: &[Network], network: &Network) -> Result<()> {
     let raised = match network.driver {
         Driver::Bridge => device::ensure_bridge(network, &attach::bridge_of(network))
-            .and_then(|_| protect(&Firewall::of(run), run, all, &[network])),
+            .and_then(|_| protect(&Firewall::of(run), run, all, &[network], None)),
         Driver::Macvlan | Driver::Ipvlan => device::ensure_parent(network).map(drop),
         Driver::Host | Driver::Null => Ok(()),
     };
@@ -59,6 +60,7 @@ pub(super) fn protect(
     run: &Path,
     all: &[Network],
     own: &[&Network],
+    whose: Option<&ContainerId>,
 ) -> Result<()> {
     let bridged = bridged(all);
     // Two that find the table missing would both make it.
@@ -70,7 +72,9 @@ pub(super) fn protect(
     }
     let closed = forwarding::closed(run)?;
     firewall
-        .ensure_with(&pairs(&bridged), &closed, || endpoints(run, &bridged))
+        .ensure_with(&pairs(&bridged), &closed, || {
+            endpoints(run, &bridged, whose)
+        })
         .map_err(advise)?;
     if is_lacking {
         forwarding::switch_on(&lacking)?;
@@ -98,7 +102,7 @@ pub(super) fn withdraw(firewall: &Firewall, network: &Network, endpoint: &Endpoi
 pub(super) fn repair(run: &Path, all: &[Network]) -> Result<Vec<String>> {
     let bridged = bridged(all);
     let _lock = file::lock(&run.join("locks").join("firewall"))?;
-    let endpoints = endpoints(run, &bridged)?;
+    let endpoints = endpoints(run, &bridged, None)?;
     let repaired =
         Firewall::of(run).repair_with(&pairs(&bridged), &forwarding::closed(run)?, &endpoints)?;
     Ok(repaired.missing)
@@ -118,12 +122,16 @@ fn pairs<'a>(bridged: &'a [(&'a Network, String)]) -> Vec<Bridged<'a>> {
         .collect()
 }
 
-/// All that is known to be on them; who has died since is no harm, and taken out by whoever changes the book next.
-fn endpoints(run: &Path, bridged: &[(&Network, String)]) -> Result<Vec<Endpoint>> {
+/// All that are on them; one who is dead could have the port of one who lives. `own` asks, and is not asked.
+fn endpoints(
+    run: &Path,
+    bridged: &[(&Network, String)],
+    own: Option<&ContainerId>,
+) -> Result<Vec<Endpoint>> {
     let shelf = Shelf { run };
     let mut all = Vec::new();
     for (network, _) in bridged {
-        all.extend(shelf.read(&network.id)?.endpoints);
+        all.extend(shelf.living(&network.id, own)?.endpoints);
     }
     Ok(all)
 }

@@ -226,14 +226,15 @@ pub fn start_attended(launch: &Launch<'_>, attendant: &mut dyn Attendant) -> Res
             drop((theirs, child_io, state));
             // On v1 the groups are made while the child mounts: both take time, and neither needs the other.
             let is_outside = birthplace.is_none();
-            let enter = || enter_groups(launch, pid, is_outside, group_of_caches, since);
-            let is_beside = is_outside && attendant.is_busy_when_cloned();
+            let enter = || enter_groups(launch, pid, is_outside, group_of_caches.as_ref(), since);
+            // A device of the host's is not taken before it is known that the groups can be had: it would not come back.
+            let is_beside = is_outside && attendant.is_busy_when_cloned() && !netdev::any(spec);
             let mut connect = || {
                 take_devices(spec, &birth, pid)?;
                 attendant.cloned(&|| birth.network_of(pid))
             };
             let (attached, marks) = if is_beside {
-                beside(enter, connect)
+                beside(&enter, connect)
             } else {
                 let (entered, marks) = enter();
                 (entered.and_then(|()| connect()), marks)
@@ -268,7 +269,7 @@ fn enter_groups(
     launch: &Launch<'_>,
     pid: i32,
     is_outside: bool,
-    caches: Option<Allocation>,
+    caches: Option<&Allocation>,
     since: Instant,
 ) -> (Result<()>, Marks) {
     let Launch { spec, cgroup, .. } = launch;
@@ -291,17 +292,17 @@ fn enter_groups(
 /// Enters the groups in a thread of its own while networks are connected: on v1 the kernel lets the first process in some
 /// while wait for a grace period of RCU, which is longer than all the rest of a start. If both fail the groups' error is told.
 fn beside(
-    enter: impl FnOnce() -> (Result<()>, Marks) + Send,
+    enter: &(impl Fn() -> (Result<()>, Marks) + Sync),
     connect: impl FnOnce() -> Result<()>,
 ) -> (Result<()>, Marks) {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .stack_size(STACK)
-            .spawn_scoped(scope, enter)
-            .attempt(|| "start a thread that enters cgroups");
-        let entering = match thread {
-            Ok(entering) => entering,
-            Err(error) => return (Err(error), Marks::new()),
+            .spawn_scoped(scope, enter);
+        let Ok(entering) = thread else {
+            // As many processes as there may be: one after the other, then.
+            let (entered, marks) = enter();
+            return (entered.and_then(|()| connect()), marks);
         };
         let connected = connect();
         let (entered, marks) = entering.join().unwrap_or_else(|_panic| {

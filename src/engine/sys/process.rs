@@ -654,6 +654,10 @@ pub fn reap() -> Result<Option<(i32, i32)>> {
     }
 }
 
+/// The last signal there is (signal(7), "Real-time signals"), and the bytes of the kernel's set of them.
+const LAST_SIGNAL: libc::c_int = 64;
+const SIGNAL_SET: usize = 8;
+
 /// Every signal gets its default action and none is blocked: what a payload expects.
 ///
 /// # Errors
@@ -668,23 +672,21 @@ pub fn reset_signals() -> Result<()> {
     if result != 0 {
         return Err(failed(last_errno(), "unblock signals"));
     }
-    // Ignored signals stay ignored over exec; those that the Rust runtime or a front may ignore are put back.
-    for signal in [
-        libc::SIGPIPE,
-        libc::SIGHUP,
-        libc::SIGINT,
-        libc::SIGTERM,
-        libc::SIGQUIT,
-        libc::SIGCHLD,
-        libc::SIGTSTP,
-        libc::SIGTTIN,
-        libc::SIGTTOU,
-        libc::SIGWINCH,
-        libc::SIGUSR1,
-        libc::SIGUSR2,
-    ] {
-        // SAFETY: SIG_DFL is a valid disposition for each of them.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // Ignored signals stay ignored over exec, whoever ignored them: who calls us, the Rust runtime, or posix_spawn(3) those of
+    // threads, of which signal(2) of the C library knows nothing. The kernel's structure, all zero: the default action.
+    let action = [0_u64; 8];
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: the kernel reads a structure that is smaller than what is given and writes nothing. What cannot be set
+        // (SIGKILL, SIGSTOP) has its default action.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                action.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                SIGNAL_SET,
+            )
+        };
     }
     Ok(())
 }

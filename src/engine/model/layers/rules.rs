@@ -4,7 +4,6 @@ use super::entry::{Entry, Kind};
 use super::explored::Explored;
 use super::findings::{Finding, Rule};
 use super::glob::Glob;
-use crate::engine::model::units;
 
 /// Limits; what is `None`, empty or false is not looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -201,9 +200,11 @@ pub fn stands_on(image: &Explored, base: &Explored) -> Verdict {
     });
     let found = match different {
         None => format!(
-            "its lowest {} {} those of {}",
-            units::counted(others.len(), "layer"),
-            if others.len() == 1 { "is" } else { "are" },
+            "its lowest {} of {}",
+            match others.len() {
+                1 => "layer is that".to_owned(),
+                many => format!("{many} layers are those"),
+            },
             base.about.name
         ),
         Some(place) => format!("layer {place} is not that of {}", base.about.name),
