@@ -40,11 +40,27 @@ impl Piece {
     }
 }
 
+/// Looks at a log that is rotated at each of them: more are a writer that nobody can follow.
+const LOOKS: u32 = 100;
+
 /// All of a log, oldest first, each once.
 ///
 /// # Errors
 /// What the file system says.
 pub(super) fn open_all(path: &Path) -> Result<Vec<Piece>> {
+    let mut pieces = open_once(path)?;
+    for _ in 1..LOOKS {
+        let newest = pieces.last().map(|piece| piece.identity);
+        if newest == open(path, false)?.map(|piece| piece.identity) {
+            break;
+        }
+        // Two rotations meanwhile put a newer file behind an older one, or make a gap that is wider than one step.
+        pieces = open_once(path)?;
+    }
+    Ok(pieces)
+}
+
+fn open_once(path: &Path) -> Result<Vec<Piece>> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut missing = 0;
     for age in 0.. {
@@ -85,4 +101,56 @@ fn open(path: &Path, is_packed: bool) -> Result<Option<Piece>> {
         file,
         is_packed,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read as _;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    const KEPT: u32 = 12;
+
+    /// As `LogFile` does it, with files that say which they are.
+    fn rotate(path: &Path, number: u64) {
+        for age in (0..KEPT - 1).rev() {
+            let _ = fs::rename(rotated(path, age), rotated(path, age + 1));
+        }
+        fs::write(path, number.to_string()).unwrap();
+    }
+
+    #[test]
+    fn a_log_that_is_rotated_again_and_again_is_opened_in_order_and_without_a_gap() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = &dir.path().join("container.log");
+        rotate(path, 0);
+        let (over, is_over) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for number in 1.. {
+                    rotate(path, number);
+                    let pause = Duration::from_micros(100);
+                    if is_over.recv_timeout(pause) != Err(mpsc::RecvTimeoutError::Timeout) {
+                        break;
+                    }
+                }
+            });
+            let looked = (0..2_000).find_map(|_| {
+                let mut numbers: Vec<u64> = Vec::new();
+                for piece in &mut open_all(path).unwrap() {
+                    let mut text = String::new();
+                    piece.text().unwrap().read_to_string(&mut text).unwrap();
+                    // One that was made and not written yet.
+                    numbers.extend(text.parse::<u64>());
+                }
+                let whole = numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+                (!whole).then_some(numbers)
+            });
+            over.send(()).unwrap();
+            assert_eq!(looked, None);
+        });
+    }
 }
