@@ -133,7 +133,17 @@ fn apply(
         .and_then(|linux| linux.resources().clone())
         .unwrap_or_default();
     let cgroup = containers::group(engine, container)?;
-    let together = cgroup.update(&given, &change)?;
+    let together = cgroup
+        .update(&given, &change)
+        .map_err(|error| match error.kind() {
+            // It has ended since we looked, and its group is going.
+            Kind::NotFound => Error::conflict(format!(
+                "cannot update container {}: container is not running",
+                container.name
+            ))
+            .with_hint("try again: it has ended just now"),
+            _ => error,
+        })?;
     let mut after = before.clone();
     if let Some(linux) = after.linux_mut().as_mut() {
         linux.set_resources(Some(together));

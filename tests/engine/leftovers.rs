@@ -342,3 +342,29 @@ fn a_removal_by_force_does_not_wait_for_a_monitor_that_is_stopped() {
     assert_eq!(host.container_ids(), Vec::<String>::new());
     assert!(cgroups_of(&[id]).is_empty());
 }
+
+#[test]
+fn limits_of_a_container_that_has_just_ended_are_refused_in_words() {
+    let Some(host) = host() else { return };
+    let id = run(&host, &["--name", "web"]);
+    let first = host.ok(["inspect", "-f", "{{.State.Pid}}", "web"]);
+    let first = Pid::from_raw(first.parse().unwrap()).unwrap();
+    let _stopped = Stopped::stop(monitor_of(&host, &id));
+    kill_process(first, Signal::KILL).unwrap();
+    // Its monitor has not noticed, and its groups go.
+    for group in cgroups_of(std::slice::from_ref(&id)) {
+        wait_until("its group goes", PATIENCE, || {
+            for name in names_in(&group) {
+                let _ = fs::remove_dir(group.join(name));
+            }
+            fs::remove_dir(&group).is_ok()
+        });
+    }
+    let refused = host.wharf(["update", "--memory", "64m", "web"]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("web: container is not running"),
+        "{refused:?}"
+    );
+    assert!(!refused.stderr.contains("no such file"), "{refused:?}");
+}
